@@ -1,0 +1,409 @@
+//! Answers of `/features/evaluated` and `/features/enabled`, put together from pieces that were
+//! made when the program was published (reflag-runtime.md section 5).
+//!
+//! Of a flag with up to [`SPELLED_RULES`] rules every possible outcome is spelled out beforehand,
+//! so that answering copies one piece of text for it, or two when it has remote config. Flags that
+//! depend on nothing are joined with their neighbours into one piece. What remains to be written
+//! at request time is the outcome of long rule lists and the names of missing attributes.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::FixedState;
+
+use crate::evaluate::{
+    Attributes, EvaluationContext, Evaluator, FlagIndex, Program, RuleList, RuleOutcome, Slot,
+};
+use crate::json::write_string;
+use crate::model::{Flag, KeyClass, RemoteConfig, Ruleset, Variant, Version};
+use crate::time::Timestamp;
+
+/// Rule lists up to this long have all their outcomes spelled out (2^3 of them).
+const SPELLED_RULES: u32 = 3;
+/// But no more text than this for one list: payloads may be large.
+const SPELLED_BYTES: usize = 64 * 1024;
+
+/// Which flags an answer shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Selection<'a> {
+    /// All that the key may see.
+    All,
+    /// Those of them that are on.
+    Enabled,
+    /// This one, when the key may see it.
+    One(&'a str),
+}
+
+/// The pieces of one environment's answers.
+#[derive(Debug)]
+pub struct Answers {
+    text: String,
+    head: Piece,
+    flags: Vec<FlagPieces>,
+    by_key: HashMap<Box<str>, FlagIndex, FixedState>,
+    publishable: Plan,
+    secret: Plan,
+    version: Version,
+}
+
+/// A part of [`Answers::text`] and its hash.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    start: u32,
+    end: u32,
+    hash: u64,
+}
+
+/// The order in which flags are evaluated and copied for one class of keys.
+#[derive(Debug, Default)]
+struct Plan {
+    steps: Vec<Step>,
+    visible: Vec<FlagIndex>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// Neighbouring flags that depend on nothing.
+    Joined(Piece),
+    /// A flag to be evaluated.
+    Flag(FlagIndex),
+}
+
+#[derive(Debug)]
+struct FlagPieces {
+    targeting: Outcomes,
+    config: Option<Outcomes>,
+}
+
+/// How to write what a rule list said.
+#[derive(Debug)]
+struct Outcomes {
+    /// By the bits of the rules' results; empty when there would be too many. They hold for
+    /// outcomes without missing attributes.
+    spelled: Vec<Piece>,
+    /// Written first, by the rule that matched (last: none did), before results and missing.
+    opening: Vec<Piece>,
+    /// Written last: when no rule matched, and when one did.
+    closing: [Piece; 2],
+}
+
+/// Where an answer is written. Reused from request to request.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// The body.
+    pub body: Vec<u8>,
+    /// Hash of the chosen pieces: equal bodies have equal tags.
+    pub tag: u64,
+    outcome: RuleOutcome,
+}
+
+impl Answers {
+    /// Prepares the answers of a compiled ruleset.
+    pub fn prepare(ruleset: &Ruleset, program: &Program, version: Version) -> Self {
+        let mut text = Spelling::default();
+        let head = text.piece(|out| {
+            out.push_str("{\"success\":true,\"remoteContextUsed\":false,\"flagStateVersion\":");
+            out.push_str(&version.to_string());
+            out.push_str(",\"features\":");
+        });
+        let mut flags = Vec::with_capacity(ruleset.flags.len());
+        for (flag, compiled) in ruleset.flags.iter().zip(&program.flags) {
+            let has_config = compiled.config.is_some();
+            let targeting = text.targeting(flag, compiled.targeting, has_config);
+            let config = flag.config.as_ref().zip(compiled.config);
+            let config = config.map(|(config, list)| text.config(config, list));
+            flags.push(FlagPieces { targeting, config });
+        }
+        let keys = program.flags().map(|(index, flag)| (flag.key.clone(), index));
+        let mut answers = Self {
+            by_key: keys.collect(),
+            text: text.0,
+            head,
+            flags,
+            publishable: Plan::default(),
+            secret: Plan::default(),
+            version,
+        };
+        answers.publishable = answers.plan(program, KeyClass::Publishable);
+        answers.secret = answers.plan(program, KeyClass::Secret);
+        answers
+    }
+
+    fn plan(&mut self, program: &Program, class: KeyClass) -> Plan {
+        let mut plan = Plan::default();
+        let mut joined: Vec<FlagIndex> = Vec::new();
+        for (index, flag) in program.flags() {
+            if class == KeyClass::Publishable && !flag.public {
+                continue;
+            }
+            plan.visible.push(index);
+            let constant = program.is_constant(flag.targeting)
+                && flag.config.is_none_or(|config| program.is_constant(config));
+            if constant {
+                joined.push(index);
+            } else {
+                plan.steps.extend(self.join(program, &mut joined));
+                plan.steps.push(Step::Flag(index));
+            }
+        }
+        plan.steps.extend(self.join(program, &mut joined));
+        plan
+    }
+
+    /// Evaluates flags that depend on nothing, once for all requests.
+    fn join(&mut self, program: &Program, flags: &mut Vec<FlagIndex>) -> Option<Step> {
+        if flags.is_empty() {
+            return None;
+        }
+        let mut context = EvaluationContext::new();
+        context.reset(program);
+        // Neither context nor moment is asked for.
+        let mut evaluator = Evaluator::new(program, &mut context, Timestamp(0));
+        let mut answer = Answer::default();
+        for index in flags.drain(..) {
+            self.write_flag(index, &mut evaluator, &mut answer);
+        }
+        let start = self.text.len() as u32;
+        self.text.push_str(&String::from_utf8_lossy(&answer.body));
+        Some(Step::Joined(Piece { start, end: self.text.len() as u32, hash: answer.tag }))
+    }
+
+    /// Whether the answer for all flags is the same for everybody at any time.
+    pub fn is_constant(&self, class: KeyClass) -> bool {
+        self.visible(class).steps.iter().all(|step| matches!(step, Step::Joined(_)))
+    }
+
+    /// The version that the answers carry.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    fn visible(&self, class: KeyClass) -> &Plan {
+        match class {
+            KeyClass::Publishable => &self.publishable,
+            KeyClass::Secret => &self.secret,
+        }
+    }
+
+    /// Evaluates and writes the flags that `selection` asks for and `class` may see. `seed` is
+    /// what else the tag of the answer depends on.
+    pub fn write(
+        &self,
+        class: KeyClass,
+        selection: Selection<'_>,
+        evaluator: &mut Evaluator<'_>,
+        seed: u64,
+        answer: &mut Answer,
+    ) {
+        answer.body.clear();
+        answer.tag = seed;
+        self.copy(self.head, answer);
+        let open = answer.body.len();
+        let plan = self.visible(class);
+        match selection {
+            Selection::All => {
+                for step in &plan.steps {
+                    match *step {
+                        Step::Joined(piece) => self.copy(piece, answer),
+                        Step::Flag(index) => {
+                            self.write_flag(index, evaluator, answer);
+                        }
+                    }
+                }
+            }
+            Selection::Enabled => {
+                for &index in &plan.visible {
+                    let (body, tag) = (answer.body.len(), answer.tag);
+                    if !self.write_flag(index, evaluator, answer) {
+                        answer.body.truncate(body);
+                        answer.tag = tag;
+                    }
+                }
+            }
+            Selection::One(key) => {
+                if let Some(&index) = self.by_key.get(key) {
+                    let public = evaluator.program().flag(index).public;
+                    if public || class == KeyClass::Secret {
+                        self.write_flag(index, evaluator, answer);
+                    }
+                }
+            }
+        }
+        // Each flag starts with a comma; the first one's is the brace.
+        match answer.body.get_mut(open) {
+            Some(comma) => *comma = b'{',
+            None => answer.body.push(b'{'),
+        }
+        answer.body.extend_from_slice(b"}}");
+    }
+
+    /// Writes `,"key":{...}` and tells whether the flag is on.
+    fn write_flag(
+        &self,
+        index: FlagIndex,
+        evaluator: &mut Evaluator<'_>,
+        answer: &mut Answer,
+    ) -> bool {
+        let flag = evaluator.program().flag(index);
+        let pieces = &self.flags[index.0 as usize];
+        evaluator.evaluate(flag.targeting, &mut answer.outcome);
+        let enabled = answer.outcome.matched.is_some();
+        self.write_outcome(&pieces.targeting, flag.targeting, evaluator, answer);
+        if let (Some(outcomes), Some(list)) = (&pieces.config, flag.config) {
+            evaluator.evaluate(list, &mut answer.outcome);
+            self.write_outcome(outcomes, list, evaluator, answer);
+        }
+        enabled
+    }
+
+    fn write_outcome(
+        &self,
+        outcomes: &Outcomes,
+        list: RuleList,
+        evaluator: &Evaluator<'_>,
+        answer: &mut Answer,
+    ) {
+        if answer.outcome.missing.is_empty() {
+            let bits = answer.outcome.results.first().copied().unwrap_or(0);
+            if let Some(&piece) = outcomes.spelled.get(bits as usize) {
+                return self.copy(piece, answer);
+            }
+        }
+        let start = answer.body.len();
+        let matched = answer.outcome.matched.unwrap_or(list.len) as usize;
+        let opening = outcomes.opening[matched];
+        self.copy(opening, answer);
+        if opening.start != opening.end {
+            write_results(&answer.outcome, list.len, &mut answer.body);
+            write_missing(
+                &answer.outcome.missing,
+                &evaluator.program().attributes,
+                &mut answer.body,
+            );
+        }
+        self.copy(outcomes.closing[usize::from(answer.outcome.matched.is_some())], answer);
+        answer.tag = mix(answer.tag, hash(&answer.body[start..]));
+    }
+
+    fn copy(&self, piece: Piece, answer: &mut Answer) {
+        answer
+            .body
+            .extend_from_slice(&self.text.as_bytes()[piece.start as usize..piece.end as usize]);
+        answer.tag = mix(answer.tag, piece.hash);
+    }
+}
+
+/// Writes pieces one after the other.
+#[derive(Default)]
+struct Spelling(String);
+
+impl Spelling {
+    fn piece(&mut self, write: impl FnOnce(&mut String)) -> Piece {
+        let start = self.0.len();
+        write(&mut self.0);
+        let hash = hash(&self.0.as_bytes()[start..]);
+        Piece { start: start as u32, end: self.0.len() as u32, hash }
+    }
+
+    fn targeting(&mut self, flag: &Flag, list: RuleList, has_config: bool) -> Outcomes {
+        let opening = |enabled: bool, out: &mut String| {
+            out.push(',');
+            write_string(&flag.key, out);
+            out.push_str(":{\"key\":");
+            write_string(&flag.key, out);
+            out.push_str(",\"isEnabled\":");
+            out.push_str(if enabled { "true" } else { "false" });
+            out.push_str(",\"targetingVersion\":");
+            out.push_str(&flag.targeting.version.to_string());
+        };
+        // Opt-in belongs to the vendor's service; saying so keeps clients from asking again.
+        let closing =
+            if has_config { ",\"optInEnabled\":false" } else { ",\"optInEnabled\":false}" };
+        self.outcomes(list, |matched, out| opening(matched.is_some(), out), |_| closing)
+    }
+
+    /// Without a matching variant there is no `config` member.
+    fn config(&mut self, config: &RemoteConfig, list: RuleList) -> Outcomes {
+        let opening = |variant: &Variant, out: &mut String| {
+            out.push_str(",\"config\":{\"key\":");
+            write_string(&variant.key, out);
+            out.push_str(",\"version\":");
+            out.push_str(&config.version.to_string());
+            out.push_str(",\"payload\":");
+            out.push_str(variant.payload.as_ref().map_or("null", |payload| payload.get()));
+        };
+        let open = |matched: Option<u32>, out: &mut String| {
+            if let Some(index) = matched {
+                opening(&config.variants[index as usize], out);
+            }
+        };
+        self.outcomes(list, open, |matched| if matched { "}}" } else { "}" })
+    }
+
+    fn outcomes(
+        &mut self,
+        list: RuleList,
+        open: impl Fn(Option<u32>, &mut String),
+        close: impl Fn(bool) -> &'static str,
+    ) -> Outcomes {
+        let mut openings: Vec<Piece> =
+            (0..list.len).map(|index| self.piece(|out| open(Some(index), out))).collect();
+        openings.push(self.piece(|out| open(None, out)));
+        let longest = openings.iter().map(|p| (p.end - p.start) as usize).max().unwrap_or(0);
+        let mut spelled = Vec::new();
+        if list.len <= SPELLED_RULES && (longest + 64) << list.len <= SPELLED_BYTES {
+            for bits in 0..1_u64 << list.len {
+                let matched = (bits != 0).then(|| bits.trailing_zeros());
+                let outcome = RuleOutcome { matched, results: vec![bits], missing: vec![] };
+                spelled.push(self.piece(|out| {
+                    let start = out.len();
+                    open(matched, out);
+                    if out.len() > start {
+                        let mut rest = Vec::new();
+                        write_results(&outcome, list.len, &mut rest);
+                        write_missing(&[], &Attributes::default(), &mut rest);
+                        out.push_str(&String::from_utf8_lossy(&rest));
+                    }
+                    out.push_str(close(matched.is_some()));
+                }));
+            }
+        }
+        let closing = [false, true].map(|matched| self.piece(|out| out.push_str(close(matched))));
+        Outcomes { spelled, opening: openings, closing }
+    }
+}
+
+fn write_results(outcome: &RuleOutcome, rules: u32, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"ruleEvaluationResults\":[");
+    for index in 0..rules {
+        if index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(if outcome.result(index) { b"true" } else { b"false" });
+    }
+    out.push(b']');
+}
+
+fn write_missing(missing: &[Slot], attributes: &Attributes, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"missingContextFields\":[");
+    for (at, &slot) in missing.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(attributes.json_name(slot).as_bytes());
+    }
+    out.push(b']');
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    // A fixed seed: the same answer has the same tag on every replica.
+    let mut hasher = FixedState::default().build_hasher();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+/// Folds the next piece's hash into a tag; order counts.
+pub fn mix(tag: u64, hash: u64) -> u64 {
+    let product = u128::from(tag ^ hash) * 0x9e37_79b9_7f4a_7c15;
+    (product as u64) ^ (product >> 64) as u64
+}

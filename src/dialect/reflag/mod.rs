@@ -1,0 +1,9 @@
+//! Reflag Runtime API (protocols/reflag-runtime.md).
+
+pub mod answers;
+pub mod definitions;
+pub mod mapping;
+pub mod routes;
+pub mod tracking;
+
+pub use answers::{Answer, Answers, Selection};

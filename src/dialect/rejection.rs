@@ -1,0 +1,191 @@
+//! The only errors that a client sees.
+
+use std::borrow::Cow;
+
+/// Why a request is not answered. Words from inside never get in here: a message is either fixed
+/// or names what the client itself sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// No key, or one that belongs to no environment. The two are not told apart.
+    UnknownKey,
+    /// The key is known but may not be used so.
+    Forbidden(Forbidden),
+    /// The request cannot be understood; what is wrong with it.
+    Invalid(Cow<'static, str>),
+    /// No such path.
+    UnknownPath,
+    /// The path exists for other methods: the value of `Allow`.
+    Method(&'static str),
+    /// The body is longer than this many bytes.
+    BodyTooLarge(usize),
+    /// The URL is longer than this many bytes.
+    UrlTooLong(usize),
+    /// The head is longer, or has more fields, than is read.
+    HeadTooLarge,
+    /// A body with `Content-Encoding`.
+    EncodedBody,
+    /// The body did not arrive in time.
+    BodyTimeout,
+    /// The environment has no data yet.
+    NotReady,
+    /// The data is older than the environment allows.
+    Stale,
+    /// Too much is being received at once.
+    Overloaded,
+    /// This call needs the vendor's service, and this edge does not forward it.
+    NotForwarded,
+    /// A fault of ours.
+    Internal,
+}
+
+/// Ways in which a known key may not be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forbidden {
+    /// A publishable key where a secret one is required.
+    SecretRequired,
+    /// A secret key in a URL, where logs and browser histories keep it.
+    SecretInUrl,
+}
+
+impl Rejection {
+    /// Value of the metric label `reason`.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::UnknownKey => "unknown_key",
+            Self::Forbidden(Forbidden::SecretRequired) => "secret_required",
+            Self::Forbidden(Forbidden::SecretInUrl) => "secret_in_url",
+            Self::Invalid(_) => "invalid",
+            Self::UnknownPath => "unknown_path",
+            Self::Method(_) => "method",
+            Self::BodyTooLarge(_) => "body_too_large",
+            Self::UrlTooLong(_) => "url_too_long",
+            Self::HeadTooLarge => "head_too_large",
+            Self::EncodedBody => "encoded_body",
+            Self::BodyTimeout => "body_timeout",
+            Self::NotReady => "not_ready",
+            Self::Stale => "stale",
+            Self::Overloaded => "overloaded",
+            Self::NotForwarded => "not_forwarded",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Every value of [`Rejection::label`].
+    pub const LABELS: [&'static str; 16] = [
+        "unknown_key",
+        "secret_required",
+        "secret_in_url",
+        "invalid",
+        "unknown_path",
+        "method",
+        "body_too_large",
+        "url_too_long",
+        "head_too_large",
+        "encoded_body",
+        "body_timeout",
+        "not_ready",
+        "stale",
+        "overloaded",
+        "not_forwarded",
+        "internal",
+    ];
+
+    /// The status that most protocols use; a dialect may have its own.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::UnknownKey => 401,
+            Self::Forbidden(_) => 403,
+            Self::Invalid(_) => 400,
+            Self::UnknownPath => 404,
+            Self::Method(_) => 405,
+            Self::BodyTimeout => 408,
+            Self::BodyTooLarge(_) => 413,
+            Self::UrlTooLong(_) => 414,
+            Self::EncodedBody => 415,
+            Self::HeadTooLarge => 431,
+            Self::Internal => 500,
+            Self::NotReady | Self::Stale | Self::Overloaded | Self::NotForwarded => 503,
+        }
+    }
+
+    /// For the client's developer.
+    pub fn message(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::UnknownKey => "no key was sent, or none that belongs to an environment here",
+            Self::Forbidden(Forbidden::SecretRequired) => "this call needs a secret key",
+            Self::Forbidden(Forbidden::SecretInUrl) => {
+                "a secret key must not be sent in a URL; it should be replaced"
+            }
+            Self::Invalid(what) => return what.clone(),
+            Self::UnknownPath => "there is nothing at this path",
+            Self::Method(allowed) => {
+                return format!("this path answers only {allowed}").into();
+            }
+            Self::BodyTooLarge(limit) => {
+                return format!("the body is longer than {limit} bytes").into();
+            }
+            Self::UrlTooLong(limit) => {
+                return format!("the URL is longer than {limit} bytes").into();
+            }
+            Self::HeadTooLarge => "the head of the request is too large",
+            Self::EncodedBody => "bodies with a Content-Encoding are not read",
+            Self::BodyTimeout => "the body did not arrive in time",
+            Self::NotReady => "the environment has no flags yet",
+            Self::Stale => "the flags are older than this environment allows",
+            Self::Overloaded => "too many bodies are being received",
+            Self::NotForwarded => "this edge does not forward this call to the vendor's service",
+            Self::Internal => "internal error",
+        })
+    }
+
+    /// Whole seconds after which another try makes sense.
+    pub fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::Overloaded => Some(1),
+            Self::NotReady | Self::Stale => Some(5),
+            Self::NotForwarded => Some(60),
+            _ => None,
+        }
+    }
+
+    /// Whether the rest of the connection cannot be trusted or is not worth reading.
+    pub fn closes_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownKey
+                | Self::BodyTooLarge(_)
+                | Self::BodyTimeout
+                | Self::EncodedBody
+                | Self::HeadTooLarge
+                | Self::Overloaded
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_label_is_listed() {
+        let all = [
+            Rejection::UnknownKey,
+            Rejection::Forbidden(Forbidden::SecretRequired),
+            Rejection::Forbidden(Forbidden::SecretInUrl),
+            Rejection::Invalid("".into()),
+            Rejection::UnknownPath,
+            Rejection::Method(""),
+            Rejection::BodyTooLarge(0),
+            Rejection::UrlTooLong(0),
+            Rejection::HeadTooLarge,
+            Rejection::EncodedBody,
+            Rejection::BodyTimeout,
+            Rejection::NotReady,
+            Rejection::Stale,
+            Rejection::Overloaded,
+            Rejection::NotForwarded,
+            Rejection::Internal,
+        ];
+        assert_eq!(all.map(|rejection| rejection.label()), Rejection::LABELS);
+    }
+}

@@ -1,0 +1,145 @@
+//! `Number(text)` and `String(number)` (reflag-runtime.md 12.1 and 12.3).
+
+use std::num::FpCategory;
+
+use super::is_white_space;
+
+/// What `Number(text)` gives; NaN for text that is not a number.
+///
+/// Surrounding white space and line ends are ignored, and nothing at all is 0. Decimals may carry
+/// a sign, a point without digits on one side, and an exponent; `Infinity` is spelled just so;
+/// `0x`, `0o` and `0b` take no sign. The result is correctly rounded at any length.
+#[must_use]
+pub fn parse(text: &str) -> f64 {
+    plain_decimal(text.as_bytes()).unwrap_or_else(|| numeral(text.trim_matches(is_trimmed)))
+}
+
+/// Appends what `String(value)` gives: the shortest digits that read back as `value`.
+///
+/// An exponent appears from 1e21 up and below 1e-6; minus zero has no sign.
+pub fn write(value: f64, out: &mut String) {
+    match small_integer(value) {
+        Some(integer) => write_integer(integer, out),
+        None => out.push_str(ryu_js::Buffer::new().format(value)),
+    }
+}
+
+const fn is_trimmed(character: char) -> bool {
+    is_white_space(character) || matches!(character, '\n' | '\r' | '\u{2028}' | '\u{2029}')
+}
+
+/// Most numbers in a context: a few digits, perhaps a sign and a point.
+///
+/// `None` says nothing about the text, only that the long way has to be taken.
+fn plain_decimal(text: &[u8]) -> Option<f64> {
+    // Digits below 10^15 and the power of ten are both exact doubles, so that the one division
+    // rounds once, as it should.
+    const POWERS: [f64; 15] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.len() > POWERS.len() {
+        return None;
+    }
+    let mut integer = 0_u64;
+    let mut point = None;
+    for (index, &byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => integer = integer * 10 + u64::from(byte - b'0'),
+            b'.' if point.is_none() => point = Some(index),
+            _ => return None,
+        }
+    }
+    let fraction = match point {
+        None if digits.is_empty() => return None,
+        None => 0,
+        Some(_) if digits.len() == 1 => return None,
+        Some(index) => digits.len() - index - 1,
+    };
+    #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
+    let integer = integer as f64;
+    let magnitude = if fraction == 0 { integer } else { integer / POWERS[fraction] };
+    Some(if negative { -magnitude } else { magnitude })
+}
+
+fn numeral(text: &str) -> f64 {
+    match text.as_bytes() {
+        [] => 0.0,
+        [b'0', b'x' | b'X', digits @ ..] => power_of_two_radix(digits, 4),
+        [b'0', b'o' | b'O', digits @ ..] => power_of_two_radix(digits, 3),
+        [b'0', b'b' | b'B', digits @ ..] => power_of_two_radix(digits, 1),
+        _ => decimal(text),
+    }
+}
+
+/// Rust reads the same decimals as JavaScript, but also `inf`, `nan` and `infinity` in any case.
+fn decimal(text: &str) -> f64 {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let spelled_in_digits = matches!(unsigned.as_bytes(), [b'0'..=b'9' | b'.', ..]);
+    if spelled_in_digits || unsigned == "Infinity" {
+        text.parse().unwrap_or(f64::NAN)
+    } else {
+        f64::NAN
+    }
+}
+
+fn power_of_two_radix(digits: &[u8], bits_per_digit: u32) -> f64 {
+    if digits.is_empty() {
+        return f64::NAN;
+    }
+    let mut head = 0_u64;
+    let mut dropped_bits = 0_u32;
+    let mut dropped_any = false;
+    for &byte in digits {
+        let Some(digit) = char::from(byte).to_digit(1 << bits_per_digit) else {
+            return f64::NAN;
+        };
+        // At least 60 bits are kept, more than enough to round the 53 of a double; of the rest it
+        // only matters whether any bit was set.
+        if head.leading_zeros() >= bits_per_digit {
+            head = head << bits_per_digit | u64::from(digit);
+        } else {
+            dropped_bits = dropped_bits.saturating_add(bits_per_digit);
+            dropped_any |= digit != 0;
+        }
+    }
+    #[expect(clippy::cast_precision_loss, reason = "the one rounding that is wanted")]
+    let head = (head | u64::from(dropped_any)) as f64;
+    head * power_of_two(dropped_bits)
+}
+
+/// 2^`exponent`; infinite from 1024 on.
+fn power_of_two(exponent: u32) -> f64 {
+    f64::from_bits(u64::from((exponent + 1023).min(2047)) << 52)
+}
+
+/// The integer that `value` is, if its digits are those of a plain integer in JavaScript too.
+fn small_integer(value: f64) -> Option<i64> {
+    const LIMIT: f64 = 9_007_199_254_740_992.0;
+    #[expect(clippy::cast_possible_truncation, reason = "compared right after")]
+    let integer = value as i64;
+    #[expect(clippy::cast_precision_loss, reason = "exact below the limit")]
+    let same = integer as f64;
+    // From 2^53 on, shortest digits end in zeros that the exact integer does not have.
+    (value.abs() < LIMIT && (same - value).classify() == FpCategory::Zero).then_some(integer)
+}
+
+fn write_integer(integer: i64, out: &mut String) {
+    let mut digits = [b'0'; 16];
+    let mut start = digits.len();
+    let mut rest = integer.unsigned_abs();
+    loop {
+        start -= 1;
+        digits[start] += (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if integer < 0 {
+        out.push('-');
+    }
+    out.extend(digits[start..].iter().copied().map(char::from));
+}

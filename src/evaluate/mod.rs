@@ -1,0 +1,24 @@
+//! A program, a context and a moment give an evaluation: pure, synchronous, without a lock.
+//!
+//! Everything that can be known before a request arrives is in the [`Program`]: attribute names are
+//! slots, operands that are compared for equality are numbers, rollout thresholds are integers.
+//! What is left for the request is to fill the slots ([`EvaluationContext`]) and to walk the rules
+//! ([`Evaluator`]). Never reads a clock: `now` is an argument.
+
+mod attributes;
+mod context;
+pub mod javascript;
+mod program;
+mod rollout;
+mod rules;
+mod values;
+
+pub use attributes::{Attributes, Slot};
+pub use context::{ContextError, EvaluationContext, SlotText, limits};
+pub use program::{
+    Check, FlagIndex, FlagProgram, IdSet, Node, Pattern, PatternIndex, Program, RuleList, SetIndex,
+    Test,
+};
+pub use rollout::{Salt, SaltIndex, hash_of_bucket, threshold_bucket};
+pub use rules::{Evaluator, RuleOutcome};
+pub use values::{ValueId, Values};

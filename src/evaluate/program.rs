@@ -1,0 +1,221 @@
+//! A ruleset in executable form.
+
+use super::{Attributes, Salt, SaltIndex, Slot, ValueId, Values};
+use crate::model::Generation;
+
+/// One environment's flags, compiled. Immutable.
+#[derive(Debug, Default)]
+pub struct Program {
+    /// Which semantics the rules were compiled for.
+    pub generation: Generation,
+    /// Names that rules read.
+    pub attributes: Attributes,
+    /// Operands that are compared for equality.
+    pub values: Values,
+    /// In the source's order.
+    pub flags: Vec<FlagProgram>,
+    /// Root nodes of all rules; a [`RuleList`] is a piece of it.
+    pub rules: Vec<u32>,
+    /// All condition trees, each in depth-first order.
+    pub nodes: Vec<Node>,
+    /// Operand lists of `ANY_OF` and `NOT_ANY_OF`.
+    pub sets: Vec<IdSet>,
+    /// Operands of `CONTAINS` and `NOT_CONTAINS`.
+    pub patterns: Vec<Pattern>,
+    /// Rollout salts.
+    pub salts: Vec<Salt>,
+}
+
+/// Number of a flag in its program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlagIndex(pub u32);
+
+/// One flag's rules.
+#[derive(Clone, Debug)]
+pub struct FlagProgram {
+    /// The flag's key.
+    pub key: Box<str>,
+    /// Whether publishable keys see it: decided here once, for all dialects.
+    pub public: bool,
+    /// Any match turns the flag on.
+    pub targeting: RuleList,
+    /// The first match is the variant.
+    pub config: Option<RuleList>,
+}
+
+/// A run of [`Program::rules`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleList {
+    /// Index of the first rule.
+    pub first: u32,
+    /// Number of rules.
+    pub len: u32,
+}
+
+/// One condition of a tree, followed by its children.
+#[derive(Clone, Copy, Debug)]
+pub struct Node {
+    /// Index after the last node of this subtree.
+    pub end: u32,
+    /// What is asked.
+    pub test: Test,
+}
+
+/// What a node asks.
+#[derive(Clone, Copy, Debug)]
+pub enum Test {
+    /// Nothing.
+    Constant(bool),
+    /// All children hold.
+    All,
+    /// A child holds.
+    Any,
+    /// The only child does not hold.
+    Not,
+    /// An attribute passes a check.
+    Attribute(Slot, Check),
+    /// The attribute's bucket lies below a threshold.
+    Rollout(SaltIndex, u32),
+}
+
+/// A check of one attribute that is present. Operands are ready to be compared.
+#[derive(Clone, Copy, Debug)]
+pub enum Check {
+    /// False whatever the text: an operand that nothing equals, an unknown operator.
+    Never,
+    /// True whatever the text: the negation of [`Check::Never`].
+    Always,
+    /// Equal to the operand.
+    Is(ValueId),
+    /// Not equal to the operand.
+    IsNot(ValueId),
+    /// Among the operands.
+    AnyOf(SetIndex),
+    /// Not among the operands.
+    NotAnyOf(SetIndex),
+    /// Holds the operand, letter case aside.
+    Contains(PatternIndex),
+    /// Lacks the operand, letter case aside.
+    NotContains(PatternIndex),
+    /// A number above the operand.
+    GreaterThan(f64),
+    /// A number below the operand.
+    LessThan(f64),
+    /// A moment later than so many days ago.
+    After(f64),
+    /// A moment earlier than so many days ago.
+    Before(f64),
+    /// This moment (milliseconds) or later.
+    DateAfter(i64),
+    /// This moment (milliseconds) or earlier.
+    DateBefore(i64),
+    /// Not empty.
+    Set,
+    /// Empty.
+    NotSet,
+    /// Exactly `true`, whose number this is.
+    IsTrue(ValueId),
+    /// Exactly `false`, whose number this is.
+    IsFalse(ValueId),
+}
+
+/// Number of an operand list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetIndex(pub u32);
+
+/// Number of a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PatternIndex(pub u32);
+
+/// An operand of `CONTAINS`.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    /// Lower-cased, for text.
+    pub lower: Box<str>,
+    /// As an element, for the lists of generation 1.1, which are compared exactly.
+    pub element: ValueId,
+}
+
+/// A set of operands of one slot.
+#[derive(Clone, Debug)]
+pub enum IdSet {
+    /// One bit per id: small universes, and large sets in them.
+    Bits(Box<[u64]>),
+    /// Ascending ids: few out of many.
+    Sorted(Box<[ValueId]>),
+}
+
+impl IdSet {
+    /// Takes ids in any order, of a slot that has given out `universe` ids.
+    pub fn new(mut ids: Vec<ValueId>, universe: u32) -> Self {
+        ids.sort_unstable();
+        ids.dedup();
+        let words = (universe as usize).div_ceil(64);
+        // A bit set is one load per question; it may take up to four times the list's space.
+        if words <= 4 || words * 8 <= ids.len() * 16 {
+            let mut bits = vec![0_u64; words];
+            for id in &ids {
+                bits[id.0 as usize / 64] |= 1 << (id.0 % 64);
+            }
+            Self::Bits(bits.into())
+        } else {
+            Self::Sorted(ids.into())
+        }
+    }
+
+    /// Whether `id` is in it.
+    pub fn contains(&self, id: ValueId) -> bool {
+        match self {
+            Self::Bits(bits) => {
+                bits.get(id.0 as usize / 64).is_some_and(|word| word >> (id.0 % 64) & 1 == 1)
+            }
+            Self::Sorted(ids) => ids.binary_search(&id).is_ok(),
+        }
+    }
+}
+
+impl Program {
+    /// The flags, numbered.
+    pub fn flags(&self) -> impl Iterator<Item = (FlagIndex, &FlagProgram)> {
+        self.flags.iter().enumerate().map(|(at, flag)| (FlagIndex(at as u32), flag))
+    }
+
+    /// One flag.
+    pub fn flag(&self, index: FlagIndex) -> &FlagProgram {
+        &self.flags[index.0 as usize]
+    }
+
+    /// The root nodes of a list.
+    pub fn roots(&self, list: RuleList) -> &[u32] {
+        &self.rules[list.first as usize..(list.first + list.len) as usize]
+    }
+
+    /// Whether no rule of the list asks anything of a context or of the time.
+    pub fn is_constant(&self, list: RuleList) -> bool {
+        self.roots(list).iter().all(|&root| {
+            let root = root as usize;
+            self.nodes[root..self.nodes[root].end as usize]
+                .iter()
+                .all(|node| !matches!(node.test, Test::Attribute(..) | Test::Rollout(..)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_a_set_hold_the_same_ids() {
+        for universe in [1, 64, 65, 1000, 100_000] {
+            let ids: Vec<ValueId> = (0..universe).step_by(97).map(ValueId).collect();
+            let set = IdSet::new(ids.clone(), universe);
+            for id in 0..universe {
+                assert_eq!(set.contains(ValueId(id)), ids.contains(&ValueId(id)));
+            }
+            assert!(!set.contains(ValueId::NONE));
+        }
+        let few = IdSet::new(vec![ValueId(99_999), ValueId(3)], 100_000);
+        assert!(matches!(few, IdSet::Sorted(_)) && few.contains(ValueId(3)));
+    }
+}

@@ -1,0 +1,96 @@
+//! One spelling for equal documents.
+
+use super::{Kind, Malformed, Reader, write_string};
+
+/// Deepest nesting that is followed; deeper text is refused rather than risk the stack.
+const MAX_DEPTH: usize = 128;
+
+/// Appends `text` in canonical form: no white space, members sorted by name (of equal names only
+/// the last stays, as every reader of the protocol sees it), strings escaped one way. Numbers keep
+/// their spelling, since `5.0` and `5` are different answers.
+pub fn write(text: &str, out: &mut String) -> Result<(), Malformed> {
+    let mut reader = Reader::new(text);
+    write_value(&mut reader, 0, out)?;
+    reader.end()
+}
+
+fn write_value(reader: &mut Reader<'_>, depth: usize, out: &mut String) -> Result<(), Malformed> {
+    if depth > MAX_DEPTH {
+        return Err(reader.malformed("nested too deep"));
+    }
+    let mut first = true;
+    match reader.kind()? {
+        Kind::Object => {
+            reader.open_object()?;
+            let mut members: Vec<(String, String)> = Vec::new();
+            while let Some(name) = reader.next_member(&mut first)? {
+                let mut member = (String::new(), String::new());
+                name.unescape_into(&mut member.0);
+                write_value(reader, depth + 1, &mut member.1)?;
+                members.push(member);
+            }
+            // Stable, so that of equal names the last one written is the last one here.
+            members.sort_by(|a, b| a.0.cmp(&b.0));
+            out.push('{');
+            let mut comma = "";
+            for (at, (name, value)) in members.iter().enumerate() {
+                if members.get(at + 1).is_some_and(|next| next.0 == *name) {
+                    continue;
+                }
+                out.push_str(comma);
+                write_string(name, out);
+                out.push(':');
+                out.push_str(value);
+                comma = ",";
+            }
+            out.push('}');
+        }
+        Kind::Array => {
+            reader.open_array()?;
+            out.push('[');
+            let mut comma = "";
+            while reader.next_element(&mut first)? {
+                out.push_str(comma);
+                write_value(reader, depth + 1, out)?;
+                comma = ",";
+            }
+            out.push(']');
+        }
+        Kind::String => {
+            let mut text = String::new();
+            reader.string()?.unescape_into(&mut text);
+            write_string(&text, out);
+        }
+        Kind::Number => out.push_str(reader.number()?),
+        Kind::True | Kind::False | Kind::Null => out.push_str(reader.literal()?),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    fn canonical(text: &str) -> String {
+        let mut out = String::new();
+        super::write(text, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn order_of_members_and_white_space_do_not_count_but_spelling_of_numbers_does() {
+        let one = canonical(r#"{ "b" : [1, 5.0, "\u0041"], "a" : {"y":null,"x":true} }"#);
+        assert_eq!(one, canonical(r#"{"a":{"x":true,"y":null},"b":[1,5.0,"A"]}"#));
+        assert_eq!(one, r#"{"a":{"x":true,"y":null},"b":[1,5.0,"A"]}"#);
+        assert_ne!(canonical("[5.0]"), canonical("[5]"));
+    }
+
+    #[test]
+    fn of_equal_names_the_last_counts() {
+        assert_eq!(canonical(r#"{"a":1,"b":2,"a":3}"#), r#"{"a":3,"b":2}"#);
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let deep = "[".repeat(100_000);
+        assert!(super::write(&deep, &mut String::new()).is_err());
+    }
+}

@@ -1,0 +1,381 @@
+//! A pull reader over JSON text.
+//!
+//! The caller asks for what it wants next and decides how deep to go, so bounds are the caller's
+//! and nothing is built that nobody asked for. Accepts exactly RFC 8259, with two readings that
+//! follow JavaScript: numbers of any size are valid (the caller turns them into doubles) and an
+//! unpaired surrogate becomes U+FFFD.
+
+/// Why a text is not JSON, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} at byte {at}")]
+pub struct Malformed {
+    /// What was expected there.
+    pub what: &'static str,
+    /// Offset in bytes from the start of the text.
+    pub at: usize,
+}
+
+/// What the next value is, told by its first character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `{`
+    Object,
+    /// `[`
+    Array,
+    /// `"`
+    String,
+    /// `-` or a digit
+    Number,
+    /// `true`
+    True,
+    /// `false`
+    False,
+    /// `null`
+    Null,
+}
+
+/// A string token: the text between the quotes, not yet unescaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text<'a> {
+    raw: &'a str,
+    escaped: bool,
+}
+
+impl<'a> Text<'a> {
+    /// The text itself when it holds no escape.
+    pub fn plain(self) -> Option<&'a str> {
+        (!self.escaped).then_some(self.raw)
+    }
+
+    /// Length of the token in bytes; the unescaped text is never longer.
+    pub fn raw_len(self) -> usize {
+        self.raw.len()
+    }
+
+    /// Appends the unescaped text.
+    pub fn unescape_into(self, out: &mut String) {
+        if !self.escaped {
+            out.push_str(self.raw);
+            return;
+        }
+        let mut rest = self.raw;
+        while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+            out.push_str(&rest[..at]);
+            let escape = rest.as_bytes()[at + 1];
+            rest = &rest[at + 2..];
+            let character = match escape {
+                b'n' => '\n',
+                b'r' => '\r',
+                b't' => '\t',
+                b'b' => '\u{8}',
+                b'f' => '\u{c}',
+                b'u' => {
+                    let (character, used) = unescape_unicode(rest);
+                    rest = &rest[used..];
+                    character
+                }
+                other => char::from(other),
+            };
+            out.push(character);
+        }
+        out.push_str(rest);
+    }
+}
+
+/// Reads the four digits at the start of `rest`, and the second half of a surrogate pair when one
+/// follows. Gives the character and how many bytes were used. The digits were checked before.
+fn unescape_unicode(rest: &str) -> (char, usize) {
+    let digits = |text: &str| u32::from_str_radix(text, 16).unwrap_or(0xfffd);
+    let first = digits(&rest[..4]);
+    if (0xd800..0xdc00).contains(&first) && rest[4..].starts_with("\\u") {
+        let second = digits(&rest[6..10]);
+        if (0xdc00..0xe000).contains(&second) {
+            let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+            return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 10);
+        }
+    }
+    (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 4)
+}
+
+/// The position in a JSON text.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Starts before the first value of `text`.
+    pub fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// Offset of the next byte that is not yet read.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// The text from `from` to here.
+    pub fn since(&self, from: usize) -> &'a str {
+        &self.text[from..self.at]
+    }
+
+    /// Skips white space and tells what value starts here, without reading it.
+    pub fn kind(&mut self) -> Result<Kind, Malformed> {
+        match self.peek() {
+            Some(b'{') => Ok(Kind::Object),
+            Some(b'[') => Ok(Kind::Array),
+            Some(b'"') => Ok(Kind::String),
+            Some(b'-' | b'0'..=b'9') => Ok(Kind::Number),
+            Some(b't') => Ok(Kind::True),
+            Some(b'f') => Ok(Kind::False),
+            Some(b'n') => Ok(Kind::Null),
+            _ => Err(self.malformed("expected a value")),
+        }
+    }
+
+    /// Reads `{`.
+    pub fn open_object(&mut self) -> Result<(), Malformed> {
+        self.expect(b'{', "expected an object")
+    }
+
+    /// Reads up to the value of the next member and gives its name, or reads `}` and gives none.
+    /// `first` is true before the first member and is kept by the reader afterwards.
+    pub fn next_member(&mut self, first: &mut bool) -> Result<Option<Text<'a>>, Malformed> {
+        if !self.next_item(first, b'}')? {
+            return Ok(None);
+        }
+        let name = self.string()?;
+        self.expect(b':', "expected `:`")?;
+        Ok(Some(name))
+    }
+
+    /// Reads `[`.
+    pub fn open_array(&mut self) -> Result<(), Malformed> {
+        self.expect(b'[', "expected an array")
+    }
+
+    /// Reads up to the next element and gives true, or reads `]` and gives false.
+    pub fn next_element(&mut self, first: &mut bool) -> Result<bool, Malformed> {
+        self.next_item(first, b']')
+    }
+
+    fn next_item(&mut self, first: &mut bool, close: u8) -> Result<bool, Malformed> {
+        if self.peek() == Some(close) {
+            self.at += 1;
+            return Ok(false);
+        }
+        if *first {
+            *first = false;
+        } else {
+            self.expect(b',', "expected `,`")?;
+            if self.peek() == Some(close) {
+                return Err(self.malformed("trailing comma"));
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads a string.
+    pub fn string(&mut self) -> Result<Text<'a>, Malformed> {
+        self.expect(b'"', "expected a string")?;
+        let bytes = self.text.as_bytes();
+        let from = self.at;
+        let mut escaped = false;
+        loop {
+            match bytes.get(self.at) {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    escaped = true;
+                    match bytes.get(self.at + 1) {
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                            self.at += 2;
+                        }
+                        Some(b'u')
+                            if bytes
+                                .get(self.at + 2..self.at + 6)
+                                .is_some_and(|d| d.iter().all(u8::is_ascii_hexdigit)) =>
+                        {
+                            self.at += 6;
+                        }
+                        _ => return Err(self.malformed("invalid escape")),
+                    }
+                }
+                Some(0x00..0x20) => return Err(self.malformed("control character in a string")),
+                Some(_) => self.at += 1,
+                None => return Err(self.malformed("string without end")),
+            }
+        }
+        let raw = &self.text[from..self.at];
+        self.at += 1;
+        Ok(Text { raw, escaped })
+    }
+
+    /// Reads a number and gives its text.
+    pub fn number(&mut self) -> Result<&'a str, Malformed> {
+        self.peek();
+        let from = self.at;
+        self.accept(b'-');
+        if !self.accept(b'0') && self.digits() == 0 {
+            return Err(self.malformed("expected a digit"));
+        }
+        if self.accept(b'.') && self.digits() == 0 {
+            return Err(self.malformed("expected a digit after `.`"));
+        }
+        if self.accept(b'e') || self.accept(b'E') {
+            let _ = self.accept(b'+') || self.accept(b'-');
+            if self.digits() == 0 {
+                return Err(self.malformed("expected a digit in the exponent"));
+            }
+        }
+        Ok(&self.text[from..self.at])
+    }
+
+    /// Reads `true`, `false` or `null`, which [`Reader::kind`] announced.
+    pub fn literal(&mut self) -> Result<&'static str, Malformed> {
+        self.peek();
+        for word in ["true", "false", "null"] {
+            if self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
+                self.at += word.len();
+                return Ok(word);
+            }
+        }
+        Err(self.malformed("expected a value"))
+    }
+
+    /// Fails unless only white space is left.
+    pub fn end(&mut self) -> Result<(), Malformed> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.malformed("text after the value")),
+        }
+    }
+
+    /// An error at the present position.
+    pub fn malformed(&self, what: &'static str) -> Malformed {
+        Malformed { what, at: self.at }
+    }
+
+    fn digits(&mut self) -> usize {
+        let bytes = self.text.as_bytes();
+        let from = self.at;
+        while bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
+            self.at += 1;
+        }
+        self.at - from
+    }
+
+    fn accept(&mut self, byte: u8) -> bool {
+        let found = self.text.as_bytes().get(self.at) == Some(&byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), Malformed> {
+        if self.peek() == Some(byte) {
+            self.at += 1;
+            Ok(())
+        } else {
+            Err(self.malformed(what))
+        }
+    }
+
+    fn peek(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(self.at) {
+            self.at += 1;
+        }
+        bytes.get(self.at).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads one value of any kind to its end.
+    fn read(reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        let mut first = true;
+        match reader.kind()? {
+            Kind::Object => {
+                reader.open_object()?;
+                while reader.next_member(&mut first)?.is_some() {
+                    read(reader)?;
+                }
+            }
+            Kind::Array => {
+                reader.open_array()?;
+                while reader.next_element(&mut first)? {
+                    read(reader)?;
+                }
+            }
+            Kind::String => drop(reader.string()?),
+            Kind::Number => drop(reader.number()?),
+            Kind::True | Kind::False | Kind::Null => drop(reader.literal()?),
+        }
+        Ok(())
+    }
+
+    fn accepts(text: &str) -> bool {
+        let mut reader = Reader::new(text);
+        read(&mut reader).and_then(|()| reader.end()).is_ok()
+    }
+
+    #[test]
+    fn the_language_is_that_of_serde_json() {
+        let texts = [
+            "{}",
+            "[]",
+            " [ 1 , 2 ] ",
+            "{\"a\":1,\"b\":[true,false,null]}",
+            "\"\\u00e9\\n\"",
+            "-0",
+            "0.5e+7",
+            "1E9",
+            "[1,]",
+            "{\"a\":1,}",
+            "{,}",
+            "[,1]",
+            "{a:1}",
+            "'a'",
+            "01",
+            "+1",
+            ".5",
+            "5.",
+            "1e",
+            "-",
+            "tru",
+            "nul",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "\"a",
+            "\"\t\"",
+            "1 2",
+            "",
+            "{\"a\"}",
+            "{\"a\":}",
+            "[1 2]",
+            "{\"a\":1 \"b\":2}",
+            "\u{feff}1",
+            "[[[]]]",
+            "truefalse",
+        ];
+        for text in texts {
+            let theirs = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+            assert_eq!(accepts(text), theirs, "{text}");
+        }
+        assert!(accepts("1e999"), "JavaScript reads it as Infinity");
+    }
+
+    #[test]
+    fn escapes_are_resolved() {
+        for text in [r#""a\"b\\c\/d\b\f\n\r\t""#, r#""\u0041\u00e9\u20ac""#, r#""\ud83d\ude00x""#] {
+            let mut ours = String::new();
+            Reader::new(text).string().unwrap().unescape_into(&mut ours);
+            assert_eq!(ours, serde_json::from_str::<String>(text).unwrap());
+        }
+        let mut lone = String::new();
+        Reader::new(r#""\ud800\u0041""#).string().unwrap().unescape_into(&mut lone);
+        assert_eq!(lone, "\u{fffd}A");
+    }
+}

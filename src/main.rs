@@ -1,0 +1,2 @@
+//! The `burgee` command.
+fn main() {}

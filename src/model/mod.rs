@@ -1,0 +1,16 @@
+//! Our words for flags and their rules, whatever source they come from.
+//!
+//! Plain values without behaviour beyond their own bounds. Knows neither a wire format nor the
+//! runtime, and reads no clock.
+
+mod environment;
+mod flag;
+mod ruleset;
+mod targeting;
+mod update;
+
+pub use environment::{EnvironmentName, Fingerprint, KeyClass, Version};
+pub use flag::{Flag, RemoteConfig, Targeting, Variant};
+pub use ruleset::{BrokenFlag, Generation, Ruleset};
+pub use targeting::{Condition, Filter, GroupOperator, Operand, Operator, Rollout};
+pub use update::{Failure, FailureKind, Update};

@@ -1,0 +1,80 @@
+//! The hash that says whether a document means something else than the one before.
+
+use sha2::{Digest, Sha256};
+
+use crate::compile::Policy;
+use crate::json::canonical;
+use crate::model::{Fingerprint, Generation, Ruleset};
+
+/// Hashes what evaluation and answers can observe of a ruleset under a policy. The order of flags
+/// and members, white space and the document's own version number do not count.
+pub fn fingerprint(ruleset: &Ruleset, policy: &Policy) -> Fingerprint {
+    let mut hash = Sha256::new();
+    hash.update([match policy.generation {
+        Generation::V1_0 => 0,
+        Generation::V1_1 => 1,
+    }]);
+    let mut flags: Vec<_> = ruleset.flags.iter().collect();
+    flags.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    for flag in flags {
+        hash.update([u8::from(policy.is_public(flag))]);
+        update_canonical(&mut hash, flag.raw.get());
+    }
+    let mut envelope: Vec<_> = ruleset.envelope.iter().collect();
+    envelope.sort_unstable();
+    for (name, value) in envelope {
+        hash.update([2]);
+        hash.update(name.as_bytes());
+        hash.update([0]);
+        update_canonical(&mut hash, value);
+    }
+    let digest = hash.finalize();
+    Fingerprint(digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)))
+}
+
+fn update_canonical(hash: &mut Sha256, json: &str) {
+    let mut text = String::with_capacity(json.len());
+    // What was parsed once parses again, unless it is nested deeper than we follow: then its own
+    // spelling stands for it.
+    match canonical::write(json, &mut text) {
+        Ok(()) => hash.update(text.as_bytes()),
+        Err(_) => hash.update(json.as_bytes()),
+    }
+    hash.update([0]);
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::dialect::reflag::definitions;
+
+    fn of(text: &str) -> Fingerprint {
+        let ruleset = definitions::read(&Bytes::copy_from_slice(text.as_bytes())).unwrap();
+        fingerprint(&ruleset, &Policy::default())
+    }
+
+    const A: &str = r#"{"key":"a","targeting":{"version":1,"rules":[]}}"#;
+    const B: &str = r#"{"key":"b","targeting":{"version":1,"rules":[]}}"#;
+
+    #[test]
+    fn order_white_space_and_version_numbers_do_not_count() {
+        let one = of(&format!(r#"{{"success":true,"flagStateVersion":1,"features":[{A},{B}]}}"#));
+        let same = of(&format!(r#"{{ "features":[ {B}, {A} ], "flagStateVersion":2 }}"#));
+        assert_eq!(one, same);
+    }
+
+    #[test]
+    fn what_can_be_observed_counts() {
+        let base = of(&format!(r#"{{"features":[{A}]}}"#));
+        assert_ne!(base, of(&format!(r#"{{"features":[{A},{B}]}}"#)));
+        assert_ne!(base, of(&format!(r#"{{"features":[{A}],"extra":1}}"#)));
+        assert_ne!(base, of(&format!(r#"{{"features":[{}]}}"#, A.replace(":1", ":2"))));
+        let ruleset = definitions::read(&Bytes::from(format!(r#"{{"features":[{A}]}}"#))).unwrap();
+        let secret = Policy { secret_flags: ["a".to_owned()].into(), ..Policy::default() };
+        assert_ne!(base, fingerprint(&ruleset, &secret));
+        let newer = Policy { generation: Generation::V1_1, ..Policy::default() };
+        assert_ne!(base, fingerprint(&ruleset, &newer));
+    }
+}

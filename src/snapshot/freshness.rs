@@ -1,0 +1,72 @@
+//! How old the content of an environment is.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::time::Timestamp;
+
+/// When the origin of the rules last confirmed the content. Written by the publisher only.
+#[derive(Debug)]
+pub struct Freshness(AtomicI64);
+
+/// An age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// Nothing was ever confirmed, or the clock went backwards since.
+    Unknown,
+    /// Milliseconds.
+    Millis(i64),
+}
+
+const NEVER: i64 = i64::MIN;
+
+impl Default for Freshness {
+    fn default() -> Self {
+        Self(AtomicI64::new(NEVER))
+    }
+}
+
+impl Freshness {
+    /// Notes that the content was confirmed at `moment`.
+    pub fn confirm(&self, moment: Timestamp) {
+        self.0.store(moment.0, Ordering::Relaxed);
+    }
+
+    /// When it was last confirmed.
+    pub fn confirmed_at(&self) -> Option<Timestamp> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|&at| at != NEVER).map(Timestamp)
+    }
+
+    /// Its age at `now`.
+    pub fn age(&self, now: Timestamp) -> Age {
+        match self.confirmed_at().map(|at| now.since(at)) {
+            Some(millis) if millis >= 0 => Age::Millis(millis),
+            _ => Age::Unknown,
+        }
+    }
+}
+
+impl Age {
+    /// Whether it is above a limit; unknown is.
+    pub fn exceeds(self, limit_millis: i64) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::Millis(millis) => millis > limit_millis,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_went_backwards_makes_the_age_unknown_which_is_stale() {
+        let freshness = Freshness::default();
+        assert!(freshness.age(Timestamp(5)).exceeds(i64::MAX));
+        freshness.confirm(Timestamp(1_000));
+        assert_eq!(freshness.age(Timestamp(1_250)), Age::Millis(250));
+        assert_eq!(freshness.age(Timestamp(999)), Age::Unknown);
+        assert!(!Age::Millis(10).exceeds(10));
+        assert!(Age::Millis(11).exceeds(10));
+    }
+}

@@ -1,0 +1,98 @@
+//! All environments' programs, keys and ready-made bodies at one moment.
+//!
+//! Requests load the [`Snapshot`] once and borrow everything else from it. Only the
+//! [`publisher`] makes a new one.
+
+mod body;
+mod content;
+mod fingerprint;
+mod freshness;
+mod keys;
+pub mod publisher;
+pub mod status;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+pub use body::PreparedBody;
+pub use content::{Content, Heads};
+pub use freshness::{Age, Freshness};
+pub use keys::{Credential, KeyDigests, KeyTable};
+
+use crate::compile::Policy;
+use crate::model::EnvironmentName;
+
+/// Everything that a request may need, at one moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// In the order of the configuration.
+    pub environments: Vec<Environment>,
+    /// Which key belongs to which environment.
+    pub keys: Arc<KeyTable>,
+}
+
+/// One environment at one moment.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// What never changes while the process runs.
+    pub profile: Arc<Profile>,
+    /// When its content was last confirmed; moves on without a new snapshot.
+    pub freshness: Arc<Freshness>,
+    /// None before the first data.
+    pub content: Option<Arc<Content>>,
+}
+
+/// An environment's settings, as far as requests need them.
+#[derive(Debug)]
+pub struct Profile {
+    /// The operator's name for it.
+    pub name: EnvironmentName,
+    /// How its rules are read.
+    pub policy: Policy,
+    /// Content older than this is stale; milliseconds.
+    pub max_staleness: Option<i64>,
+    /// What becomes of stale content.
+    pub on_stale: OnStale,
+    /// Which web pages may read its answers.
+    pub cors: Cors,
+}
+
+/// What becomes of stale content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnStale {
+    /// It is served and says that it is stale.
+    #[default]
+    Serve,
+    /// It is served and says how old it is.
+    Mark,
+    /// It is not served.
+    Refuse,
+}
+
+/// Which web pages may read answers to publishable keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cors {
+    /// All, without credentials.
+    Any,
+    /// Those of these origins.
+    Listed {
+        /// `scheme://host[:port]`
+        origins: Vec<String>,
+        /// Whether cookies and the like may go with the request.
+        credentials: bool,
+    },
+}
+
+impl Cors {
+    /// Whether pages of `origin` may read answers.
+    pub fn allows(&self, origin: &[u8]) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Listed { origins, .. } => origins.iter().any(|o| o.as_bytes() == origin),
+        }
+    }
+}
+
+/// The one pointer between the publisher and all requests.
+pub type Shared = Arc<ArcSwap<Snapshot>>;

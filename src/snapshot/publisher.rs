@@ -1,0 +1,227 @@
+//! The only writer of the snapshot.
+//!
+//! Takes what sources say, decides whether it means anything new, prepares the new content beside
+//! the old one and swaps the pointer. "Last good rules stay" is written here once, so that no
+//! source can forget it. Runs on the background thread: compiling never holds up a request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::content::Content;
+use super::status::{Board, Quarantined, State};
+use super::{Environment, Shared, Snapshot};
+use crate::model::{Failure, Ruleset, Update, Version};
+use crate::telemetry::metrics::Metrics;
+use crate::time::{Clock, Timestamp};
+
+/// A source's word on one environment.
+#[derive(Debug)]
+pub struct Report {
+    /// Index of the environment.
+    pub environment: usize,
+    /// What the source said.
+    pub update: Update,
+    /// How long the look took.
+    pub took: Duration,
+}
+
+/// How often states are looked at that change by the passing of time alone.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The publisher.
+#[derive(Debug)]
+pub struct Publisher {
+    shared: Shared,
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    /// By environment: the state that was logged last.
+    logged: Vec<State>,
+}
+
+impl Publisher {
+    /// Publishes into `shared`. There must be one publisher only.
+    pub fn new(shared: Shared, board: Arc<Board>, metrics: Arc<Metrics>, clock: Clock) -> Self {
+        let logged = vec![State::Empty; shared.load().environments.len()];
+        Self { shared, board, metrics, clock, logged }
+    }
+
+    /// Takes reports until all sources are gone.
+    pub async fn run(mut self, mut reports: mpsc::Receiver<Report>) {
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                report = reports.recv() => match report {
+                    Some(report) => self.take(report),
+                    None => return,
+                },
+                _ = tick.tick() => self.log_states(),
+            }
+        }
+    }
+
+    /// Takes one report.
+    pub fn take(&mut self, report: Report) {
+        let index = report.environment;
+        let now = self.clock.now();
+        let outcome = match report.update {
+            Update::Replace(ruleset) => self.replace(index, ruleset, now),
+            Update::Unchanged => {
+                self.confirm(index, now);
+                "unchanged"
+            }
+            Update::Unavailable(failure) => {
+                let kind = failure.kind.label();
+                self.fail(index, failure);
+                kind
+            }
+        };
+        let name = self.shared.load().environments[index].profile.name.clone();
+        self.metrics.fetched(&name, outcome, report.took);
+        self.log_states();
+    }
+
+    fn replace(&mut self, index: usize, mut ruleset: Ruleset, now: Timestamp) -> &'static str {
+        let environment = self.shared.load().environments[index].clone();
+        let held = environment.content.as_deref();
+        if let Some(held) = held {
+            keep_last_good_forms(&mut ruleset, &held.ruleset);
+        }
+        self.quarantine(index, &ruleset, now);
+        let fingerprint = Content::fingerprint_of(&ruleset, &environment.profile);
+        if held.is_some_and(|held| held.fingerprint == fingerprint) {
+            self.confirm(index, now);
+            return "unchanged";
+        }
+        let version = next_version(held.map(|held| held.version), ruleset.source_version);
+        let (flags, broken) = (ruleset.flags.len(), ruleset.broken.len());
+        let mut diagnostics = ruleset.warnings.clone();
+        let (content, oddities) =
+            Content::prepare(Arc::new(ruleset), fingerprint, version, &environment.profile);
+        diagnostics.extend(oddities);
+        let content = Arc::new(content);
+        self.swap(index, &environment, Arc::clone(&content));
+        self.confirm(index, now);
+        let name = &environment.profile.name;
+        info!(environment = %name, %version, %fingerprint, flags, quarantined = broken, "published");
+        for diagnostic in &diagnostics {
+            warn!(environment = %name, "{diagnostic}");
+        }
+        let status = &mut self.board.lock()[index];
+        status.diagnostics = diagnostics;
+        status.last_change_at = Some(now);
+        content.compress();
+        "changed"
+    }
+
+    fn swap(&self, index: usize, environment: &Environment, content: Arc<Content>) {
+        let before = self.shared.load();
+        let mut environments = before.environments.clone();
+        environments[index] = Environment { content: Some(content), ..environment.clone() };
+        self.shared.store(Arc::new(Snapshot { environments, keys: Arc::clone(&before.keys) }));
+    }
+
+    fn confirm(&self, index: usize, now: Timestamp) {
+        self.shared.load().environments[index].freshness.confirm(now);
+        let status = &mut self.board.lock()[index];
+        status.consecutive_failures = 0;
+        status.last_error = None;
+        status.last_success_at = Some(now);
+    }
+
+    fn fail(&self, index: usize, failure: Failure) {
+        let status = &mut self.board.lock()[index];
+        status.consecutive_failures = status.consecutive_failures.saturating_add(1);
+        status.last_error = Some(failure);
+    }
+
+    /// Names what is left out; logs each flag once.
+    fn quarantine(&self, index: usize, ruleset: &Ruleset, now: Timestamp) {
+        let status = &mut self.board.lock()[index];
+        let before = std::mem::take(&mut status.quarantined);
+        for broken in &ruleset.broken {
+            let known = before.iter().find(|held| held.flag == broken.flag);
+            if known.is_none_or(|known| known.reason != broken.reason) {
+                warn!(
+                    environment = %status.name, flag = broken.flag, reason = broken.reason,
+                    "flag quarantined"
+                );
+            }
+            status.quarantined.push(Quarantined {
+                flag: broken.flag.clone(),
+                reason: broken.reason.clone(),
+                since: known.map_or(now, |known| known.since),
+            });
+        }
+    }
+
+    /// One line for each environment whose state changed since the last line.
+    fn log_states(&mut self) {
+        let now = self.clock.now();
+        let snapshot = self.shared.load();
+        let board = self.board.lock();
+        for (index, environment) in snapshot.environments.iter().enumerate() {
+            let status = &board[index];
+            let (state, before) = (status.state(environment, now), self.logged[index]);
+            if state == before {
+                continue;
+            }
+            self.logged[index] = state;
+            let cause = status.last_error.as_ref().map(|error| error.message.as_str());
+            let age = environment.freshness.confirmed_at().map(|at| now.since(at) / 1_000);
+            let name = &environment.profile.name;
+            let (from, to) = (before.label(), state.label());
+            if state == State::Live {
+                info!(environment = %name, state = %format_args!("{from}->{to}"), "state");
+            } else {
+                warn!(
+                    environment = %name, state = %format_args!("{from}->{to}"), age_seconds = age,
+                    cause, "state"
+                );
+            }
+        }
+    }
+}
+
+/// A flag that broke keeps the form in which it was last good.
+fn keep_last_good_forms(ruleset: &mut Ruleset, held: &Ruleset) {
+    for broken in &ruleset.broken {
+        let present = ruleset.flags.iter().any(|flag| *flag.key == broken.flag);
+        let last_good = held.flags.iter().find(|flag| *flag.key == broken.flag);
+        if let (false, Some(flag)) = (present, last_good) {
+            ruleset.flags.push(Arc::clone(flag));
+        }
+    }
+}
+
+/// DESIGN section 6: the source's number when it is higher than what clients have seen, else one
+/// more than that.
+fn next_version(held: Option<Version>, source: Option<u64>) -> Version {
+    let source = source.map(Version::new);
+    match (held, source) {
+        (None, source) => source.unwrap_or(Version::new(1)),
+        (Some(held), Some(source)) if source > held => source,
+        (Some(held), _) => held.next(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_follow_the_source_and_never_go_back() {
+        let next =
+            |held: Option<u64>, source| next_version(held.map(Version::new), source).number();
+        assert_eq!(next(None, Some(412)), 412);
+        assert_eq!(next(None, Some(0)), 0);
+        assert_eq!(next(None, None), 1);
+        assert_eq!(next(Some(412), Some(413)), 413);
+        assert_eq!(next(Some(412), Some(412)), 413);
+        assert_eq!(next(Some(412), Some(7)), 413);
+        assert_eq!(next(Some(412), None), 413);
+    }
+}

@@ -1,11 +1,16 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
+pub mod admin;
+pub mod app;
+pub mod cli;
 pub mod compile;
-// pub mod config;
+pub mod config;
 pub mod dialect;
 pub mod evaluate;
+pub mod http;
 pub mod json;
 pub mod model;
 pub mod snapshot;
+pub mod source;
 pub mod telemetry;
 pub mod time;

@@ -34,6 +34,8 @@ pub(crate) struct TreeNode {
     /// Slots of this name and of all names below it: they are numbered depth first.
     pub(crate) first_slot: u32,
     pub(crate) end_slot: u32,
+    /// Whether a name goes on from here with a number.
+    pub(crate) has_number_below: bool,
 }
 
 /// A step in the tree. The first is [`Attributes::ROOT`].
@@ -81,7 +83,8 @@ impl Attributes {
             self.json_names.push(json.into());
             Slot(first_slot)
         });
-        self.nodes.push(TreeNode { slot, first_slot, end_slot: 0 });
+        let has_number_below = draft.below.keys().any(|segment| is_array_index(segment));
+        self.nodes.push(TreeNode { slot, first_slot, end_slot: 0, has_number_below });
         for (segment, below) in &draft.below {
             let child = self.add(below);
             let edge = Edge { parent: index as u32, segment: (*segment).into(), child };
@@ -136,6 +139,11 @@ impl Attributes {
     pub(crate) fn walk(&self, from: NodeIndex, dotted: &str) -> Option<NodeIndex> {
         dotted.split('.').try_fold(from, |node, segment| self.child(node, segment))
     }
+}
+
+/// Whether JavaScript takes a member's name as an array index, and visits it before all others.
+pub(crate) fn is_array_index(name: &str) -> bool {
+    name.parse::<u32>().is_ok_and(|index| index != u32::MAX && name == index.to_string())
 }
 
 fn hash(parent: NodeIndex, segment: &str) -> u64 {

@@ -4,7 +4,7 @@
 //! request. What no rule reads is checked for form and dropped, so a hostile body costs no more
 //! memory than the attributes that rules ask for.
 
-use super::attributes::NodeIndex;
+use super::attributes::{NodeIndex, is_array_index};
 use super::{Attributes, Program, Slot, ValueId, javascript};
 use crate::json::{Kind, Malformed, Reader, Text, write_string};
 use crate::model::Generation;
@@ -269,9 +269,37 @@ impl EvaluationContext {
         self.objects += 1;
         let object = self.objects;
         let before = self.members;
+        // JavaScript visits names that are array indexes first, so of two values at one path the
+        // one under such a name loses. Only where rules read such names can that be seen.
+        if node.is_some_and(|node| program.attributes.node(node).has_number_below) {
+            let mut again = reader.clone();
+            self.read_members(program, &mut again, node, depth, (object, Some(true)))?;
+            self.read_members(program, reader, node, depth, (object, Some(false)))?;
+        } else {
+            self.read_members(program, reader, node, depth, (object, None))?;
+        }
+        Ok(self.members - before)
+    }
+
+    /// Reads the members of one object: all, or only those whose names are array indexes or are
+    /// not.
+    fn read_members(
+        &mut self,
+        program: &Program,
+        reader: &mut Reader<'_>,
+        node: Option<NodeIndex>,
+        depth: usize,
+        (object, indexes): (u32, Option<bool>),
+    ) -> Result<(), ContextError> {
         let mut first = true;
         reader.open_object()?;
         while let Some(name) = reader.next_member(&mut first)? {
+            if let Some(indexes) = indexes
+                && name.plain().is_some_and(is_array_index) != indexes
+            {
+                reader.skip()?;
+                continue;
+            }
             self.count_member()?;
             if name.raw_len() > limits::NAME {
                 return Err(ContextError::NameTooLong);
@@ -286,7 +314,7 @@ impl EvaluationContext {
             }
             self.read_value(program, reader, below, depth + 1)?;
         }
-        Ok(self.members - before)
+        Ok(())
     }
 
     /// Generation 1.0: elements are addressed by their index.

@@ -243,6 +243,42 @@ impl<'a> Reader<'a> {
         Err(self.malformed("expected a value"))
     }
 
+    /// Reads a value of any kind without looking at it. Does not recurse: deep nesting costs a byte
+    /// a level.
+    pub fn skip(&mut self) -> Result<(), Malformed> {
+        let mut open: Vec<Kind> = Vec::new();
+        let mut first = true;
+        loop {
+            match self.kind()? {
+                Kind::Object => {
+                    self.open_object()?;
+                    open.push(Kind::Object);
+                    first = true;
+                }
+                Kind::Array => {
+                    self.open_array()?;
+                    open.push(Kind::Array);
+                    first = true;
+                }
+                Kind::String => drop(self.string()?),
+                Kind::Number => drop(self.number()?),
+                Kind::True | Kind::False | Kind::Null => drop(self.literal()?),
+            }
+            loop {
+                let another = match open.last() {
+                    None => return Ok(()),
+                    Some(Kind::Object) => self.next_member(&mut first)?.is_some(),
+                    Some(_) => self.next_element(&mut first)?,
+                };
+                if another {
+                    break;
+                }
+                open.pop();
+                first = false;
+            }
+        }
+    }
+
     /// Fails unless only white space is left.
     pub fn end(&mut self) -> Result<(), Malformed> {
         match self.peek() {
@@ -295,6 +331,17 @@ mod tests {
 
     /// Reads one value of any kind to its end.
     fn read(reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        let mut skipping = reader.clone();
+        let skipped = skipping.skip();
+        let read = read_all(reader);
+        assert_eq!(skipped.is_ok(), read.is_ok());
+        if read.is_ok() {
+            assert_eq!(skipping.position(), reader.position());
+        }
+        read
+    }
+
+    fn read_all(reader: &mut Reader<'_>) -> Result<(), Malformed> {
         let mut first = true;
         match reader.kind()? {
             Kind::Object => {

@@ -45,14 +45,12 @@ pub struct Heads {
     pub context: HeaderMap,
     /// Answers that are the same for all keys of the class.
     pub shared: HeaderMap,
-    /// Answers to tracking posts.
-    pub accepted: HeaderMap,
 }
 
 /// `burgee-version`
-pub const VERSION: HeaderName = HeaderName::from_static("burgee-version");
+const VERSION: HeaderName = HeaderName::from_static("burgee-version");
 /// `burgee-fingerprint`
-pub const FINGERPRINT: HeaderName = HeaderName::from_static("burgee-fingerprint");
+const FINGERPRINT: HeaderName = HeaderName::from_static("burgee-fingerprint");
 /// `burgee-state`
 pub const STATE: HeaderName = HeaderName::from_static("burgee-state");
 
@@ -168,9 +166,6 @@ impl Heads {
         if by_origin {
             context.insert(header::VARY, HeaderValue::from_static("Origin"));
         }
-        let mut accepted = context.clone();
-        accepted.remove(VERSION);
-        accepted.remove(FINGERPRINT);
-        Self { context, shared, accepted }
+        Self { context, shared }
     }
 }

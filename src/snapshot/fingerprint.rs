@@ -8,7 +8,7 @@ use crate::model::{Fingerprint, Generation, Ruleset};
 
 /// Hashes what evaluation and answers can observe of a ruleset under a policy. The order of flags
 /// and members, white space and the document's own version number do not count.
-pub fn fingerprint(ruleset: &Ruleset, policy: &Policy) -> Fingerprint {
+pub(super) fn fingerprint(ruleset: &Ruleset, policy: &Policy) -> Fingerprint {
     let mut hash = Sha256::new();
     hash.update([match policy.generation {
         Generation::V1_0 => 0,

@@ -42,7 +42,8 @@ impl KeyDigests {
         Ok(Self { seed })
     }
 
-    fn digest(&self, key: &[u8]) -> u128 {
+    /// The digest of a key.
+    pub fn digest(&self, key: &[u8]) -> u128 {
         let mut hasher = SipHasher24::new_with_key(&self.seed);
         hasher.write(key);
         hasher.finish128().as_u128()

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 pub use body::PreparedBody;
-pub use content::{Content, Heads};
+pub use content::{Content, EXPOSED, Heads, STATE, class_index};
 pub use freshness::{Age, Freshness};
 pub use keys::{Credential, KeyDigests, KeyTable};
 

@@ -1,8 +1,9 @@
 //! What the admin port tells about each environment. Written by the publisher, read by people.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Environment;
+use super::{Environment, Shared};
 use crate::model::{EnvironmentName, Failure};
 use crate::time::Timestamp;
 
@@ -118,5 +119,80 @@ impl Board {
     /// All of them, locked. Held for a moment only; no request for flags ever takes it.
     pub fn lock(&self) -> MutexGuard<'_, Vec<EnvironmentStatus>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether this process should be given requests (DESIGN section 3, admin port).
+#[derive(Debug)]
+pub struct Readiness {
+    snapshot: Shared,
+    board: Arc<Board>,
+    started_at: Timestamp,
+    startup_grace: i64,
+    settled: AtomicBool,
+}
+
+/// Readiness of one environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvironmentReadiness {
+    /// The operator's name for it.
+    pub name: EnvironmentName,
+    /// Whether it can be evaluated now.
+    pub ready: bool,
+    /// Its state.
+    pub state: State,
+}
+
+impl Readiness {
+    /// A process that started at `started_at` and gives its sources so many milliseconds.
+    pub fn new(snapshot: Shared, board: Arc<Board>, started_at: Timestamp, grace: i64) -> Self {
+        let settled = AtomicBool::new(false);
+        Self { snapshot, board, started_at, startup_grace: grace, settled }
+    }
+
+    /// When the process started.
+    pub fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
+    /// Each environment.
+    pub fn environments(&self, now: Timestamp) -> Vec<EnvironmentReadiness> {
+        let snapshot = self.snapshot.load();
+        let board = self.board.lock();
+        let each = snapshot.environments.iter().zip(board.iter());
+        each.map(|(environment, status)| EnvironmentReadiness {
+            name: status.name.clone(),
+            ready: environment.content.is_some(),
+            state: status.state(environment, now),
+        })
+        .collect()
+    }
+
+    /// The whole process: not before every environment has data or its time is up, then as long as
+    /// one of them has data, whatever its age.
+    pub fn is_ready(&self, now: Timestamp) -> bool {
+        let environments = self.environments(now);
+        let grace_is_over = now.since(self.started_at) >= self.startup_grace;
+        if grace_is_over || environments.iter().all(|environment| environment.ready) {
+            self.settled.store(true, Ordering::Relaxed);
+        }
+        self.settled.load(Ordering::Relaxed) && environments.iter().any(|e| e.ready)
+    }
+
+    /// The answer in the words of Flagsmith's proxies (flagsmith.md section 6).
+    pub fn flagsmith(&self, now: Timestamp, draining: bool) -> (bool, String) {
+        let ready = !draining && self.is_ready(now);
+        let updated = self.board.lock().iter().filter_map(|status| status.last_success_at).max();
+        let updated = updated.map(|at| at.to_string());
+        let reason = match (ready, draining) {
+            (true, _) => None,
+            (false, true) => Some("shutting down."),
+            (false, false) => Some("environment document(s) not updated."),
+        };
+        let status = if ready { "ok" } else { "error" };
+        let body = serde_json::json!({
+            "status": status, "reason": reason, "last_successful_update": updated,
+        });
+        (ready, body.to_string())
     }
 }

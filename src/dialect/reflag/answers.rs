@@ -32,6 +32,8 @@ pub enum Selection<'a> {
     Enabled,
     /// This one, when the key may see it.
     One(&'a str),
+    /// This one, when the key may see it and it is on.
+    OneEnabled(&'a str),
 }
 
 /// The pieces of one environment's answers.
@@ -213,19 +215,17 @@ impl Answers {
             }
             Selection::Enabled => {
                 for &index in &plan.visible {
-                    let (body, tag) = (answer.body.len(), answer.tag);
-                    if !self.write_flag(index, evaluator, answer) {
-                        answer.body.truncate(body);
-                        answer.tag = tag;
-                    }
+                    self.write_if_enabled(index, evaluator, answer);
                 }
             }
             Selection::One(key) => {
-                if let Some(&index) = self.by_key.get(key) {
-                    let public = evaluator.program().flag(index).public;
-                    if public || class == KeyClass::Secret {
-                        self.write_flag(index, evaluator, answer);
-                    }
+                if let Some(index) = self.find(key, class, evaluator.program()) {
+                    self.write_flag(index, evaluator, answer);
+                }
+            }
+            Selection::OneEnabled(key) => {
+                if let Some(index) = self.find(key, class, evaluator.program()) {
+                    self.write_if_enabled(index, evaluator, answer);
                 }
             }
         }
@@ -235,6 +235,25 @@ impl Answers {
             None => answer.body.push(b'{'),
         }
         answer.body.extend_from_slice(b"}}");
+    }
+
+    /// The flag of a key, when the class may see it.
+    fn find(&self, key: &str, class: KeyClass, program: &Program) -> Option<FlagIndex> {
+        let index = *self.by_key.get(key)?;
+        (class == KeyClass::Secret || program.flag(index).public).then_some(index)
+    }
+
+    fn write_if_enabled(
+        &self,
+        index: FlagIndex,
+        evaluator: &mut Evaluator<'_>,
+        answer: &mut Answer,
+    ) {
+        let (body, tag) = (answer.body.len(), answer.tag);
+        if !self.write_flag(index, evaluator, answer) {
+            answer.body.truncate(body);
+            answer.tag = tag;
+        }
     }
 
     /// Writes `,"key":{...}` and tells whether the flag is on.

@@ -83,7 +83,7 @@ fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// Undoes form encoding: `+` is a blank, `%XX` a byte. None when an escape is broken or the bytes
 /// are not UTF-8.
-fn decode(text: &str) -> Option<Cow<'_, str>> {
+pub fn decode(text: &str) -> Option<Cow<'_, str>> {
     let Some(first) = memchr::memchr2(b'%', b'+', text.as_bytes()) else {
         return Some(Cow::Borrowed(text));
     };

@@ -93,7 +93,11 @@ pub fn check(post: Post, body: &[u8]) -> Result<Counts, Rejection> {
             counts[at] += 1;
         }
     };
-    let single = || parse::<Item<'_>>(body, "an object");
+    let single = || match body.trim_ascii_start().first() {
+        // serde reads structs from arrays too; the protocol does not.
+        Some(b'[') => invalid("the body is not an object of the expected form".to_owned()),
+        _ => parse::<Item<'_>>(body, "an object"),
+    };
     match post {
         Post::Bulk => {
             let items: Vec<&RawValue> = parse(body, "an array")?;
@@ -102,7 +106,11 @@ pub fn check(post: Post, body: &[u8]) -> Result<Counts, Rejection> {
             }
             for (at, item) in items.iter().enumerate() {
                 let item: Item<'_> = serde_json::from_str(item.get())
-                    .or_else(|_| invalid(format!("item {at} is not an object of an event")))?;
+                    .ok()
+                    .filter(|_| item.get().starts_with('{'))
+                    .ok_or_else(|| {
+                        Rejection::Invalid(format!("item {at} is not an object of an event").into())
+                    })?;
                 match item.kind {
                     Some(kind) => count(Kind::from_wire(&kind)),
                     None => return invalid(format!("item {at} has no `type`")),
@@ -204,7 +212,8 @@ mod tests {
             (Post::User, r#"{"userId":null}"#, "`userId` is missing or of the wrong type"),
             (Post::Company, r#"{"userId":"u"}"#, "`companyId` is missing or of the wrong type"),
             (Post::Event, r#"{"userId":"u","event":1}"#, "`event` is missing or of the wrong type"),
-            (Post::FlagEvent, "[]", "`key` is missing or of the wrong type"),
+            (Post::FlagEvent, "[]", "the body is not an object of the expected form"),
+            (Post::User, r#"["user"]"#, "the body is not an object of the expected form"),
             (Post::User, "", "the body is not JSON: EOF while parsing a value at line 1 column 0"),
         ];
         for (post, body, message) in cases {

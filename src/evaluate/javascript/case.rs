@@ -23,15 +23,67 @@ pub fn contains_lowercase(haystack: &str, lower_needle: &str) -> bool {
     }
 }
 
-/// In an ASCII haystack a needle that is not ASCII just never fits.
+/// In an ASCII haystack, a needle that is not ASCII just never fits.
 fn contains_ascii(haystack: &[u8], lower_needle: &[u8]) -> bool {
     let Some((&first, rest)) = lower_needle.split_first() else {
         return true;
     };
-    // No haystack letter becomes a capital, and `to_ascii_uppercase` leaves all but letters alone.
     let Some(last_start) = haystack.len().checked_sub(lower_needle.len()) else {
         return false;
     };
     memchr::memchr2_iter(first, first.to_ascii_uppercase(), &haystack[..=last_start])
         .any(|start| haystack[start + 1..][..rest.len()].eq_ignore_ascii_case(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contains(haystack: &str, needle: &str) -> bool {
+        contains_lowercase(haystack, &to_lowercase(needle))
+    }
+
+    #[test]
+    fn ascii_case_does_not_matter() {
+        assert!(contains("Alice@Example.COM", "@eXample.com"));
+        assert!(contains("aAab", "AAB"));
+        assert!(!contains("alice", "alicia"));
+        assert!(!contains("alice", "alice@example.com"));
+    }
+
+    #[test]
+    fn characters_beside_the_letters_have_no_case() {
+        assert!(!contains("[\\]^_", "{"));
+        assert!(!contains("`{|}~", "@"));
+        assert!(contains("1.2-3", ".2-"));
+    }
+
+    #[test]
+    fn everything_holds_the_empty_needle() {
+        for haystack in ["", "a", "\u{130}"] {
+            assert!(contains(haystack, ""), "{haystack:?}");
+        }
+        assert!(!contains("", "a"));
+    }
+
+    #[test]
+    fn other_scripts_have_case_as_well() {
+        assert!(contains("GRÜẞE aus Köln", "grüße AUS kÖ"));
+        assert!(contains("\u{212A}elvin", "KELVIN"));
+        assert!(!contains("kelvin", "ü"));
+    }
+
+    #[test]
+    fn lower_casing_is_not_folding() {
+        assert!(!contains("straße", "STRASSE"));
+        assert_eq!(to_lowercase("ΣΑΣ"), "σας");
+        // The needle ends in a final sigma, the same letters in the haystack do not.
+        assert!(!contains("ΑΣΑ", "ΑΣ"));
+    }
+
+    #[test]
+    fn dotted_capital_i_becomes_two_code_points() {
+        assert_eq!(to_lowercase("\u{130}"), "i\u{307}");
+        assert!(contains("\u{130}stanbul", "I"));
+    }
 }

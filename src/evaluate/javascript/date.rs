@@ -10,7 +10,7 @@
 //!   follows is a standard time, or the date is invalid.
 //! - The lenient reader takes any garbage before the first number, and hardly any after it.
 //!
-//! Both work on the same [`Token`]s, with one token of lookahead. A date and time without a zone
+//! Both work on the same tokens, with one token of lookahead. A date and time without a zone
 //! are local, which is UTC here, so no zone and zone zero come to the same.
 
 use std::ops::RangeInclusive;
@@ -42,8 +42,8 @@ pub fn shift_days(now_ms: i64, days: f64) -> Option<i64> {
     let day_of_month = day_of_month(today);
     #[expect(clippy::cast_precision_loss, reason = "31 at most")]
     let shifted = (day_of_month as f64 - days).trunc();
-    // More than twice the span of the time values: what lies beyond is invalid from whichever day it
-    // starts, and nothing below can overflow. NaN is in no range.
+    // More than twice the span of the time values: what lies beyond is invalid from whichever day
+    // it starts, and nothing below can overflow. NaN is in no range.
     if !(-3e8..3e8).contains(&shifted) {
         return None;
     }
@@ -685,4 +685,199 @@ const fn day_of_month(days: i64) -> i64 {
     let day_of_year = day - (year * 365 + year / 4 - year / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     day_of_year - (153 * month_from_march + 2) / 5 + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same moment in two spellings, the second one standard and complete.
+    #[track_caller]
+    fn assert_same(text: &str, standard: &str) {
+        let expected = plain(standard.as_bytes());
+        assert!(expected.is_some(), "{standard:?} is not standard");
+        assert_eq!(parse(text), expected, "{text:?}");
+    }
+
+    #[track_caller]
+    fn assert_invalid(texts: &[&str]) {
+        for text in texts {
+            assert_eq!(parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_epoch_is_zero() {
+        assert_eq!(parse("1970-01-01"), Some(0));
+        assert_eq!(parse("1970-01-01T00:00:00.001Z"), Some(1));
+        assert_eq!(parse("1969-12-31T23:59:59.999Z"), Some(-1));
+        assert_eq!(parse("2026-03-10T09:30:00Z"), Some(1_773_135_000_000));
+    }
+
+    #[test]
+    fn both_ways_read_plain_dates_alike() {
+        for text in [
+            "0000-01-01",
+            "2024-02-29T23:59:59.999Z",
+            "2026-02-31",
+            "2026-03-10T09:30:00",
+            "9999-12-31T00:00:00Z",
+        ] {
+            assert!(plain(text.as_bytes()).is_some(), "{text:?} is not plain");
+            assert_eq!(plain(text.as_bytes()), Reader::new(text).read(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn standard_dates_may_end_early() {
+        assert_same("2026", "2026-01-01");
+        assert_same("2026-03", "2026-03-01");
+        assert_same("2026-03-10T09:30", "2026-03-10T09:30:00Z");
+        assert_same("2026-03-10T09:30:00.1239", "2026-03-10T09:30:00.123Z");
+        assert_same("2026-03-10T10:30:00+01:00", "2026-03-10T09:30:00Z");
+        assert_same("2026-03-10T08:00:00.5-0130", "2026-03-10T09:30:00.500Z");
+    }
+
+    #[test]
+    fn after_the_t_nothing_else_will_do() {
+        assert_invalid(&[
+            "2026-03-10T",
+            "2026-03-10T9:30",
+            "2026-03-10T09:30 Z",
+            "2026-03-10T09:30 PM",
+            "2026-03-10T09:60",
+            "2026-03-10T09:30:00+24:00",
+            "2026-03-10T09:30:00+01",
+        ]);
+        assert_same("2026-03-10 09:30 PM", "2026-03-10T21:30:00Z");
+    }
+
+    #[test]
+    fn a_day_ends_at_24_and_not_later() {
+        assert_same("2026-12-31T24:00:00.000Z", "2027-01-01");
+        assert_same("2026-12-31 24:00", "2027-01-01");
+        assert_invalid(&["2026-12-31T24:00:00.001Z", "2026-12-31T24:01", "2026-12-31 24:01"]);
+    }
+
+    #[test]
+    fn a_day_may_run_over_its_month_but_not_over_31() {
+        assert_same("2026-02-31", "2026-03-03");
+        assert_same("Feb 30 2024", "2024-03-01");
+        assert_invalid(&["2026-01-32", "2026-13-01", "Jan 32 2026 1"]);
+    }
+
+    #[test]
+    fn signed_years_have_six_digits() {
+        assert_same("+002026-03-10", "2026-03-10");
+        assert_same("+000000-01-01", "0000-01-01");
+        let new_year = plain(b"0000-01-01").unwrap();
+        assert_eq!(parse("-000001-12-31"), Some(new_year - MILLISECONDS_PER_DAY));
+        // Year zero has no minus sign. What is left of it reads as month and day.
+        assert_same("-000000-03-10", "2001-03-10");
+    }
+
+    #[test]
+    fn time_values_end() {
+        assert_eq!(parse("+275760-09-13"), Some(LAST_TIME_VALUE));
+        assert_eq!(parse("-271821-04-20"), Some(-LAST_TIME_VALUE));
+        assert_invalid(&[
+            "+275760-09-13T00:00:00.001Z",
+            "-271821-04-19T23:59:59.999Z",
+            "999999999",
+            "1/1/999999999999",
+        ]);
+    }
+
+    #[test]
+    fn small_numbers_are_dates() {
+        assert_same("0", "2000-01-01");
+        assert_same("7", "2001-07-01");
+        assert_same("42", "2042-01-01");
+        assert_same("99", "1999-01-01");
+        assert_same("-3.5", "2001-03-05");
+        assert_same("item 3", "2001-03-01");
+        assert_invalid(&["", "13", "item3", "3 items", "1 - 2", "1773135000000"]);
+    }
+
+    #[test]
+    fn numbers_are_month_day_year_or_the_year_first() {
+        assert_same("03/15/2026", "2026-03-15");
+        assert_same("3.15.26", "2026-03-15");
+        assert_same("2026/03/15", "2026-03-15");
+        assert_same("1-2-50", "1950-01-02");
+        assert_invalid(&["15/03/2026", "1/2/3/4"]);
+    }
+
+    #[test]
+    fn named_months_stand_anywhere() {
+        for text in ["Jan 2 2026", "2 January 2026", "02-JAN-26", "2026 2 janvier", "Jan2,26"] {
+            assert_same(text, "2026-01-02");
+        }
+        assert_same("Jan 2026", "2026-01-01");
+    }
+
+    #[test]
+    fn mail_and_engine_forms_are_understood() {
+        let moment = "2026-03-10T09:30:00Z";
+        assert_same("Tue, 10 Mar 2026 09:30:00 GMT", moment);
+        assert_same("Tue Mar 10 2026 10:30:00 GMT+0100 (Central European Time)", moment);
+        assert_same("Mar 10, 2026, 9:30:00\u{202F}AM", moment);
+        assert_same("3/10/2026 5:30 EDT", moment);
+        assert_same("3/10/2026 1:30 GMT-8", moment);
+        assert_invalid(&["Tue, 10 Mar 2026 09:30:00 CET", "3/10/2026 13:30 PM"]);
+    }
+
+    #[test]
+    fn offsets_wrap_around_in_32_bits() {
+        assert_same("1/1/2020 10:00 +596523:", "1951-12-14T07:00:00Z");
+        assert_invalid(&["1/1/2020 10:00 +596524:"]);
+        assert_same("1/1/2020 10:00 +1193047:", "2020-01-01T09:28:16Z");
+    }
+
+    #[test]
+    fn parentheses_are_skipped_with_what_they_hold() {
+        assert_same("2026-03-10 (a (b) 99)", "2026-03-10");
+        assert_same("2026-03-10 ((open", "2026-03-10");
+        assert_invalid(&["2026-03-10)"]);
+    }
+
+    #[test]
+    fn a_nul_ends_the_text() {
+        assert_same("2026-03-10\0T99", "2026-03-10");
+        assert_same("2026-03-10 (\0", "2026-03-10");
+    }
+
+    #[test]
+    fn blanks_beyond_ascii_separate_but_line_ends_there_do_not() {
+        assert_same("\u{3000}3/10/2026\u{A0}9:30\u{FEFF}", "2026-03-10T09:30:00Z");
+        assert_invalid(&["3/10/2026\u{2028}", "\u{2029}3/10/2026", "é3/10/2026"]);
+    }
+
+    #[test]
+    fn whole_days_keep_the_time_of_day() {
+        let now = parse("2026-03-10T09:30:00Z").unwrap();
+        assert_eq!(shift_days(now, 30.0), parse("2026-02-08T09:30:00Z"));
+        assert_eq!(shift_days(now, -30.0), parse("2026-04-09T09:30:00Z"));
+        assert_eq!(shift_days(-1, 1.0), Some(-1 - MILLISECONDS_PER_DAY));
+    }
+
+    #[test]
+    fn a_part_of_a_day_is_cut_from_the_day_of_the_month() {
+        let now = parse("2026-03-15").unwrap();
+        assert_eq!(shift_days(now, 1.9), parse("2026-03-13"));
+        assert_eq!(shift_days(now, 0.1), parse("2026-03-14"));
+        // From day 0 on, towards zero is forwards.
+        assert_eq!(shift_days(now, 15.9), parse("2026-02-28"));
+        assert_eq!(shift_days(now, 16.5), parse("2026-02-27"));
+    }
+
+    #[test]
+    fn shifting_out_of_the_time_values_is_invalid() {
+        for days in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, -1e300, 2e8, -1e8] {
+            assert_eq!(shift_days(1_773_135_000_000, days), None, "{days}");
+        }
+        assert_eq!(shift_days(-LAST_TIME_VALUE, -2e8), Some(LAST_TIME_VALUE));
+        assert_eq!(shift_days(LAST_TIME_VALUE, -1.0), None);
+        assert_eq!(shift_days(LAST_TIME_VALUE + 1, 1.0), None);
+    }
 }

@@ -1,7 +1,5 @@
 //! `Number(text)` and `String(number)` (reflag-runtime.md 12.1 and 12.3).
 
-use std::num::FpCategory;
-
 use super::is_white_space;
 
 /// What `Number(text)` gives; NaN for text that is not a number.
@@ -112,18 +110,17 @@ fn power_of_two_radix(digits: &[u8], bits_per_digit: u32) -> f64 {
 
 /// 2^`exponent`; infinite from 1024 on.
 fn power_of_two(exponent: u32) -> f64 {
-    f64::from_bits(u64::from((exponent + 1023).min(2047)) << 52)
+    f64::from_bits(u64::from(exponent.saturating_add(1023).min(2047)) << 52)
 }
 
 /// The integer that `value` is, if its digits are those of a plain integer in JavaScript too.
 fn small_integer(value: f64) -> Option<i64> {
-    const LIMIT: f64 = 9_007_199_254_740_992.0;
     #[expect(clippy::cast_possible_truncation, reason = "compared right after")]
     let integer = value as i64;
-    #[expect(clippy::cast_precision_loss, reason = "exact below the limit")]
-    let same = integer as f64;
-    // From 2^53 on, shortest digits end in zeros that the exact integer does not have.
-    (value.abs() < LIMIT && (same - value).classify() == FpCategory::Zero).then_some(integer)
+    #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
+    let same = (integer as f64).to_bits() == value.to_bits();
+    // From 2^53 on, the shortest digits end in zeros that the exact integer does not have.
+    (same && integer.unsigned_abs() < 1 << 53).then_some(integer)
 }
 
 fn write_integer(integer: i64, out: &mut String) {
@@ -142,4 +139,104 @@ fn write_integer(integer: i64, out: &mut String) {
         out.push('-');
     }
     out.extend(digits[start..].iter().copied().map(char::from));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn assert_parses(text: &str, expected: f64) {
+        assert_eq!(parse(text).to_bits(), expected.to_bits(), "{text:?}");
+    }
+
+    fn written(value: f64) -> String {
+        let mut out = String::new();
+        write(value, &mut out);
+        out
+    }
+
+    #[test]
+    fn nothing_but_white_space_is_zero() {
+        for text in ["", " ", "\t\n\u{B}\u{C}\r", "\u{A0}\u{FEFF}\u{2028}\u{3000}"] {
+            assert_parses(text, 0.0);
+        }
+        assert!(parse("\u{85}").is_nan());
+    }
+
+    #[test]
+    fn decimals_may_miss_digits_on_one_side_of_the_point() {
+        assert_parses(".5", 0.5);
+        assert_parses("-5.", -5.0);
+        assert_parses("+1.e2", 100.0);
+        for text in [".", "-", "-.", ".e5", "1e", "1.2.3", "1 2", "1_000", "1n", "+-1"] {
+            assert!(parse(text).is_nan(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn minus_zero_keeps_its_sign_only_when_read() {
+        assert_parses("-0", -0.0);
+        assert_eq!(written(-0.0), "0");
+    }
+
+    #[test]
+    fn infinity_is_spelled_in_one_way() {
+        assert_parses(" -Infinity ", f64::NEG_INFINITY);
+        assert_parses("+Infinity", f64::INFINITY);
+        for text in ["infinity", "INFINITY", "inf", "Inf", "NaN", "nan", "-nan"] {
+            assert!(parse(text).is_nan(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn other_radixes_have_a_prefix_and_no_sign() {
+        assert_parses("0x1F", 31.0);
+        assert_parses("0O17", 15.0);
+        assert_parses(" 0b101\n", 5.0);
+        for text in ["0x", "-0x10", "+0b1", "0b2", "0o8", "0xg", "0x1.8"] {
+            assert!(parse(text).is_nan(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_tie_in_another_radix_is_broken_by_any_digit_after_it() {
+        assert_parses("0x20000000000001", 9_007_199_254_740_992.0);
+        assert_parses("0x200000000000010000000000", 9_007_199_254_740_992.0 * 2_f64.powi(40));
+        assert_parses("0x200000000000010000000001", 9_007_199_254_740_994.0 * 2_f64.powi(40));
+        assert_parses(&format!("0x{}", "f".repeat(256)), f64::INFINITY);
+    }
+
+    #[test]
+    fn the_short_way_rounds_like_the_long_way() {
+        for text in ["0.1", "999999999999.99", "0.00000000000001", "99999999999999.", "-1.005"] {
+            assert_parses(text, text.parse().unwrap());
+        }
+    }
+
+    #[test]
+    fn integers_are_written_in_full_up_to_the_exponent() {
+        assert_eq!(written(-120.0), "-120");
+        assert_eq!(written(9_007_199_254_740_991.0), "9007199254740991");
+        assert_eq!(written(1_152_921_504_606_846_976.0), "1152921504606847000");
+        assert_eq!(written(1e20), "100000000000000000000");
+        assert_eq!(written(1e21), "1e+21");
+    }
+
+    #[test]
+    fn fractions_are_written_with_the_fewest_digits() {
+        assert_eq!(written(0.1 + 0.2), "0.30000000000000004");
+        assert_eq!(written(0.000_001), "0.000001");
+        assert_eq!(written(-1e-7), "-1e-7");
+        assert_eq!(written(f64::NAN), "NaN");
+        assert_eq!(written(f64::NEG_INFINITY), "-Infinity");
+    }
+
+    #[test]
+    fn writing_appends() {
+        let mut out = String::from("n = ");
+        write(1.5, &mut out);
+        write(2.0, &mut out);
+        assert_eq!(out, "n = 1.52");
+    }
 }

@@ -1,0 +1,313 @@
+//! Why is this flag off for that company? (`POST /explain`, `burgee explain`)
+//!
+//! The answer comes from the compiled program itself. Single conditions are explained by compiling
+//! each as a rule of its own, so an explanation cannot disagree with an evaluation.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use crate::compile::{Policy, compile};
+use crate::dialect::reflag::{Answer, Selection};
+use crate::evaluate::{
+    ContextError, EvaluationContext, Evaluator, Program, RuleList, RuleOutcome, Salt, Slot,
+    SlotText, hash_of_bucket,
+};
+use crate::model::{Condition, Filter, Flag, KeyClass, Operand, Rollout, Ruleset, Targeting};
+use crate::snapshot::{Content, Profile};
+use crate::time::Timestamp;
+
+/// What is asked.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// Name of the environment.
+    pub environment: String,
+    /// The context, as `contextJson` has it.
+    pub context: Box<RawValue>,
+    /// Only this flag.
+    pub flag: Option<String>,
+    /// As which class of key the dialects answer; secret when not said.
+    pub key_class: Option<AskedClass>,
+    /// The moment, RFC 3339; now when not said.
+    pub now: Option<String>,
+}
+
+/// A class of keys, as asked for.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the variants are the protocol's own names")]
+pub enum AskedClass {
+    Publishable,
+    Secret,
+}
+
+/// Why there is no explanation.
+#[derive(Debug, thiserror::Error)]
+pub enum ExplainError {
+    /// No such flag.
+    #[error("there is no flag `{0}`")]
+    UnknownFlag(String),
+    /// `now` is not RFC 3339.
+    #[error("`now` is not an RFC 3339 instant: `{0}`")]
+    Now(String),
+    /// The context cannot be read.
+    #[error("context: {0}")]
+    Context(#[from] ContextError),
+}
+
+/// Explains all flags, or the one that is asked for (shape: DESIGN section 3).
+pub fn explain(
+    content: &Content,
+    profile: &Profile,
+    question: &Question,
+    now: Timestamp,
+) -> Result<Value, ExplainError> {
+    let now = match &question.now {
+        Some(text) => Timestamp::parse(text).ok_or_else(|| ExplainError::Now(text.clone()))?,
+        None => now,
+    };
+    let class = match question.key_class {
+        Some(AskedClass::Publishable) => KeyClass::Publishable,
+        Some(AskedClass::Secret) | None => KeyClass::Secret,
+    };
+    let asked =
+        Asked { content, policy: &profile.policy, context: question.context.get(), now, class };
+    let mut flags = Vec::new();
+    for (index, flag) in content.ruleset.flags.iter().enumerate() {
+        if question.flag.as_ref().is_none_or(|key| **key == *flag.key) {
+            flags.push(asked.flag(index, flag)?);
+        }
+    }
+    if let (Some(key), true) = (&question.flag, flags.is_empty()) {
+        return Err(ExplainError::UnknownFlag(key.clone()));
+    }
+    Ok(json!({
+        "environment": profile.name.as_str(),
+        "version": content.version.number(),
+        "now": now.to_string(),
+        "flags": flags,
+    }))
+}
+
+struct Asked<'a> {
+    content: &'a Content,
+    policy: &'a Policy,
+    context: &'a str,
+    now: Timestamp,
+    class: KeyClass,
+}
+
+impl Asked<'_> {
+    fn context_for(&self, program: &Program) -> Result<EvaluationContext, ContextError> {
+        let mut context = EvaluationContext::new();
+        context.reset(program);
+        context.set_json(program, self.context)?;
+        Ok(context)
+    }
+
+    fn flag(&self, index: usize, flag: &Flag) -> Result<Value, ContextError> {
+        let program = &self.content.program;
+        let compiled = &program.flags[index];
+        let mut context = self.context_for(program)?;
+        let mut evaluator = Evaluator::new(program, &mut context, self.now);
+        let mut targeting = RuleOutcome::default();
+        evaluator.evaluate(compiled.targeting, &mut targeting);
+        let mut variants = RuleOutcome::default();
+        if let Some(list) = compiled.config {
+            evaluator.evaluate(list, &mut variants);
+        }
+        let chosen = flag.config.as_ref().zip(variants.matched);
+        let variant = chosen.map(|(config, at)| &config.variants[at as usize]);
+        let payload = variant.and_then(|variant| variant.payload.as_deref());
+        let mut missing: Vec<Slot> = targeting.missing.clone();
+        missing.extend(variants.missing.iter().filter(|slot| !targeting.missing.contains(slot)));
+        let names: Vec<&str> = missing.iter().map(|&slot| program.attributes.name(slot)).collect();
+        let reason = targeting
+            .matched
+            .map_or_else(|| "no matched rules".to_owned(), |at| format!("rule #{at} matched"));
+        let filters: Vec<&Filter> = flag.targeting.rules.iter().collect();
+        let rules = self.rules(&filters, compiled.targeting, &targeting)?;
+        let variant_rules = match (&flag.config, compiled.config) {
+            (Some(config), Some(list)) => {
+                let filters: Vec<&Filter> = config.variants.iter().map(|v| &v.filter).collect();
+                let mut rules = self.rules(&filters, list, &variants)?;
+                for (rule, variant) in rules.iter_mut().zip(&config.variants) {
+                    rule["key"] = json!(variant.key);
+                }
+                rules
+            }
+            _ => Vec::new(),
+        };
+        Ok(json!({
+            "key": flag.key,
+            "enabled": targeting.matched.is_some(),
+            "variant": variant.map(|variant| &variant.key),
+            "value": payload.and_then(|payload| serde_json::from_str::<Value>(payload.get()).ok()),
+            "reason": reason,
+            "visible_to_publishable": compiled.public,
+            "rules": rules,
+            "variants": variant_rules,
+            "rollout": self.rollout(&filters)?,
+            "segments": [],
+            "override": null,
+            "missing_attributes": names,
+            "dialects": {"reflag": self.reflag(flag)?, "flagsmith": null, "ofrep": null},
+        }))
+    }
+
+    fn rules(
+        &self,
+        filters: &[&Filter],
+        list: RuleList,
+        outcome: &RuleOutcome,
+    ) -> Result<Vec<Value>, ContextError> {
+        debug_assert_eq!(filters.len(), list.len as usize);
+        let mut rules = Vec::new();
+        for (index, filter) in filters.iter().enumerate() {
+            let mut leaves = Vec::new();
+            collect_leaves(filter, &mut leaves);
+            rules.push(json!({
+                "index": index,
+                "matched": outcome.result(index as u32),
+                "conditions": self.conditions(&leaves)?,
+            }));
+        }
+        Ok(rules)
+    }
+
+    /// Evaluates each condition as a rule of its own.
+    fn conditions(&self, leaves: &[&Filter]) -> Result<Vec<Value>, ContextError> {
+        let rules: Vec<Filter> = leaves.iter().map(|&leaf| leaf.clone()).collect();
+        let flag = Flag {
+            key: Box::from(""),
+            secret: false,
+            targeting: Targeting { version: 0, rules },
+            config: None,
+            raw: RawValue::NULL.to_owned(),
+        };
+        let ruleset = Ruleset { flags: vec![Arc::new(flag)], ..Ruleset::default() };
+        let program = compile(&ruleset, self.policy).program;
+        let mut context = self.context_for(&program)?;
+        let mut outcome = RuleOutcome::default();
+        let list = program.flags[0].targeting;
+        Evaluator::new(&program, &mut context, self.now).evaluate(list, &mut outcome);
+        let describe = |(index, leaf): (usize, &&Filter)| {
+            let matched = outcome.result(index as u32);
+            match leaf {
+                Filter::Condition(condition) => {
+                    condition_value(condition, &program, &context, matched)
+                }
+                Filter::Rollout(rollout) => rollout_condition(rollout, &program, &context, matched),
+                Filter::Unknown(kind) => json!({
+                    "attribute": null, "operator": kind, "operand": null, "actual": null,
+                    "matched": false, "missing": false,
+                }),
+                _ => Value::Null,
+            }
+        };
+        Ok(leaves.iter().enumerate().map(describe).collect())
+    }
+
+    /// The first rollout of the targeting rules.
+    fn rollout(&self, filters: &[&Filter]) -> Result<Value, ContextError> {
+        let mut leaves = Vec::new();
+        filters.iter().for_each(|filter| collect_leaves(filter, &mut leaves));
+        let first = leaves.into_iter().find_map(|leaf| match leaf {
+            Filter::Rollout(rollout) => Some(rollout),
+            _ => None,
+        });
+        let Some(rollout) = first else { return Ok(Value::Null) };
+        let program = &self.content.program;
+        let context = self.context_for(program)?;
+        let hash = rollout_hash(rollout, program, &context);
+        Ok(json!({
+            "attribute": rollout.attribute, "hash": hash, "threshold": rollout.threshold,
+        }))
+    }
+
+    /// The flag's entry of `/features/evaluated`; null when the class may not see it.
+    fn reflag(&self, flag: &Flag) -> Result<Value, ContextError> {
+        let content = self.content;
+        let mut context = self.context_for(&content.program)?;
+        let mut evaluator = Evaluator::new(&content.program, &mut context, self.now);
+        let mut answer = Answer::default();
+        let selection = Selection::One(&flag.key);
+        content.answers.write(self.class, selection, &mut evaluator, 0, &mut answer);
+        let answer: Map<String, Value> = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let entry = answer.get("features").and_then(|features| features.get(&*flag.key));
+        Ok(entry.cloned().unwrap_or(Value::Null))
+    }
+}
+
+/// Conditions and rollouts in the order of evaluation.
+fn collect_leaves<'a>(filter: &'a Filter, leaves: &mut Vec<&'a Filter>) {
+    match filter {
+        Filter::Constant(_) => {}
+        Filter::Group { filters, .. } => filters.iter().for_each(|f| collect_leaves(f, leaves)),
+        Filter::Negation(inner) => collect_leaves(inner, leaves),
+        Filter::Condition(_) | Filter::Rollout(_) | Filter::Unknown(_) => leaves.push(filter),
+    }
+}
+
+fn actual(attribute: &str, program: &Program, context: &EvaluationContext) -> Value {
+    match program.attributes.slot(attribute).map(|slot| context.get(slot)) {
+        Some(SlotText::Text(text)) => json!(text),
+        Some(SlotText::List(elements)) => json!(elements),
+        Some(SlotText::Missing) | None => Value::Null,
+    }
+}
+
+fn condition_value(
+    condition: &Condition,
+    program: &Program,
+    context: &EvaluationContext,
+    matched: bool,
+) -> Value {
+    let actual = actual(&condition.attribute, program, context);
+    let operands: Vec<Value> = condition
+        .operands
+        .iter()
+        .map(|operand| match operand {
+            Operand::Text(text) => json!(text),
+            Operand::Number(number) => json!(number),
+            Operand::Opaque => Value::Null,
+        })
+        .collect();
+    json!({
+        "attribute": condition.attribute,
+        "operator": condition.operator.as_wire(),
+        "operand": operands,
+        "missing": actual.is_null(),
+        "actual": actual,
+        "matched": matched,
+    })
+}
+
+fn rollout_condition(
+    rollout: &Rollout,
+    program: &Program,
+    context: &EvaluationContext,
+    matched: bool,
+) -> Value {
+    let actual = actual(&rollout.attribute, program, context);
+    json!({
+        "attribute": rollout.attribute,
+        "operator": "rolloutPercentage",
+        "operand": [rollout.threshold],
+        "missing": actual.is_null(),
+        "actual": actual,
+        "hash": rollout_hash(rollout, program, context),
+        "matched": matched,
+    })
+}
+
+fn rollout_hash(rollout: &Rollout, program: &Program, context: &EvaluationContext) -> Option<u32> {
+    let slot = program.attributes.slot(&rollout.attribute)?;
+    match context.get(slot) {
+        SlotText::Text(text) => Some(hash_of_bucket(Salt::new(slot, &rollout.salt).bucket(text))),
+        SlotText::List(_) | SlotText::Missing => None,
+    }
+}

@@ -1,0 +1,84 @@
+//! `GET /metrics`: counters of the process, and gauges read from the snapshot as it is now.
+
+use prometheus::proto::{Metric, MetricType};
+use prometheus::{Encoder, TextEncoder};
+
+use crate::http::worker::Process;
+use crate::snapshot::status::{Board, EnvironmentStatus, State};
+use crate::snapshot::{Age, Environment};
+use crate::telemetry::metrics::{family, gauge, names};
+use crate::time::Timestamp;
+
+/// The text exposition.
+pub(super) fn text(process: &Process, board: &Board) -> Result<String, prometheus::Error> {
+    let now = process.clock.now();
+    let snapshot = process.snapshot.load();
+    let board = board.lock();
+    let gauges = |of: &dyn Fn(&Environment, &EnvironmentStatus) -> Option<f64>| -> Vec<Metric> {
+        let pairs = snapshot.environments.iter().zip(board.iter());
+        let values = pairs.filter_map(|(e, status)| Some((status.name.as_str(), of(e, status)?)));
+        values.map(|(name, value)| gauge(&[("environment", name)], value)).collect()
+    };
+    let mut families = process.metrics.gather();
+    let mut add = |name: &str, help: &str, metrics: Vec<Metric>| {
+        if !metrics.is_empty() {
+            families.push(family(name, help, MetricType::GAUGE, metrics));
+        }
+    };
+    let mut states = Vec::new();
+    for (environment, status) in snapshot.environments.iter().zip(board.iter()) {
+        let present = status.state(environment, now).label();
+        for state in State::ALL {
+            let labels = [("environment", status.name.as_str()), ("state", state)];
+            states.push(gauge(&labels, f64::from(u8::from(state == present))));
+        }
+    }
+    add(names::ENVIRONMENT_STATE, "1 for the state the environment is in.", states);
+    add(
+        names::SNAPSHOT_VERSION,
+        "Version that clients see.",
+        gauges(&|e, _| e.content.as_ref().map(|content| whole(content.version.number()))),
+    );
+    add(
+        names::SNAPSHOT_FINGERPRINT,
+        "Low 48 bits of the fingerprint: equal on replicas that serve the same.",
+        gauges(&|e, _| e.content.as_ref().map(|content| whole(content.fingerprint.low_48_bits()))),
+    );
+    add(
+        names::SNAPSHOT_AGE,
+        "Time since the content was last confirmed.",
+        gauges(&|e, _| match (&e.content, e.freshness.age(now)) {
+            (Some(_), Age::Millis(millis)) => Some(millis_to_seconds(millis)),
+            _ => None,
+        }),
+    );
+    add(
+        names::SNAPSHOT_FLAGS,
+        "Flags that are served.",
+        gauges(&|e, _| e.content.as_ref().map(|content| whole(content.program.flags.len() as u64))),
+    );
+    add(
+        names::FLAGS_QUARANTINED,
+        "Flags that are left out or held in their last good form.",
+        gauges(&|_, status| Some(whole(status.quarantined.len() as u64))),
+    );
+    add(
+        names::SOURCE_LAST_SUCCESS,
+        "When the source was last read.",
+        gauges(&|_, status| status.last_success_at.map(|Timestamp(at)| millis_to_seconds(at))),
+    );
+    families.sort_by(|a, b| a.name().cmp(b.name()));
+    let mut text = Vec::new();
+    TextEncoder::new().encode(&families, &mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "all of these stay below 2^53")]
+fn whole(number: u64) -> f64 {
+    number as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of this millennium stay below 2^53")]
+fn millis_to_seconds(millis: i64) -> f64 {
+    millis as f64 / 1_000.0
+}

@@ -1,0 +1,285 @@
+//! The admin port: health, metrics, status, explain. Private by default.
+//!
+//! Health and metrics are open to whoever reaches the port. The rest needs the token, unless the
+//! peer is on this machine; then `Host` must name this machine too, so that a web page cannot
+//! reach it through a visitor's browser (DESIGN section 7).
+
+mod access;
+pub mod explain;
+mod metrics;
+mod status;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tracing::warn;
+
+use access::Access;
+use explain::Question;
+
+use crate::dialect::reflag::mapping::decode;
+use crate::http::Listener;
+use crate::http::connection::Socket;
+use crate::http::worker::Process;
+use crate::snapshot::KeyDigests;
+use crate::snapshot::status::Board;
+
+/// Open connections of the admin port: scrapers and people, not traffic.
+const CONNECTIONS: usize = 256;
+/// Longest body of `POST /explain`.
+const BODY: usize = 256 * 1024;
+/// Longest wait for a head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the admin port answers from.
+#[derive(Debug)]
+pub struct Admin {
+    process: Arc<Process>,
+    board: Arc<Board>,
+    access: Access,
+}
+
+/// An answer of the admin port.
+type Reply = Result<(StatusCode, &'static str, String), Refusal>;
+
+/// A refusal of the admin port.
+#[derive(Debug)]
+struct Refusal {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into() }
+    }
+}
+
+const JSON: &str = "application/json";
+
+impl Admin {
+    /// `token` opens what is not open to everybody.
+    pub fn new(
+        process: Arc<Process>,
+        board: Arc<Board>,
+        digests: KeyDigests,
+        token: Option<&str>,
+    ) -> Self {
+        Self { process, board, access: Access::new(digests, token) }
+    }
+
+    async fn answer(&self, request: Request<Incoming>, local: bool) -> Response<Full<Bytes>> {
+        let head_only = request.method() == Method::HEAD;
+        let (status, content_type, body) = match self.route(request, local).await {
+            Ok(reply) => reply,
+            Err(refusal) => {
+                let error = json!({"code": refusal.code, "message": refusal.message});
+                (refusal.status, JSON, json!({"error": error}).to_string())
+            }
+        };
+        let body = if head_only { Bytes::new() } else { Bytes::from(body) };
+        let mut response = Response::new(Full::new(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+        }
+        response
+    }
+
+    async fn route(&self, request: Request<Incoming>, local: bool) -> Reply {
+        let path = request.uri().path().to_owned();
+        let bare = path.strip_suffix('/').unwrap_or(&path);
+        let reads = request.method() == Method::GET || request.method() == Method::HEAD;
+        let only = |allowed: bool, method: &str| {
+            let refusal = || {
+                let what = format!("this path answers only {method}");
+                Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", what)
+            };
+            allowed.then_some(()).ok_or_else(refusal)
+        };
+        match bare {
+            "/health/live" => {
+                only(reads, "GET")?;
+                Ok((StatusCode::OK, JSON, json!({"live": true}).to_string()))
+            }
+            "/health/ready" => {
+                only(reads, "GET")?;
+                Ok(self.ready())
+            }
+            "/metrics" => {
+                only(reads, "GET")?;
+                let text = metrics::text(&self.process, &self.board).map_err(|error| {
+                    warn!(%error, "metrics cannot be written");
+                    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "internal error")
+                })?;
+                Ok((StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
+            }
+            "/status" => {
+                only(reads, "GET")?;
+                self.access.check(&request, local)?;
+                Ok((StatusCode::OK, JSON, self.status().to_string()))
+            }
+            "/explain" => {
+                only(request.method() == Method::POST, "POST")?;
+                self.access.check(&request, local)?;
+                self.explain(request).await
+            }
+            _ => match bare.strip_prefix("/health/ready/") {
+                Some(name) => {
+                    only(reads, "GET")?;
+                    self.ready_of(name)
+                }
+                None => {
+                    let what = "there is nothing at this path; see /health/live, /health/ready, \
+                                /metrics, /status, /explain";
+                    Err(Refusal::new(StatusCode::NOT_FOUND, "NOT_FOUND", what))
+                }
+            },
+        }
+    }
+
+    fn ready(&self) -> (StatusCode, &'static str, String) {
+        let now = self.process.clock.now();
+        let draining = self.process.draining.load(Ordering::Relaxed);
+        let ready = !draining && self.process.readiness.is_ready(now);
+        let environments = self.process.readiness.environments(now).into_iter();
+        let environments: serde_json::Map<String, Value> = environments
+            .map(|e| (e.name.to_string(), json!({"ready": e.ready, "state": e.state.label()})))
+            .collect();
+        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (status, JSON, json!({"ready": ready, "environments": environments}).to_string())
+    }
+
+    fn ready_of(&self, name: &str) -> Reply {
+        let name = decode(name).unwrap_or_default();
+        let now = self.process.clock.now();
+        let found = self.process.readiness.environments(now);
+        let found = found.into_iter().find(|environment| environment.name.as_str() == name);
+        let Some(found) = found else { return Err(unknown_environment(&name)) };
+        let draining = self.process.draining.load(Ordering::Relaxed);
+        let ready = found.ready && !draining;
+        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        Ok((status, JSON, json!({"ready": ready, "state": found.state.label()}).to_string()))
+    }
+
+    fn status(&self) -> Value {
+        let draining = self.process.draining.load(Ordering::Relaxed);
+        let snapshot = self.process.snapshot.load();
+        let now = self.process.clock.now();
+        let ready = !draining && self.process.readiness.is_ready(now);
+        let started_at = self.process.readiness.started_at();
+        status::document(&snapshot, &self.board.lock(), ready, started_at, now)
+    }
+
+    async fn explain(&self, request: Request<Incoming>) -> Reply {
+        let invalid = |what: String| Refusal::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", what);
+        let content_type = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
+        let media_type = content_type.and_then(|value| value.split(';').next()).unwrap_or("");
+        // A form of a foreign web page cannot send this type without asking first.
+        if !media_type.trim().eq_ignore_ascii_case(JSON) {
+            let what = "the body must be sent as application/json";
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Err(Refusal::new(status, "UNSUPPORTED_MEDIA_TYPE", what));
+        }
+        let body =
+            tokio::time::timeout(HEAD_TIMEOUT, Limited::new(request.into_body(), BODY).collect());
+        let body = match body.await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(_)) => {
+                let what = format!("the body broke off or is longer than {BODY} bytes");
+                let status = StatusCode::PAYLOAD_TOO_LARGE;
+                return Err(Refusal::new(status, "PAYLOAD_TOO_LARGE", what));
+            }
+            Err(_) => {
+                let what = "the body did not arrive in time";
+                return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "TIMEOUT", what));
+            }
+        };
+        let question: Question = serde_json::from_slice(&body)
+            .map_err(|error| invalid(format!("the body is not a question: {error}")))?;
+        let snapshot = self.process.snapshot.load();
+        let mut environments = snapshot.environments.iter();
+        let environment = environments
+            .find(|environment| environment.profile.name.as_str() == question.environment)
+            .ok_or_else(|| unknown_environment(&question.environment))?;
+        let content = environment.content.as_deref().ok_or_else(|| {
+            let what = "the environment has no flags yet";
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "NOT_READY", what)
+        })?;
+        let now = self.process.clock.now();
+        match explain::explain(content, &environment.profile, &question, now) {
+            Ok(explanation) => Ok((StatusCode::OK, JSON, explanation.to_string())),
+            Err(error @ explain::ExplainError::UnknownFlag(_)) => {
+                Err(Refusal::new(StatusCode::NOT_FOUND, "UNKNOWN_FLAG", error.to_string()))
+            }
+            Err(error) => Err(invalid(error.to_string())),
+        }
+    }
+}
+
+fn unknown_environment(name: &str) -> Refusal {
+    let what = format!("there is no environment named `{name}`");
+    Refusal::new(StatusCode::NOT_FOUND, "UNKNOWN_ENVIRONMENT", what)
+}
+
+/// Serves the admin port until it is dropped.
+pub async fn serve(listener: Listener, admin: Arc<Admin>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let socket = match listener.accept().await {
+            Ok(socket) => socket,
+            Err(error) => {
+                warn!(%error, "cannot accept a connection on the admin port");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            admin.process.metrics.dropped_at_bound("admin_connections");
+            continue;
+        };
+        let admin = Arc::clone(&admin);
+        tokio::spawn(async move {
+            match socket {
+                Socket::Tcp(stream) => {
+                    let local = stream.peer_addr().is_ok_and(|peer| access::is_loopback(peer.ip()));
+                    converse(stream, admin, local).await;
+                }
+                Socket::Unix(stream) => converse(stream, admin, true).await,
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn converse<S>(stream: S, admin: Arc<Admin>, local: bool)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| {
+        let admin = Arc::clone(&admin);
+        async move { Ok::<_, Infallible>(admin.answer(request, local).await) }
+    });
+    // Errors are the peer's: gone, or no HTTP.
+    let _ = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}

@@ -1,0 +1,291 @@
+//! Ties everything together: settings become threads, tasks and sockets, and an end.
+//!
+//! Threads: the one that calls [`App::run`] accepts connections and serves the admin port; one in
+//! the background reads sources and publishes; the workers answer requests.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use crate::admin::{self, Admin};
+use crate::compile::Policy;
+use crate::config::{self, AllowedOrigins, Evaluator, Listen, Settings};
+use crate::http::body::InFlight;
+use crate::http::listener::{Lane, accept_all};
+use crate::http::routing;
+use crate::http::worker::{Process, Worker};
+use crate::http::{Limits, ListenError, Listener};
+use crate::model::{EnvironmentName, Generation, KeyClass};
+use crate::snapshot::publisher::Publisher;
+use crate::snapshot::status::{Board, EnvironmentStatus, Readiness};
+use crate::snapshot::{
+    Cors, Credential, Environment, Freshness, KeyDigests, KeyTable, OnStale, Profile, Snapshot,
+};
+use crate::source::{self, FileSource};
+use crate::telemetry::metrics::Metrics;
+use crate::time::Clock;
+
+/// A server that is bound and not yet running.
+#[derive(Debug)]
+pub struct App {
+    settings: Settings,
+    process: Arc<Process>,
+    board: Arc<Board>,
+    listener: Listener,
+    admin_listener: Listener,
+    admin: Arc<Admin>,
+}
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address is taken or not ours.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// No random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+    /// Two metrics of one name.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// No thread or runtime.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// Reports on their way to the publisher.
+const REPORTS: usize = 64;
+
+/// After the word to end, connections that are on their way are still accepted this long.
+const LAST_CALL: Duration = Duration::from_millis(100);
+
+impl App {
+    /// Binds both ports and prepares everything else. Must be called inside a runtime.
+    pub fn bind(settings: Settings, clock: Clock) -> Result<Self, StartError> {
+        let listener = listen(&settings.server.listen)?;
+        let admin_listener = listen(&settings.admin.listen)?;
+        let names: Vec<_> =
+            settings.environments.iter().map(|e| EnvironmentName::new(&e.name)).collect();
+        let workers = worker_count(&settings);
+        let metrics = Arc::new(Metrics::new(&routing::LABELS, &names, workers)?);
+        let digests = KeyDigests::random()?;
+        let mut keys = KeyTable::new(digests.clone());
+        for (index, environment) in settings.environments.iter().enumerate() {
+            for (class, listed) in [
+                (KeyClass::Publishable, &environment.publishable_keys),
+                (KeyClass::Secret, &environment.secret_keys),
+            ] {
+                for key in listed {
+                    keys.insert(key.expose(), Credential { environment: index as u32, class });
+                }
+            }
+        }
+        let environments = settings
+            .environments
+            .iter()
+            .map(|environment| Environment {
+                profile: Arc::new(profile(environment)),
+                freshness: Arc::new(Freshness::default()),
+                content: None,
+            })
+            .collect();
+        let snapshot =
+            Arc::new(ArcSwap::from_pointee(Snapshot { environments, keys: Arc::new(keys) }));
+        let statuses = settings.environments.iter().zip(names).map(|(environment, name)| {
+            let config::Source::File(file) = &environment.source;
+            EnvironmentStatus::new(name, "file", file.path.display().to_string())
+        });
+        let board = Arc::new(Board::new(statuses.collect()));
+        let grace = i64::try_from(settings.admin.startup_grace.as_millis()).unwrap_or(i64::MAX);
+        let readiness =
+            Readiness::new(Arc::clone(&snapshot), Arc::clone(&board), clock.now(), grace);
+        let limits = limits(&settings);
+        let process = Arc::new(Process {
+            snapshot: Arc::clone(&snapshot),
+            base_path: settings.server.base_path.clone(),
+            h2c: settings.server.h2c,
+            clock,
+            metrics,
+            readiness,
+            in_flight: InFlight::new(limits.in_flight_body_bytes),
+            connections: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            limits,
+        });
+        let token = settings.admin.token.as_ref().map(config::Token::expose);
+        let admin = Arc::new(Admin::new(Arc::clone(&process), Arc::clone(&board), digests, token));
+        Ok(Self {
+            settings: settings.without_keys(),
+            process,
+            board,
+            listener,
+            admin_listener,
+            admin,
+        })
+    }
+
+    /// Where clients are served, in the words of the configuration, with the port that was given.
+    pub fn address(&self) -> String {
+        self.listener.address()
+    }
+
+    /// Where operators are.
+    pub fn admin_address(&self) -> String {
+        self.admin_listener.address()
+    }
+
+    /// Serves until `stop` is done, then lets requests finish for as long as the settings allow.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+        let Self { settings, process, board, listener, admin_listener, admin } = self;
+        info!(
+            listen = listener.address(),
+            admin = admin_listener.address(),
+            environments = settings.environments.len(),
+            version = env!("CARGO_PKG_VERSION"),
+            "serving"
+        );
+        let background = start_background(&settings, &process, board)?;
+        let workers = worker_count(&settings);
+        let (lanes, threads) = start_workers(workers, &process)?;
+        let workers: Vec<_> = lanes.iter().map(|(worker, _)| Arc::clone(worker)).collect();
+        let accepting = tokio::spawn(accept_all(listener, lanes));
+        let administering = tokio::spawn(admin::serve(admin_listener, admin));
+        stop.await;
+        info!(drain = ?settings.server.drain, "draining");
+        process.draining.store(true, Ordering::Relaxed);
+        tokio::time::sleep(LAST_CALL.min(settings.server.drain)).await;
+        // Ends the accept loop and with it the lanes: workers stop once they are empty.
+        accepting.abort();
+        let all_done = async {
+            while !threads.iter().all(JoinHandle::is_finished) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(settings.server.drain, all_done).await.is_err() {
+            let open = process.connections.load(Ordering::Relaxed);
+            warn!(connections = open, "closing what is still open");
+            workers.iter().for_each(|worker| worker.end_all());
+        }
+        administering.abort();
+        background.abort();
+        info!("stopped");
+        Ok(())
+    }
+}
+
+fn listen(address: &Listen) -> Result<Listener, ListenError> {
+    match address {
+        Listen::Tcp(address) => Listener::tcp(*address),
+        Listen::Unix(path) => Listener::unix(path),
+    }
+}
+
+fn worker_count(settings: &Settings) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    settings.server.workers.map_or_else(cores, usize::from)
+}
+
+/// What requests and the compiler need of an environment's settings.
+pub fn profile(environment: &config::Environment) -> Profile {
+    Profile {
+        name: EnvironmentName::new(&environment.name),
+        policy: Policy {
+            generation: match environment.reflag.evaluator {
+                Evaluator::V1_0 => Generation::V1_0,
+                Evaluator::V1_1 => Generation::V1_1,
+            },
+            secret_flags: environment.reflag.secret_flags.iter().cloned().collect(),
+        },
+        max_staleness: environment
+            .max_staleness
+            .map(|limit| i64::try_from(limit.as_millis()).unwrap_or(i64::MAX)),
+        on_stale: match environment.on_stale {
+            config::OnStale::Serve => OnStale::Serve,
+            config::OnStale::Mark => OnStale::Mark,
+            config::OnStale::Refuse => OnStale::Refuse,
+        },
+        cors: match &environment.cors.origins {
+            AllowedOrigins::Any => Cors::Any,
+            AllowedOrigins::Only(origins) => {
+                Cors::Listed { origins: origins.clone(), credentials: environment.cors.credentials }
+            }
+        },
+    }
+}
+
+fn limits(settings: &Settings) -> Limits {
+    let limits = &settings.limits;
+    Limits {
+        connections: limits.connections,
+        body: limits.body,
+        url: limits.url,
+        header_timeout: limits.header_timeout,
+        body_timeout: limits.body_timeout,
+        in_flight_body_bytes: limits.in_flight_body_bytes,
+        keep_alive: settings.server.keep_alive,
+    }
+}
+
+/// Ends the background thread when dropped or aborted.
+struct Background(tokio::sync::oneshot::Sender<()>);
+
+impl Background {
+    fn abort(self) {
+        let _ = self.0.send(());
+    }
+}
+
+/// Starts the thread that reads sources and publishes.
+fn start_background(
+    settings: &Settings,
+    process: &Arc<Process>,
+    board: Arc<Board>,
+) -> Result<Background, StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let (sender, reports) = mpsc::channel(REPORTS);
+    for (index, environment) in settings.environments.iter().enumerate() {
+        let config::Source::File(file) = &environment.source;
+        let source = FileSource::new(file.path.clone());
+        let (clock, sender) = (process.clock.clone(), sender.clone());
+        runtime.spawn(source::follow(index, source, file.poll_interval, clock, sender));
+    }
+    let snapshot = Arc::clone(&process.snapshot);
+    let publisher =
+        Publisher::new(snapshot, board, Arc::clone(&process.metrics), process.clock.clone());
+    let (end, ended) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().name("background".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = publisher.run(reports) => {}
+                _ = ended => {}
+            }
+        });
+    })?;
+    Ok(Background(end))
+}
+
+fn start_workers(
+    count: usize,
+    process: &Arc<Process>,
+) -> Result<(Vec<Lane>, Vec<JoinHandle<()>>), StartError> {
+    let mut lanes = Vec::new();
+    let mut threads = Vec::new();
+    for index in 0..count {
+        let worker = Worker::new(Arc::clone(process), process.metrics.worker(index));
+        let (sender, sockets) = mpsc::unbounded_channel();
+        lanes.push((Arc::clone(&worker), sender));
+        let thread = std::thread::Builder::new().name(format!("worker-{index}"));
+        threads.push(thread.spawn(move || {
+            if let Err(error) = worker.run(sockets) {
+                warn!(%error, "a worker could not start");
+            }
+        })?);
+    }
+    Ok((lanes, threads))
+}

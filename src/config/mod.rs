@@ -1,0 +1,98 @@
+//! Configuration in two stages: what was written, and what runs.
+//!
+//! ```text
+//! file, variables --document--> raw::Settings --settle--> Settings
+//!                 spans, shapes  all `Option`   defaults,  what runs
+//!                 placeholders                  cross rules
+//! ```
+//!
+//! A variable wins over the file, the file over the default. All problems are found in one run,
+//! each with its place; a configuration with a problem never runs. Opens no file and reads no
+//! variable by itself: both go through [`Surroundings`]. Never prints a key or a token.
+
+mod document;
+mod places;
+mod problem;
+mod raw;
+mod secret;
+mod settings;
+mod settle;
+mod shape;
+mod substitute;
+mod table;
+
+use std::env;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+pub use problem::{Place, Problem, Problems};
+pub use secret::{Key, Token};
+pub use settings::{
+    Admin, AllowedOrigins, Cors, Environment, Evaluator, FileFormat, FileSource, Limits, Listen,
+    Log, LogFormat, LogLevel, OnStale, Reflag, Server, SetBy, Settings, Source,
+};
+pub use table::Row;
+
+/// What a configuration may refer to outside of itself.
+pub trait Surroundings {
+    /// The text of an environment variable, if it is set.
+    fn variable(&self, name: &str) -> Option<String>;
+
+    /// The contents of a file, for `${file:/path}`; an error when it is not text.
+    fn read_file(&self, path: &Path) -> io::Result<String>;
+}
+
+/// The variables and files of this process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProcessSurroundings;
+
+impl Surroundings for ProcessSurroundings {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where variables enter; everything else is handed its settings"
+    )]
+    fn variable(&self, name: &str) -> Option<String> {
+        match env::var(name) {
+            Ok(text) => Some(text),
+            Err(env::VarError::NotPresent) => None,
+            // Set, so it must not pass for unset; the replacement characters make it fail where
+            // it is used.
+            Err(env::VarError::NotUnicode(text)) => Some(text.to_string_lossy().into_owned()),
+        }
+    }
+
+    fn read_file(&self, path: &Path) -> io::Result<String> {
+        fs::read_to_string(path)
+    }
+}
+
+impl Settings {
+    /// The settings that run, from the contents of a file (with its name, for problems), from
+    /// variables, and from defaults.
+    ///
+    /// `Err` has every problem there is; for a file that is not TOML, the first place where it is
+    /// not.
+    pub fn load(
+        file: Option<(&Path, &str)>,
+        surroundings: &dyn Surroundings,
+    ) -> Result<Self, Problems> {
+        let (written, places, mut problems) = raw::read(file, surroundings)?;
+        let settings = settle::settle(written, places, &mut problems);
+        match Problems::of(problems) {
+            None => Ok(settings),
+            Some(problems) => Err(problems),
+        }
+    }
+
+    /// The same without any key's text: once keys are digested nothing needs it any more.
+    #[must_use]
+    pub fn without_keys(mut self) -> Self {
+        self.admin.token = None;
+        for environment in &mut self.environments {
+            environment.publishable_keys.clear();
+            environment.secret_keys.clear();
+        }
+        self
+    }
+}

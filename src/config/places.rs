@@ -1,0 +1,88 @@
+//! Remembers where each key path was written, for problems that are found later and for the
+//! question what set a value.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::problem::Place;
+use super::settings::SetBy;
+
+/// Where each key path was written: values, lists, their items, and tables.
+#[derive(Debug)]
+pub(super) struct Places {
+    root: Place,
+    written: BTreeMap<String, Place>,
+}
+
+impl Places {
+    /// Nothing is written yet in `file`.
+    pub(super) fn of(file: &Path) -> Self {
+        Self {
+            root: Place::File {
+                file: file.to_path_buf(),
+                line: 1,
+                column: None,
+                path: String::new(),
+            },
+            written: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn mark(&mut self, path: impl Into<String>, place: Place) {
+        self.written.insert(path.into(), place);
+    }
+
+    /// Whether something was written there, good or bad.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.written.contains_key(path)
+    }
+
+    /// Where `path` was written, or else the innermost table around it that was.
+    pub(super) fn nearest(&self, path: &str) -> Place {
+        let mut around = path;
+        let mut place = loop {
+            if let Some(place) = self.written.get(around) {
+                break place.clone();
+            }
+            match around.rfind(['.', '[']) {
+                Some(end) => around = &around[..end],
+                None => break self.root.clone(),
+            }
+        };
+        if let Place::File { path: named, .. } = &mut place {
+            path.clone_into(named);
+        }
+        place
+    }
+
+    /// What set each key path.
+    pub(super) fn into_set_by(self) -> BTreeMap<String, SetBy> {
+        self.written
+            .into_iter()
+            .map(|(path, place)| match place {
+                Place::File { .. } => (path, SetBy::File),
+                Place::Variable { name, .. } => (path, SetBy::Variable(name)),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_missing_from_the_innermost_table_that_was_written() {
+        let at = |line, path: &str| Place::File {
+            file: "burgee.toml".into(),
+            line,
+            column: None,
+            path: path.to_owned(),
+        };
+        let mut places = Places::of(Path::new("burgee.toml"));
+        places.mark("environments[0]", at(4, "environments[0]"));
+        for (path, line) in [("environments[0].source.type", 4), ("server.listen", 1)] {
+            assert_eq!(places.nearest(path), at(line, path));
+        }
+    }
+}

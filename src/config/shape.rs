@@ -1,0 +1,685 @@
+//! What each kind of value looks like, and the words for it when something else was found.
+//!
+//! A [`Shape`] turns one scalar into the type that runs. It sees neither where the value was
+//! written nor whether a placeholder was replaced in it, and it cannot quote it: a refusal's
+//! `found` is fixed text, so no shape can put a secret into a problem.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::secret::{Key, Token};
+use super::settings::{Evaluator, FileFormat, Listen, LogFormat, LogLevel, OnStale};
+
+/// One value without its place.
+#[derive(Clone, Copy)]
+pub(super) enum Scalar<'a> {
+    Text(&'a str),
+    Integer(i64),
+    Boolean(bool),
+}
+
+/// What is accepted for a setting.
+pub(super) struct Shape<T> {
+    /// Completes "expected ...".
+    pub(super) expected: String,
+    /// Whether the value must never be shown.
+    pub(super) secret: bool,
+    accept: Accept<T>,
+}
+
+type Accept<T> = Box<dyn Fn(Scalar<'_>) -> Result<T, Refusal>>;
+
+/// Why a value was not accepted, when "found X, expected Y" does not say enough.
+#[derive(Default)]
+pub(super) struct Refusal {
+    /// Completes "found ..." in the place of the value itself.
+    pub(super) found: Option<&'static str>,
+    pub(super) hint: Option<String>,
+}
+
+impl Refusal {
+    fn found(found: &'static str) -> Self {
+        Self { found: Some(found), hint: None }
+    }
+
+    fn hint(hint: impl Into<String>) -> Self {
+        Self { found: None, hint: Some(hint.into()) }
+    }
+}
+
+impl<T> Shape<T> {
+    pub(super) fn accept(&self, scalar: Scalar<'_>) -> Result<T, Refusal> {
+        (self.accept)(scalar)
+    }
+
+    fn new(
+        expected: impl Into<String>,
+        accept: impl Fn(Scalar<'_>) -> Result<T, Refusal> + 'static,
+    ) -> Self {
+        Self { expected: expected.into(), secret: false, accept: Box::new(accept) }
+    }
+
+    fn text(
+        expected: impl Into<String>,
+        accept: impl Fn(&str) -> Result<T, Refusal> + 'static,
+    ) -> Self {
+        Self::new(expected, move |scalar| match scalar {
+            Scalar::Text(text) => accept(text),
+            _ => Err(Refusal::default()),
+        })
+    }
+
+    fn secret(self) -> Self {
+        Self { secret: true, ..self }
+    }
+}
+
+pub(super) fn boolean() -> Shape<bool> {
+    Shape::new("true or false", |scalar| match scalar {
+        Scalar::Boolean(boolean) => Ok(boolean),
+        Scalar::Text("true" | "false") => Err(Refusal::hint("without the quotes")),
+        _ => Err(Refusal::default()),
+    })
+}
+
+pub(super) fn integer(range: RangeInclusive<usize>) -> Shape<usize> {
+    let expected = format!("an integer from {} to {}", range.start(), range.end());
+    Shape::new(expected, move |scalar| match scalar {
+        Scalar::Integer(integer) => within(&range, usize::try_from(integer).ok()),
+        Scalar::Text(text) if text.parse::<usize>().is_ok() => {
+            Err(Refusal::hint("without the quotes"))
+        }
+        _ => Err(Refusal::default()),
+    })
+}
+
+/// Bytes: an integer, or text with a unit. Fractions are not read: they have no exact meaning.
+pub(super) fn size(range: RangeInclusive<usize>) -> Shape<usize> {
+    let expected = format!("a size from {} to {}", Bytes(*range.start()), Bytes(*range.end()));
+    Shape::new(expected, move |scalar| match scalar {
+        Scalar::Integer(integer) => within(&range, usize::try_from(integer).ok()),
+        Scalar::Text(text) => {
+            let bytes = parse_size(text).ok_or_else(|| {
+                Refusal::hint(
+                    "bytes as an integer, or text with B, kB, KB, KiB, MB, MiB, GB or GiB",
+                )
+            })?;
+            within(&range, usize::try_from(bytes).ok())
+        }
+        Scalar::Boolean(_) => Err(Refusal::default()),
+    })
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit: u64 = match unit.trim_start_matches(' ') {
+        "B" => 1,
+        "kB" | "KB" => 1_000,
+        "KiB" => 1 << 10,
+        "MB" => 1_000_000,
+        "MiB" => 1 << 20,
+        "GB" => 1_000_000_000,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+pub(super) fn duration(range: RangeInclusive<Duration>) -> Shape<Duration> {
+    let expected = format!(
+        "a duration from {} to {}",
+        humantime::format_duration(*range.start()),
+        humantime::format_duration(*range.end())
+    );
+    Shape::new(expected, move |scalar| match scalar {
+        Scalar::Text(text) => {
+            let duration = parse_duration(text).ok_or_else(|| {
+                Refusal::hint("a number with a unit, such as \"250ms\", \"75s\" or \"1h 30m\"")
+            })?;
+            within(&range, Some(duration))
+        }
+        Scalar::Integer(integer) => {
+            Err(Refusal::hint(format!("a unit is missing: \"{integer}s\" for seconds")))
+        }
+        Scalar::Boolean(_) => Err(Refusal::default()),
+    })
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    // humantime 2.4 panics on a sum of exactly `u64::MAX` seconds and a carry. Short text made
+    // of short numbers cannot come near it, and no useful duration is longer.
+    let short = text.len() <= 100
+        && text
+            .split(|c: char| !c.is_ascii_digit() && !c.is_whitespace())
+            .all(|run| run.bytes().filter(u8::is_ascii_digit).count() <= 9);
+    if !short {
+        return None;
+    }
+    humantime::parse_duration(text).ok()
+}
+
+fn within<T: PartialOrd>(range: &RangeInclusive<T>, value: Option<T>) -> Result<T, Refusal> {
+    value.filter(|value| range.contains(value)).ok_or_else(Refusal::default)
+}
+
+/// A type with a fixed set of values, each written as one word.
+pub(super) trait ClosedSet: Copy + 'static {
+    /// Every value, in the order in which people are told about them.
+    const ALL: &'static [Self];
+
+    /// Words that later builds know. They are refused like any other, but not as typing errors.
+    const NOT_IN_THIS_BUILD: &'static [&'static str] = &[];
+
+    fn word(self) -> &'static str;
+
+    fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|value| value.word() == word)
+    }
+}
+
+impl ClosedSet for OnStale {
+    const ALL: &'static [Self] = &[Self::Serve, Self::Mark, Self::Refuse];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Serve => "serve",
+            Self::Mark => "mark",
+            Self::Refuse => "refuse",
+        }
+    }
+}
+
+impl ClosedSet for Evaluator {
+    const ALL: &'static [Self] = &[Self::V1_0, Self::V1_1];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::V1_0 => "1.0",
+            Self::V1_1 => "1.1",
+        }
+    }
+}
+
+impl ClosedSet for FileFormat {
+    const ALL: &'static [Self] = &[Self::Reflag];
+    const NOT_IN_THIS_BUILD: &'static [&'static str] = &["flagsmith"];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Reflag => "reflag",
+        }
+    }
+}
+
+impl ClosedSet for LogFormat {
+    const ALL: &'static [Self] = &[Self::Text, Self::Json];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+impl ClosedSet for LogLevel {
+    const ALL: &'static [Self] = &[Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// The word in a source's `type`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum SourceType {
+    File,
+}
+
+impl ClosedSet for SourceType {
+    const ALL: &'static [Self] = &[Self::File];
+    const NOT_IN_THIS_BUILD: &'static [&'static str] = &["reflag", "flagsmith", "origin"];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+        }
+    }
+}
+
+pub(super) fn one_of<T: ClosedSet>() -> Shape<T> {
+    Shape::new(any_word_of::<T>(), |scalar| match scalar {
+        Scalar::Text(text) => T::from_word(text).ok_or_else(|| {
+            if T::NOT_IN_THIS_BUILD.contains(&text) {
+                return Refusal::hint(format!("this build knows only {}", any_word_of::<T>()));
+            }
+            let words = T::ALL.iter().map(|value| value.word());
+            Refusal { found: None, hint: nearest(text, words).map(did_you_mean) }
+        }),
+        _ => Err(Refusal::default()),
+    })
+}
+
+/// `"serve", "mark" or "refuse"`
+pub(super) fn any_word_of<T: ClosedSet>() -> String {
+    let quoted: Vec<_> = T::ALL.iter().map(|value| format!("{:?}", value.word())).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+pub(super) fn listen() -> Shape<Listen> {
+    let expected = "\"address:port\", such as \"0.0.0.0:8000\", or \"unix:/path\"";
+    Shape::text(expected, |text| match text.strip_prefix("unix:") {
+        Some(path) if path.is_empty() || path.contains('\0') => Err(Refusal::default()),
+        Some(path) => Ok(Listen::Unix(PathBuf::from(path))),
+        None => text.parse().map(Listen::Tcp).map_err(|_| Refusal::default()),
+    })
+}
+
+/// Normalised: empty, or with a leading and no trailing slash.
+pub(super) fn base_path() -> Shape<String> {
+    let expected =
+        "a path of letters, digits and - . _ ~ between single slashes, such as \"/flags\"";
+    Shape::text(expected, |text| {
+        let inner = text.strip_prefix('/').unwrap_or(text);
+        let inner = inner.strip_suffix('/').unwrap_or(inner);
+        if inner.is_empty() {
+            return Ok(String::new());
+        }
+        let is_segment = |segment: &str| {
+            // Clients resolve dot segments before they send a request: it would never match.
+            !matches!(segment, "" | "." | "..")
+                && segment
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+        };
+        if inner.split('/').all(is_segment) {
+            Ok(format!("/{inner}"))
+        } else {
+            Err(Refusal::default())
+        }
+    })
+}
+
+pub(super) fn path() -> Shape<PathBuf> {
+    Shape::text("the path of a file", |text| {
+        if text.is_empty() || text.contains('\0') {
+            return Err(Refusal::default());
+        }
+        Ok(PathBuf::from(text))
+    })
+}
+
+pub(super) fn environment_name() -> Shape<String> {
+    Shape::text("1 to 64 letters, digits and . _ - /", |text| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
+        if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
+            Ok(text.to_owned())
+        } else {
+            Err(Refusal::default())
+        }
+    })
+}
+
+pub(super) fn flag_key() -> Shape<String> {
+    Shape::text("a flag's key", |text| {
+        if text.is_empty() || text.chars().any(char::is_control) {
+            return Err(Refusal::default());
+        }
+        Ok(text.to_owned())
+    })
+}
+
+pub(super) fn secret_key() -> Shape<Key> {
+    Shape::text(KEY, key).secret()
+}
+
+pub(super) fn publishable_key() -> Shape<Key> {
+    // Prefixes that Flagsmith and Reflag give to keys for servers.
+    const SECRET_PREFIXES: [(&str, &str); 2] = [
+        ("ser.", "a secret key, it starts with \"ser.\""),
+        ("sec_", "a secret key, it starts with \"sec_\""),
+    ];
+    let expected = "a publishable key";
+    Shape::text(expected, |text| {
+        for (prefix, found) in SECRET_PREFIXES {
+            if text.starts_with(prefix) {
+                return Err(Refusal {
+                    found: Some(found),
+                    hint: Some(
+                        "move it to secret_keys; if a browser ever held it, replace it".to_owned(),
+                    ),
+                });
+            }
+        }
+        key(text)
+    })
+    .secret()
+}
+
+const KEY: &str = "a key";
+
+fn key(text: &str) -> Result<Key, Refusal> {
+    if text.is_empty() {
+        Err(Refusal::found("an empty key"))
+    } else if text.len() > 256 {
+        Err(Refusal { found: Some("a key of more than 256 bytes"), hint: None })
+    } else if text.contains(char::is_whitespace) {
+        Err(Refusal::found("a key with white space"))
+    } else if text.contains(char::is_control) {
+        Err(Refusal::found("a key with a control character"))
+    } else {
+        Ok(Key::new(text.to_owned()))
+    }
+}
+
+pub(super) fn token() -> Shape<Token> {
+    let expected = "a token of at least 16 characters, none of them white space or a control \
+                    character";
+    Shape::text(expected, |text| {
+        if text.chars().count() < 16 {
+            Err(Refusal::found("a shorter one"))
+        } else if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            Err(Refusal::found("one with such a character"))
+        } else {
+            Ok(Token::new(text.to_owned()))
+        }
+    })
+    .secret()
+}
+
+/// One entry of a list of web pages' origins.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum AllowedOrigin {
+    Any,
+    Exactly(String),
+}
+
+pub(super) fn allowed_origin() -> Shape<AllowedOrigin> {
+    Shape::text("\"*\" or \"scheme://host[:port]\"", |text| {
+        if text == "*" {
+            return Ok(AllowedOrigin::Any);
+        }
+        if text.contains('*') {
+            return Err(Refusal::hint("a pattern is not read: name each origin, or \"*\" alone"));
+        }
+        web_origin(text).map(AllowedOrigin::Exactly).ok_or_else(|| {
+            let after_scheme = text.split_once("://").map_or("", |(_, rest)| rest);
+            Refusal {
+                found: None,
+                hint: after_scheme
+                    .contains('/')
+                    .then(|| "an origin has no path and no trailing slash".to_owned()),
+            }
+        })
+    })
+}
+
+/// The origin as a browser spells it, so that requests can be compared byte by byte: lower case,
+/// and without the port that the scheme implies.
+fn web_origin(text: &str) -> Option<String> {
+    let (scheme, authority) = text.split_once("://")?;
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    let (host, port) = match authority.rsplit_once(':') {
+        // The last colon of "[::1]" belongs to the address.
+        Some((host, port)) if !port.ends_with(']') => {
+            // `parse` alone would take a sign as well.
+            let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+            (host, Some(port.parse::<u16>().ok().filter(|_| digits)?))
+        }
+        _ => (authority, None),
+    };
+    let is_host = match host.strip_prefix('[') {
+        Some(address) => address.strip_suffix(']')?.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            !host.is_empty()
+                && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+        }
+    };
+    if !is_scheme || !is_host {
+        return None;
+    }
+    let scheme = scheme.to_ascii_lowercase();
+    let host = host.to_ascii_lowercase();
+    Some(match (scheme.as_str(), port) {
+        (_, None) | ("http", Some(80)) | ("https", Some(443)) => format!("{scheme}://{host}"),
+        (_, Some(port)) => format!("{scheme}://{host}:{port}"),
+    })
+}
+
+/// A number of bytes in the largest unit that leaves no remainder, as [`size`] reads it.
+pub(super) struct Bytes(pub(super) usize);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(bytes) = *self;
+        let (unit, name) = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
+            .into_iter()
+            .find(|(unit, _)| bytes != 0 && bytes.is_multiple_of(*unit))
+            .unwrap_or((1, "B"));
+        write!(formatter, "{}{name}", bytes / unit)
+    }
+}
+
+pub(super) fn did_you_mean(word: &str) -> String {
+    format!("did you mean {word:?}?")
+}
+
+/// The candidate that `word` was most likely meant to be, if any is close.
+pub(super) fn nearest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let plain = |text: &str| text.to_ascii_lowercase().replace('-', "_");
+    let word = plain(word);
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(&word, &plain(candidate)), candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).clamp(1, 3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many letters have to be put in, taken out or replaced (Levenshtein).
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (index, left) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = index + 1;
+        for (column, &right) in right.iter().enumerate() {
+            let replaced = diagonal + usize::from(left != right);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    fn text<T>(shape: &Shape<T>, text: &str) -> Option<T> {
+        shape.accept(Scalar::Text(text)).ok()
+    }
+
+    #[test]
+    fn sizes_have_decimal_and_binary_units() {
+        let any = size(0..=usize::MAX);
+        for (written, bytes) in [
+            ("0B", 0),
+            ("512B", 512),
+            ("2kB", 2_000),
+            ("2KB", 2_000),
+            ("2KiB", 2_048),
+            ("3MB", 3_000_000),
+            ("3 MiB", 3 << 20),
+            ("1GB", 1_000_000_000),
+            ("1GiB", 1 << 30),
+        ] {
+            assert_eq!(text(&any, written), Some(bytes), "{written}");
+        }
+        for written in ["", "1", "B", "1.5MiB", "-1B", "1mb", "1MiB ", " 1MiB", "1TiB"] {
+            assert_eq!(text(&any, written), None, "{written}");
+        }
+        assert_eq!(text(&any, "18446744073709551615GiB"), None);
+        assert_eq!(any.accept(Scalar::Integer(7)).ok(), Some(7));
+        assert_eq!(any.accept(Scalar::Integer(-7)).ok(), None);
+    }
+
+    #[test]
+    fn a_size_is_printed_so_that_it_reads_back() {
+        let any = size(0..=usize::MAX);
+        for bytes in [0, 1, 1_000, 1_024, 1_536, 1 << 20, 3 << 29, 1 << 40] {
+            assert_eq!(text(&any, &Bytes(bytes).to_string()), Some(bytes), "{bytes}");
+        }
+        assert_eq!(Bytes(64 << 20).to_string(), "64MiB");
+        assert_eq!(Bytes(1_000_000).to_string(), "1000000B");
+    }
+
+    #[test]
+    fn durations_have_units_and_bounds() {
+        let shape = duration(Duration::from_millis(50)..=Duration::from_secs(3_600));
+        assert_eq!(text(&shape, "50ms"), Some(Duration::from_millis(50)));
+        assert_eq!(text(&shape, "1m 15s"), Some(Duration::from_secs(75)));
+        assert_eq!(text(&shape, "1.5s"), Some(Duration::from_millis(1_500)));
+        for written in ["", "49ms", "61m", "75", "s", "1 parsec", "-1s"] {
+            assert_eq!(text(&shape, written), None, "{written}");
+        }
+    }
+
+    #[test]
+    fn a_duration_at_the_end_of_the_range_of_seconds_is_refused_without_a_panic() {
+        let shape = duration(Duration::ZERO..=Duration::MAX);
+        for written in [
+            "18446744073709551615s 1000ms",
+            "18446744073709551615s1000000000ns",
+            "1 8 4 4 6 7 4 4 0 7 3 7 0 9 5 5 1 6 1 5 s 1000ms",
+        ] {
+            assert_eq!(text(&shape, written), None, "{written}");
+        }
+    }
+
+    #[test]
+    fn listen_is_a_socket_address_or_a_unix_path() {
+        for (written, expected) in [
+            ("127.0.0.1:0", Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)))),
+            ("[::1]:80", Listen::Tcp(SocketAddr::from((Ipv6Addr::LOCALHOST, 80)))),
+            ("unix:/run/b.sock", Listen::Unix(PathBuf::from("/run/b.sock"))),
+        ] {
+            assert_eq!(text(&listen(), written), Some(expected));
+        }
+        for written in ["", "8000", ":8000", "localhost:8000", "1.2.3.4", "unix:"] {
+            assert_eq!(text(&listen(), written), None, "{written}");
+        }
+    }
+
+    #[test]
+    fn base_path_is_normalised() {
+        for (written, expected) in [
+            ("", ""),
+            ("/", ""),
+            ("//", ""),
+            ("flags", "/flags"),
+            ("/flags", "/flags"),
+            ("/flags/", "/flags"),
+            ("a/b~1/c_d.e-f/", "/a/b~1/c_d.e-f"),
+        ] {
+            assert_eq!(text(&base_path(), written).as_deref(), Some(expected));
+        }
+        for written in ["/a//b", "/a//", "/a b", "/a?b", "/a#b", "/..", "/a%2f"] {
+            assert_eq!(text(&base_path(), written), None, "{written}");
+        }
+    }
+
+    #[test]
+    fn an_environments_name_has_1_to_64_plain_characters() {
+        let longest = "n".repeat(64);
+        for name in ["a", "shop/production", "A-1_b.c", &longest] {
+            assert_eq!(text(&environment_name(), name).as_deref(), Some(name));
+        }
+        for name in ["", "a b", "ä", "a\n", &"n".repeat(65)] {
+            assert_eq!(text(&environment_name(), name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_spelled_as_a_browser_sends_it() {
+        for (written, expected) in [
+            ("https://app.example.com", "https://app.example.com"),
+            ("HTTPS://App.Example.com:443", "https://app.example.com"),
+            ("http://localhost:80", "http://localhost"),
+            ("http://localhost:443", "http://localhost:443"),
+            ("http://[::1]", "http://[::1]"),
+            ("http://[::1]:3000", "http://[::1]:3000"),
+            ("capacitor://localhost", "capacitor://localhost"),
+        ] {
+            assert_eq!(web_origin(written).as_deref(), Some(expected), "{written}");
+        }
+        for written in [
+            "",
+            "null",
+            "app.example.com",
+            "https://",
+            "https://:80",
+            "https://app.example.com/",
+            "https://app.example.com/path",
+            "https://app.example.com:",
+            "https://app.example.com:70000",
+            "https://app.example.com:+80",
+            "https://user@app.example.com",
+            "https://app example.com",
+            "://app.example.com",
+            "1http://app.example.com",
+            "http://[::1",
+            "http://[app]",
+        ] {
+            assert_eq!(web_origin(written), None, "{written}");
+        }
+    }
+
+    #[test]
+    fn only_close_words_are_suggested() {
+        let keys = ["listen", "base_path", "keep_alive", "drain", "url"];
+        assert_eq!(nearest("lisen", keys), Some("listen"));
+        assert_eq!(nearest("keep-alive", keys), Some("keep_alive"));
+        assert_eq!(nearest("basepath", keys), Some("base_path"));
+        assert_eq!(nearest("Drain", keys), Some("drain"));
+        assert_eq!(nearest("uri", keys), Some("url"));
+        assert_eq!(nearest("trusted_proxies", keys), None);
+        assert_eq!(nearest("tls", keys), None);
+        assert_eq!(nearest("", keys), None);
+    }
+
+    #[test]
+    fn every_word_reads_back() {
+        fn check<T: ClosedSet + fmt::Debug + PartialEq>() {
+            for &value in T::ALL {
+                assert_eq!(text(&one_of::<T>(), value.word()), Some(value));
+            }
+        }
+        check::<OnStale>();
+        check::<Evaluator>();
+        check::<FileFormat>();
+        check::<LogFormat>();
+        check::<LogLevel>();
+        check::<SourceType>();
+    }
+}

@@ -1,0 +1,149 @@
+//! Every setting with its effective value, for `burgee check` and for people who wonder which of
+//! file, variable and default won.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::secret::REDACTED;
+use super::settings::{AllowedOrigins, Environment, Listen, SetBy, Settings, Source};
+use super::shape::{Bytes, ClosedSet, SourceType};
+
+/// One setting.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Row {
+    /// The key path, such as `environments[0].source.type`.
+    pub path: String,
+    /// The effective value as it could be written in the file, `[redacted]` for secrets; for a
+    /// setting without a value, words that say what that means.
+    pub value: String,
+    /// What gave it this value.
+    pub set_by: SetBy,
+}
+
+impl Settings {
+    /// Every setting, in the order of the documentation. Holds no secret.
+    pub fn to_table(&self) -> Vec<Row> {
+        let mut table = Rows { settings: self, rows: Vec::new() };
+        table.server();
+        table.admin();
+        table.limits();
+        table.log();
+        for (index, environment) in self.environments.iter().enumerate() {
+            table.environment(&format!("environments[{index}]"), environment);
+        }
+        table.rows
+    }
+}
+
+struct Rows<'a> {
+    settings: &'a Settings,
+    rows: Vec<Row>,
+}
+
+impl Rows<'_> {
+    fn server(&mut self) {
+        let server = &self.settings.server;
+        let workers = match server.workers {
+            Some(workers) => workers.to_string(),
+            None => "one per available core".to_owned(),
+        };
+        self.row("server.listen", address(&server.listen));
+        self.row("server.base_path", text(&server.base_path));
+        self.row("server.keep_alive", duration(server.keep_alive));
+        self.row("server.drain", duration(server.drain));
+        self.row("server.workers", workers);
+        self.row("server.h2c", server.h2c);
+    }
+
+    fn admin(&mut self) {
+        let admin = &self.settings.admin;
+        let token = admin.token.as_ref().map_or("none", |_| REDACTED);
+        self.row("admin.listen", address(&admin.listen));
+        self.row("admin.token", token);
+        self.row("admin.startup_grace", duration(admin.startup_grace));
+    }
+
+    fn limits(&mut self) {
+        let limits = &self.settings.limits;
+        self.row("limits.connections", limits.connections);
+        self.row("limits.body", size(limits.body));
+        self.row("limits.url", size(limits.url));
+        self.row("limits.header_timeout", duration(limits.header_timeout));
+        self.row("limits.body_timeout", duration(limits.body_timeout));
+        self.row("limits.in_flight_body_bytes", size(limits.in_flight_body_bytes));
+    }
+
+    fn log(&mut self) {
+        let log = &self.settings.log;
+        self.row("log.level", word(log.level));
+        self.row("log.format", word(log.format));
+    }
+
+    fn environment(&mut self, path: &str, environment: &Environment) {
+        let mut row = |key: &str, value: String| self.row(&format!("{path}.{key}"), value);
+        let max_staleness = match environment.max_staleness {
+            Some(max_staleness) => duration(max_staleness),
+            None => "none".to_owned(),
+        };
+        row("name", text(&environment.name));
+        row("publishable_keys", list(environment.publishable_keys.iter().map(ToString::to_string)));
+        row("secret_keys", list(environment.secret_keys.iter().map(ToString::to_string)));
+        row("max_staleness", max_staleness);
+        row("on_stale", word(environment.on_stale));
+        match &environment.source {
+            Source::File(file) => {
+                row("source.type", word(SourceType::File));
+                row("source.path", text(&file.path.to_string_lossy()));
+                row("source.format", word(file.format));
+                row("source.poll_interval", duration(file.poll_interval));
+            }
+        }
+        row("reflag.evaluator", word(environment.reflag.evaluator));
+        row(
+            "reflag.secret_flags",
+            list(environment.reflag.secret_flags.iter().map(|flag| text(flag))),
+        );
+        let origins = match &environment.cors.origins {
+            AllowedOrigins::Any => list([text("*")].into_iter()),
+            AllowedOrigins::Only(origins) => list(origins.iter().map(|origin| text(origin))),
+        };
+        row("cors.origins", origins);
+        row("cors.credentials", environment.cors.credentials.to_string());
+    }
+
+    fn row(&mut self, path: &str, value: impl fmt::Display) {
+        let set_by = self.settings.set_by.get(path).copied();
+        self.rows.push(Row {
+            path: path.to_owned(),
+            value: value.to_string(),
+            set_by: set_by.unwrap_or_default(),
+        });
+    }
+}
+
+fn text(text: &str) -> String {
+    format!("{text:?}")
+}
+
+fn word(value: impl ClosedSet) -> String {
+    text(value.word())
+}
+
+fn size(bytes: usize) -> String {
+    text(&Bytes(bytes).to_string())
+}
+
+fn duration(duration: Duration) -> String {
+    text(&humantime::format_duration(duration).to_string())
+}
+
+fn address(listen: &Listen) -> String {
+    match listen {
+        Listen::Tcp(address) => text(&address.to_string()),
+        Listen::Unix(path) => text(&format!("unix:{}", path.display())),
+    }
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,142 @@
+//! Who asks: the key, from the head alone (DESIGN section 3).
+
+use std::borrow::Cow;
+
+use hyper::HeaderMap;
+use hyper::header::{AUTHORIZATION, HeaderName};
+
+use crate::dialect::reflag::mapping;
+use crate::dialect::{Dialect, Forbidden, Rejection};
+use crate::model::KeyClass;
+use crate::snapshot::{Credential, KeyTable};
+
+/// `x-environment-key`
+const ENVIRONMENT_KEY: HeaderName = HeaderName::from_static("x-environment-key");
+/// `x-api-key`
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// Finds what the request's key gives access to. The first key in the dialect's order decides;
+/// another one behind it is not tried.
+pub fn authenticate(
+    keys: &KeyTable,
+    dialect: Dialect,
+    headers: &HeaderMap,
+    query: Option<&str>,
+) -> Result<Credential, Rejection> {
+    match sent_key(dialect, headers, query) {
+        Some(Sent::Head(key)) => keys.find(key).ok_or(Rejection::UnknownKey),
+        Some(Sent::Url(key)) => match keys.find(key.as_bytes()) {
+            Some(Credential { class: KeyClass::Secret, .. }) => {
+                Err(Rejection::Forbidden(Forbidden::SecretInUrl))
+            }
+            Some(credential) => Ok(credential),
+            None => Err(Rejection::UnknownKey),
+        },
+        None => Err(Rejection::UnknownKey),
+    }
+}
+
+/// The environment whose secret key stands in the URL, for the log line that asks to replace it.
+pub fn exposed_secret(keys: &KeyTable, query: &str) -> Option<u32> {
+    let credential = keys.find(mapping::publishable_key(query)?.as_bytes())?;
+    (credential.class == KeyClass::Secret).then_some(credential.environment)
+}
+
+enum Sent<'a> {
+    Head(&'a [u8]),
+    Url(Cow<'a, str>),
+}
+
+fn sent_key<'a>(
+    dialect: Dialect,
+    headers: &'a HeaderMap,
+    query: Option<&'a str>,
+) -> Option<Sent<'a>> {
+    let field = |name: &HeaderName| headers.get(name).map(|value| value.as_bytes().trim_ascii());
+    let authorization = || field(&AUTHORIZATION);
+    let bearer = || authorization().and_then(bearer_token);
+    let either = || field(&ENVIRONMENT_KEY).or_else(|| field(&API_KEY));
+    match dialect {
+        Dialect::Reflag => match bearer().or_else(either) {
+            Some(key) => Some(Sent::Head(key)),
+            None => query.and_then(mapping::publishable_key).map(Sent::Url),
+        },
+        Dialect::Flagsmith => either().or_else(authorization).map(Sent::Head),
+        Dialect::Ofrep => field(&API_KEY)
+            .or_else(|| authorization().map(|value| bearer_token(value).unwrap_or(value)))
+            .or_else(|| field(&ENVIRONMENT_KEY))
+            .map(Sent::Head),
+    }
+}
+
+/// What follows `Bearer`, in any letter case.
+fn bearer_token(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+    use crate::snapshot::KeyDigests;
+
+    fn keys() -> KeyTable {
+        let mut keys = KeyTable::new(KeyDigests::random().unwrap());
+        keys.insert("pub_a", Credential { environment: 0, class: KeyClass::Publishable });
+        keys.insert("sec_a", Credential { environment: 0, class: KeyClass::Secret });
+        keys.insert("pub_b", Credential { environment: 1, class: KeyClass::Publishable });
+        keys
+    }
+
+    fn environment(
+        dialect: Dialect,
+        fields: &[(&'static str, &'static str)],
+        query: Option<&str>,
+    ) -> Result<u32, Rejection> {
+        let headers = fields
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect();
+        authenticate(&keys(), dialect, &headers, query).map(|credential| credential.environment)
+    }
+
+    #[test]
+    fn the_first_key_in_the_order_of_the_dialect_decides() {
+        let bearer_a = ("authorization", "BEARER  pub_a");
+        let (environment_b, api_b) = (("x-environment-key", "pub_b"), ("x-api-key", "pub_b"));
+        let both = [bearer_a, environment_b];
+        assert_eq!(environment(Dialect::Reflag, &both, None), Ok(0));
+        assert_eq!(environment(Dialect::Flagsmith, &both, None), Ok(1));
+        assert_eq!(environment(Dialect::Ofrep, &both, None), Ok(0));
+        let unknown_first = [("x-environment-key", "nope"), api_b];
+        assert_eq!(
+            environment(Dialect::Reflag, &unknown_first, Some("publishableKey=pub_a")),
+            Err(Rejection::UnknownKey),
+            "no fall-through"
+        );
+        assert_eq!(environment(Dialect::Reflag, &[api_b], Some("publishableKey=pub_a")), Ok(1));
+        assert_eq!(environment(Dialect::Reflag, &[], Some("x=1&publishableKey=pub%5Fa")), Ok(0));
+        assert_eq!(
+            environment(Dialect::Flagsmith, &[], Some("publishableKey=pub_a")),
+            Err(Rejection::UnknownKey)
+        );
+    }
+
+    #[test]
+    fn a_secret_key_in_the_url_is_refused() {
+        assert_eq!(
+            environment(Dialect::Reflag, &[], Some("publishableKey=sec_a")),
+            Err(Rejection::Forbidden(Forbidden::SecretInUrl))
+        );
+        assert_eq!(exposed_secret(&keys(), "publishableKey=sec_a"), Some(0));
+        assert_eq!(exposed_secret(&keys(), "publishableKey=pub_a"), None);
+    }
+
+    #[test]
+    fn other_schemes_of_authorization_are_no_key() {
+        let basic = ("authorization", "Basic cHViX2E6");
+        assert_eq!(environment(Dialect::Reflag, &[basic], Some("publishableKey=pub_b")), Ok(1));
+    }
+}

@@ -1,0 +1,156 @@
+//! Bodies, in and out.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+
+use super::connection::Connection;
+use crate::dialect::Rejection;
+use crate::time::Stopwatch;
+
+/// The body of an answer. It tells the metrics when its last byte is handed to the connection.
+#[derive(Debug)]
+pub struct ResponseBody {
+    bytes: Option<Bytes>,
+    _timer: Timer,
+}
+
+/// Counts the request when it is dropped: after the last byte, or when the client went away.
+#[derive(Debug)]
+pub struct Timer {
+    /// The connection that the request came by.
+    pub connection: Arc<Connection>,
+    /// Started when the head was parsed.
+    pub watch: Stopwatch,
+    /// Place of the route in the metrics.
+    pub route: usize,
+    /// Status of the answer.
+    pub status: u16,
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        let duration = self.watch.elapsed();
+        self.connection.worker.metrics.answered(self.route, self.status, duration);
+        self.connection.answered();
+    }
+}
+
+impl ResponseBody {
+    /// A body of `bytes`.
+    pub fn new(bytes: Bytes, timer: Timer) -> Self {
+        Self { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()), _timer: timer }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+    }
+}
+
+/// Bytes of all bodies that are being received, with their bound.
+#[derive(Debug)]
+pub struct InFlight {
+    bytes: AtomicUsize,
+    limit: usize,
+}
+
+impl InFlight {
+    /// Nothing yet, at most `limit`.
+    pub fn new(limit: usize) -> Self {
+        Self { bytes: AtomicUsize::new(0), limit }
+    }
+
+    /// Bytes held at this moment.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// A share of [`InFlight`], given back when dropped.
+struct Reservation<'a> {
+    of: &'a InFlight,
+    bytes: usize,
+}
+
+impl Reservation<'_> {
+    fn grow(&mut self, more: usize) -> Result<(), Rejection> {
+        let before = self.of.bytes.fetch_add(more, Ordering::Relaxed);
+        self.bytes += more;
+        if before + more > self.of.limit {
+            return Err(Rejection::Overloaded);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        self.of.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Receives a whole body within its bounds. The only await of most requests that have one.
+pub async fn receive(
+    body: &mut Incoming,
+    limit: usize,
+    in_flight: &InFlight,
+    connection: &Connection,
+) -> Result<Bytes, Rejection> {
+    let announced = body.size_hint().exact();
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(Rejection::BodyTooLarge(limit));
+    }
+    let mut reservation = Reservation { of: in_flight, bytes: 0 };
+    reservation.grow(announced.unwrap_or(0) as usize)?;
+    connection.receiving();
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    loop {
+        let frame = poll_fn(|context| {
+            if connection.is_expired() {
+                return Poll::Ready(Err(Rejection::BodyTimeout));
+            }
+            Pin::new(&mut *body).poll_frame(context).map(Ok)
+        });
+        let Some(frame) = frame.await? else { break };
+        let frame = frame.map_err(|_| Rejection::Invalid("the body broke off".into()))?;
+        let Ok(chunk) = frame.into_data() else { continue };
+        let length = first.len() + rest.len() + chunk.len();
+        if length > limit {
+            return Err(Rejection::BodyTooLarge(limit));
+        }
+        reservation.grow(length.saturating_sub(reservation.bytes))?;
+        // Most bodies come in one piece, which is then not copied.
+        if first.is_empty() && rest.is_empty() {
+            first = chunk;
+        } else {
+            if rest.is_empty() {
+                rest.extend_from_slice(&std::mem::take(&mut first));
+            }
+            rest.extend_from_slice(&chunk);
+        }
+    }
+    connection.serving();
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}

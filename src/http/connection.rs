@@ -1,0 +1,357 @@
+//! One client connection: what phase it is in, and the bytes below hyper.
+//!
+//! Deadlines cost a request nothing: it notes its phase in two relaxed stores, and the worker looks
+//! at all its connections a few times a second ([`Connection::check`]).
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Buf, Bytes};
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::worker::Worker;
+use crate::dialect::{Dialect, Rejection};
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Phase {
+    /// Waiting for a request.
+    Idle = 0,
+    /// Reading a head.
+    Head = 1,
+    /// Reading a body.
+    Body = 2,
+    /// Answering.
+    Serving = 3,
+}
+
+/// Longest waits by phase, in ticks of the worker.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// Indexed by phase.
+    pub ticks: [u32; 4],
+}
+
+/// A connection's state, shared between its task, its requests and the worker's check.
+#[derive(Debug)]
+pub struct Connection {
+    /// The worker that serves it.
+    pub worker: Arc<Worker>,
+    phase: AtomicU8,
+    since: AtomicU32,
+    expired: AtomicBool,
+    /// The head of the request that is being read had both ways of giving a length.
+    ambiguous: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Connection {
+    /// A new connection of `worker`.
+    pub fn new(worker: Arc<Worker>) -> Self {
+        let since = AtomicU32::new(worker.tick());
+        Self {
+            worker,
+            phase: AtomicU8::new(Phase::Idle as u8),
+            since,
+            expired: AtomicBool::new(false),
+            ambiguous: AtomicBool::new(false),
+            waker: Mutex::new(None),
+        }
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+        self.since.store(self.worker.tick(), Ordering::Relaxed);
+    }
+
+    fn is_in(&self, phase: Phase) -> bool {
+        self.phase.load(Ordering::Relaxed) == phase as u8
+    }
+
+    /// A request is being answered.
+    pub fn serving(&self) {
+        self.enter(Phase::Serving);
+    }
+
+    /// A request's body is being read.
+    pub fn receiving(&self) {
+        self.enter(Phase::Body);
+    }
+
+    /// The answer was handed to the connection.
+    pub fn answered(&self) {
+        self.enter(Phase::Idle);
+    }
+
+    /// Whether a deadline has passed.
+    pub fn is_expired(&self) -> bool {
+        self.expired.load(Ordering::Relaxed)
+    }
+
+    /// Whether the present request gave its length in two ways; asked once.
+    pub fn take_ambiguous(&self) -> bool {
+        self.ambiguous.load(Ordering::Relaxed) && self.ambiguous.swap(false, Ordering::Relaxed)
+    }
+
+    /// Ends the wait if it has lasted longer than its phase allows.
+    pub fn check(&self, now: u32, deadlines: &Deadlines) {
+        let phase = usize::from(self.phase.load(Ordering::Relaxed)) % deadlines.ticks.len();
+        let waited = now.wrapping_sub(self.since.load(Ordering::Relaxed));
+        if waited > deadlines.ticks[phase] {
+            self.expired.store(true, Ordering::Relaxed);
+            self.wake();
+        }
+    }
+
+    /// Closes it, whatever it is doing.
+    pub fn end(&self) {
+        self.serving();
+        self.expired.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// Has its task look at it again.
+    pub fn wake(&self) {
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(waker) = &*waker {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// Runs a hyper connection to its end, its deadline or the end of the process.
+pub struct Served<C> {
+    inner: Pin<Box<C>>,
+    connection: Arc<Connection>,
+    registered: bool,
+    ending: bool,
+}
+
+impl<C> Served<C> {
+    /// Drives `inner`.
+    pub fn new(inner: C, connection: Arc<Connection>) -> Self {
+        Self { inner: Box::pin(inner), connection, registered: false, ending: false }
+    }
+}
+
+impl<C: GracefulConnection> Future for Served<C> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if !this.registered {
+            this.registered = true;
+            let mut waker = this.connection.waker.lock().unwrap_or_else(PoisonError::into_inner);
+            *waker = Some(context.waker().clone());
+        }
+        // A request that is waiting for its body is told so and still gets its answer.
+        if this.connection.is_expired() && !this.connection.is_in(Phase::Body) {
+            return Poll::Ready(());
+        }
+        if !this.ending && this.connection.worker.is_draining() {
+            this.ending = true;
+            this.inner.as_mut().graceful_shutdown();
+        }
+        // Errors here are the peer's: gone, or no HTTP. Both were answered as far as they can be.
+        this.inner.as_mut().poll(context).map(drop)
+    }
+}
+
+/// A socket of either kind.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A unix socket.
+    Unix(UnixStream),
+}
+
+/// The bytes of a connection on their way to and from hyper.
+#[derive(Debug)]
+pub struct Transport {
+    socket: Socket,
+    connection: Arc<Connection>,
+    /// An answer of ours in place of one of hyper's, and how many bytes hyper believes it wrote.
+    replacement: Option<(Bytes, usize)>,
+}
+
+impl Transport {
+    /// Wraps a socket.
+    pub fn new(socket: Socket, connection: Arc<Connection>) -> Self {
+        Self { socket, connection, replacement: None }
+    }
+
+    fn socket(&mut self) -> Pin<&mut dyn Stream> {
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream),
+            Socket::Unix(stream) => Pin::new(stream),
+        }
+    }
+
+    /// hyper refuses heads that it cannot parse by itself, without a body. Clients get the same
+    /// refusal in our shape.
+    fn replace_bare_refusal(&mut self, bytes: &[u8]) {
+        if !bytes.starts_with(b"HTTP/1.1 4") || !holds(bytes, b"content-length: 0\r\n") {
+            return;
+        }
+        let rejection = match &bytes[9..12] {
+            b"414" => Rejection::UrlTooLong(self.connection.worker.shared.limits.url),
+            b"431" => Rejection::HeadTooLarge,
+            _ => Rejection::Invalid("this is not a valid HTTP request".into()),
+        };
+        // The path is not known, so neither is the dialect.
+        let (status, body) = Dialect::Reflag.reject(&rejection);
+        let reason = hyper::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason());
+        let answer = format!(
+            "HTTP/1.1 {status} {}\r\ncontent-type: application/json\r\nconnection: close\r\n\
+             content-length: {}\r\n\r\n{body}",
+            reason.unwrap_or_default(),
+            body.len(),
+        );
+        self.connection.worker.refused_head(status, &rejection);
+        self.replacement = Some((Bytes::from(answer), bytes.len()));
+    }
+
+    fn poll_replacement(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        while let Some((mut answer, length)) = self.replacement.take() {
+            if answer.is_empty() {
+                return Poll::Ready(Ok(length));
+            }
+            match self.socket().poll_write(context, &answer) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) => {
+                    answer.advance(written);
+                    self.replacement = Some((answer, length));
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.replacement = Some((answer, length));
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Notes the arrival of bytes, and the one shape of a head that hyper settles silently.
+    fn arrived(&self, bytes: &[u8]) {
+        if !bytes.is_empty() && self.connection.is_in(Phase::Idle) {
+            self.connection.enter(Phase::Head);
+            // GET heads announce no body; whoever sends one with a body is refused later.
+            if bytes[0] != b'G' {
+                let ambiguous = gives_length_twice(bytes);
+                self.connection.ambiguous.store(ambiguous, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Socket::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+        };
+        ready!(read)?;
+        self.arrived(&buffer.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.replacement.is_none() {
+            self.replace_bare_refusal(bytes);
+        }
+        if self.replacement.is_some() {
+            return self.poll_replacement(context);
+        }
+        self.socket().poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.replacement.is_none()
+            && let [only] = slices
+        {
+            self.replace_bare_refusal(only);
+        }
+        if self.replacement.is_some() {
+            return self.poll_replacement(context);
+        }
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket().poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket().poll_shutdown(context)
+    }
+}
+
+fn holds(bytes: &[u8], needle: &[u8]) -> bool {
+    memchr::memmem::find(bytes, needle).is_some()
+}
+
+/// Whether the head that starts `bytes` has both `Content-Length` and `Transfer-Encoding`: a proxy
+/// before us may have read another request out of it than we would (RFC 9112, 6.1).
+fn gives_length_twice(bytes: &[u8]) -> bool {
+    let (mut length, mut encoding) = (false, false);
+    for line in bytes.split(|&byte| byte == b'\n') {
+        if line.is_empty() || line == b"\r" {
+            break;
+        }
+        let name = &line[..line.iter().position(|&byte| byte == b':').unwrap_or(0)];
+        length |= name.eq_ignore_ascii_case(b"content-length");
+        encoding |= name.eq_ignore_ascii_case(b"transfer-encoding");
+    }
+    length && encoding
+}
+
+#[cfg(test)]
+mod tests {
+    use super::gives_length_twice;
+
+    #[test]
+    fn heads_with_two_lengths_are_noticed_in_either_order() {
+        let head = |fields: &str| format!("POST /bulk HTTP/1.1\r\nHost: x\r\n{fields}\r\n\r\nbody");
+        let twice = |fields: &str| gives_length_twice(head(fields).as_bytes());
+        assert!(twice("Content-Length: 4\r\nTransfer-Encoding: chunked"));
+        assert!(twice("transfer-encoding: chunked\r\nCONTENT-LENGTH: 4"));
+        assert!(!twice("Content-Length: 4"));
+        assert!(!twice("X: Transfer-Encoding: a\r\nContent-Length: 4"));
+        let in_body = "POST / HTTP/1.1\r\nContent-Length: 30\r\n\r\nTransfer-Encoding: chunked\r\n";
+        assert!(!gives_length_twice(in_body.as_bytes()));
+    }
+}

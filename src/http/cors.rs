@@ -1,0 +1,97 @@
+//! Which web pages may read answers (DESIGN section 3).
+
+use hyper::Method;
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderValue, ORIGIN,
+    VARY,
+};
+
+use crate::snapshot::{Cors, EXPOSED, Environment};
+
+const ANY: HeaderValue = HeaderValue::from_static("*");
+const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
+const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
+const BY_ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
+const BY_PREFLIGHT: HeaderValue = HeaderValue::from_static(
+    "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
+);
+
+/// Whether a browser asks what it may ask.
+pub fn is_preflight_of(method: &Method, headers: &HeaderMap) -> bool {
+    method == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// The head of the answer to a preflight, which carries no key: any environment's leave will do.
+pub fn preflight(request: &HeaderMap, environments: &[Environment]) -> HeaderMap {
+    let mut head = HeaderMap::new();
+    head.insert(VARY, BY_PREFLIGHT);
+    let Some(origin) = request.get(ORIGIN) else { return head };
+    if !allow(origin, environments, &mut head) {
+        return head;
+    }
+    head.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+    head.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+    if let Some(asked) = request.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+        head.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+    }
+    head
+}
+
+/// Lets pages read a refusal that belongs to no environment: without this a browser hides even
+/// the status.
+pub fn refusal(request: &HeaderMap, environments: &[Environment], head: &mut HeaderMap) {
+    let Some(origin) = request.get(ORIGIN) else { return };
+    head.insert(VARY, BY_ORIGIN);
+    if allow(origin, environments, head) {
+        head.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    }
+}
+
+/// Completes the head of an environment's answer to a publishable key: where all pages may read it
+/// the head says so already.
+pub fn complete(cors: &Cors, request: &HeaderMap, head: &mut HeaderMap) {
+    let Cors::Listed { credentials, .. } = cors else { return };
+    if let Some(origin) = request.get(ORIGIN)
+        && cors.allows(origin.as_bytes())
+    {
+        head.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        if *credentials {
+            head.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        }
+    }
+}
+
+/// Adds an environment's leave to an answer to a publishable key whose head was not prepared.
+pub fn add(cors: &Cors, request: &HeaderMap, head: &mut HeaderMap) {
+    head.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    if *cors == Cors::Any {
+        head.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
+    } else {
+        head.insert(VARY, BY_ORIGIN);
+        complete(cors, request, head);
+    }
+}
+
+/// Adds the leave of the most generous environment; false when none gives it.
+fn allow(origin: &HeaderValue, environments: &[Environment], head: &mut HeaderMap) -> bool {
+    let all = || environments.iter().map(|environment| &environment.profile.cors);
+    let listing = |with_credentials: bool| {
+        all().any(|cors| {
+            matches!(cors, Cors::Listed { credentials, .. } if *credentials == with_credentials)
+                && cors.allows(origin.as_bytes())
+        })
+    };
+    if listing(true) {
+        head.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        head.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    } else if all().any(|cors| *cors == Cors::Any) {
+        head.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
+    } else if listing(false) {
+        head.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    } else {
+        return false;
+    }
+    true
+}

@@ -1,0 +1,37 @@
+//! The public port: from an accepted connection to an answered request.
+//!
+//! [`pipeline`] is the hot path and reads top to bottom. A request is served on the thread that
+//! accepted its connection's bytes, from a snapshot that it loads once; nothing on the way takes a
+//! lock that another request may hold.
+
+pub mod admission;
+pub mod body;
+pub mod connection;
+pub mod cors;
+pub mod listener;
+pub mod pipeline;
+pub mod routing;
+pub mod worker;
+
+use std::time::Duration;
+
+pub use listener::{ListenError, Listener};
+
+/// Bounds on what clients may do, from the configuration.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Open connections.
+    pub connections: usize,
+    /// Longest body in bytes.
+    pub body: usize,
+    /// Longest request target in bytes.
+    pub url: usize,
+    /// Time from the first byte of a head to its last.
+    pub header_timeout: Duration,
+    /// Time from the head to the last byte of the body.
+    pub body_timeout: Duration,
+    /// Bytes of all bodies that are being received together.
+    pub in_flight_body_bytes: usize,
+    /// Time that an idle connection is kept.
+    pub keep_alive: Duration,
+}

@@ -154,6 +154,9 @@ impl App {
         let workers = worker_count(&settings);
         let (lanes, threads) = start_workers(workers, &process)?;
         let workers: Vec<_> = lanes.iter().map(|(worker, _)| Arc::clone(worker)).collect();
+        for worker in &workers {
+            tokio::spawn(Arc::clone(worker).keep_time());
+        }
         let accepting = tokio::spawn(accept_all(listener, lanes));
         let administering = tokio::spawn(admin::serve(admin_listener, admin));
         stop.await;

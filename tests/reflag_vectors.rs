@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use burgee::compile::{Policy, compile};
 use burgee::dialect::reflag::definitions;
-use burgee::evaluate::{EvaluationContext, Evaluator, RuleOutcome};
+use burgee::evaluate::{EvaluationContext, Evaluator};
 use burgee::model::{Flag, Generation, Ruleset};
 use burgee::time::Timestamp;
 use bytes::Bytes;
@@ -75,9 +75,8 @@ fn evaluate(case: &Case, generation: Generation, now: Timestamp) -> Value {
     context.reset(&program);
     let text = case.context_raw.as_deref().or(case.context.as_ref().map(|c| c.get())).unwrap();
     context.set_json(&program, text).unwrap();
-    let mut outcome = RuleOutcome::default();
     let list = program.flags[0].targeting;
-    Evaluator::new(&program, &mut context, now).evaluate(list, &mut outcome);
+    let outcome = Evaluator::new(&program, &mut context, now).evaluate(list).clone();
     let results: Vec<bool> = (0..list.len).map(|index| outcome.result(index)).collect();
     let missing: Vec<&str> =
         outcome.missing.iter().map(|&slot| program.attributes.name(slot)).collect();

@@ -4,9 +4,11 @@
     python3 reflag_document.py --out reflag.json
     python3 reflag_document.py --size 600000 --out reflag.json     # the same rules, exactly 600,000 bytes
 
-Of every 100 flags: 25 constants, 20 rollouts, 15 with a list of 50 companies, 10 that search an
-e-mail address, 10 that compare numbers, 5 that compare dates, 15 combinations of conditions.
-20 of them carry a config, 3 are secret. Which flag is which follows from the seed alone.
+Of every 100 flags: 25 constants, 6 rollouts, 20 with a list of 50 companies, 12 that search an
+e-mail address, 17 that compare numbers, 5 that compare dates, 15 combinations of conditions.
+20 of them carry a config, half of these with a rollout among the variants; 3 are secret. That makes
+about as many hashes for each caller as the percentage splits and variants of the Flagsmith workload
+make (14). Which flag is which follows from the seed alone.
 
 Same arguments, same bytes: the random numbers are drawn here, because the standard library's may
 change from one Python release to the next. No answer changes with the calendar either: relative
@@ -21,7 +23,7 @@ MASK = (1 << 64) - 1
 AREAS = ["account", "basket", "catalog", "dashboard", "export", "fleet", "gallery", "inbox", "journal", "kiosk"]
 TOPICS = ["quick-view", "bulk-edit", "side-panel", "shortcuts", "digest", "audit-trail", "drafts", "smart-filter",
           "two-column", "offline-copy"]
-KINDS = (["constant"] * 25 + ["rollout"] * 20 + ["company-list"] * 15 + ["email"] * 10 + ["number"] * 10
+KINDS = (["constant"] * 25 + ["rollout"] * 6 + ["company-list"] * 20 + ["email"] * 12 + ["number"] * 17
          + ["date"] * 5 + ["combination"] * 15)
 CONFIGS_PER_100 = 20
 SECRETS_PER_100 = 3

@@ -113,12 +113,9 @@ impl Asked<'_> {
         let compiled = &program.flags[index];
         let mut context = self.context_for(program)?;
         let mut evaluator = Evaluator::new(program, &mut context, self.now);
-        let mut targeting = RuleOutcome::default();
-        evaluator.evaluate(compiled.targeting, &mut targeting);
-        let mut variants = RuleOutcome::default();
-        if let Some(list) = compiled.config {
-            evaluator.evaluate(list, &mut variants);
-        }
+        let targeting = evaluator.evaluate(compiled.targeting).clone();
+        let variants = compiled.config.map(|list| evaluator.evaluate(list).clone());
+        let variants = variants.unwrap_or_default();
         let chosen = flag.config.as_ref().zip(variants.matched);
         let variant = chosen.map(|(config, at)| &config.variants[at as usize]);
         let payload = variant.and_then(|variant| variant.payload.as_deref());
@@ -191,9 +188,8 @@ impl Asked<'_> {
         let ruleset = Ruleset { flags: vec![Arc::new(flag)], ..Ruleset::default() };
         let program = compile(&ruleset, self.policy).program;
         let mut context = self.context_for(&program)?;
-        let mut outcome = RuleOutcome::default();
         let list = program.flags[0].targeting;
-        Evaluator::new(&program, &mut context, self.now).evaluate(list, &mut outcome);
+        let outcome = Evaluator::new(&program, &mut context, self.now).evaluate(list).clone();
         let describe = |(index, leaf): (usize, &&Filter)| {
             let matched = outcome.result(index as u32);
             match leaf {

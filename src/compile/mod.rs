@@ -81,9 +81,8 @@ struct Compiler {
 
 impl Compiler {
     fn list(&mut self, flag: &Flag, filters: &[Filter]) -> RuleList {
-        let first = self.program.rules.len() as u32;
+        let first = self.program.nodes.len() as u32;
         for filter in filters {
-            self.program.rules.push(self.program.nodes.len() as u32);
             self.node(flag, filter);
         }
         RuleList { first, len: filters.len() as u32 }

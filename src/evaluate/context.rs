@@ -5,7 +5,7 @@
 //! memory than the attributes that rules ask for.
 
 use super::attributes::{NodeIndex, is_array_index};
-use super::{Attributes, Program, Slot, ValueId, javascript};
+use super::{Attributes, Program, RuleOutcome, Slot, ValueId, javascript};
 use crate::json::{Kind, Malformed, Reader, Text, write_string};
 use crate::model::Generation;
 
@@ -96,7 +96,10 @@ pub struct EvaluationContext {
     /// Per slot: the last rule list that reported it missing.
     pub(super) reported: Vec<u32>,
     pub(super) lists: u32,
+    /// What the last rule list said.
+    pub(super) outcome: RuleOutcome,
     name: String,
+    buffer: String,
 }
 
 pub(super) const UNKNOWN_BUCKET: u32 = u32::MAX;
@@ -128,6 +131,18 @@ impl EvaluationContext {
             self.text.shrink_to(KEPT_TEXT);
         }
         self.elements.clear();
+    }
+
+    /// Lends a buffer to whoever reads a context, so that reading the next one allocates nothing.
+    pub fn take_buffer(&mut self) -> String {
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// Takes the buffer back, unless it has grown beyond what is worth keeping.
+    pub fn return_buffer(&mut self, buffer: String) {
+        if buffer.capacity() <= KEPT_TEXT {
+            self.buffer = buffer;
+        }
     }
 
     /// What the slot holds.

@@ -14,9 +14,8 @@ pub struct Program {
     pub values: Values,
     /// In the source's order.
     pub flags: Vec<FlagProgram>,
-    /// Root nodes of all rules; a [`RuleList`] is a piece of it.
-    pub rules: Vec<u32>,
-    /// All condition trees, each in depth-first order.
+    /// All condition trees in depth-first order, one behind the other; a [`RuleList`] is a run of
+    /// them.
     pub nodes: Vec<Node>,
     /// Operand lists of `ANY_OF` and `NOT_ANY_OF`.
     pub sets: Vec<IdSet>,
@@ -43,10 +42,10 @@ pub struct FlagProgram {
     pub config: Option<RuleList>,
 }
 
-/// A run of [`Program::rules`].
+/// A run of trees in [`Program::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuleList {
-    /// Index of the first rule.
+    /// Index of the first rule's root.
     pub first: u32,
     /// Number of rules.
     pub len: u32,
@@ -185,19 +184,15 @@ impl Program {
         &self.flags[index.0 as usize]
     }
 
-    /// The root nodes of a list.
-    pub fn roots(&self, list: RuleList) -> &[u32] {
-        &self.rules[list.first as usize..(list.first + list.len) as usize]
-    }
-
     /// Whether no rule of the list asks anything of a context or of the time.
     pub fn is_constant(&self, list: RuleList) -> bool {
-        self.roots(list).iter().all(|&root| {
-            let root = root as usize;
-            self.nodes[root..self.nodes[root].end as usize]
-                .iter()
-                .all(|node| !matches!(node.test, Test::Attribute(..) | Test::Rollout(..)))
-        })
+        let mut end = list.first as usize;
+        for _ in 0..list.len {
+            end = self.nodes[end].end as usize;
+        }
+        self.nodes[list.first as usize..end]
+            .iter()
+            .all(|node| !matches!(node.test, Test::Attribute(..) | Test::Rollout(..)))
     }
 }
 

@@ -2,18 +2,21 @@
 
 use super::context::{Content, SlotValue, UNKNOWN_BUCKET};
 use super::{
-    Check, EvaluationContext, Program, RuleList, SaltIndex, Slot, Test, ValueId, javascript,
+    Check, EvaluationContext, PatternIndex, Program, RuleList, SaltIndex, Slot, Test, ValueId,
+    javascript,
 };
 use crate::model::Generation;
 use crate::time::Timestamp;
 
-/// What the rules of one list said. Reused from list to list.
+/// What the rules of one list said.
 #[derive(Clone, Debug, Default)]
 pub struct RuleOutcome {
     /// The first rule that matched.
     pub matched: Option<u32>,
-    /// One bit per rule, the first rule lowest.
-    pub results: Vec<u64>,
+    /// One bit for each of the first 64 rules, the first rule lowest.
+    pub bits: u64,
+    /// The same for the rules behind them.
+    pub more: Vec<u64>,
     /// Attributes that a rule asked for in vain: each once, in the order of asking.
     pub missing: Vec<Slot>,
 }
@@ -21,7 +24,19 @@ pub struct RuleOutcome {
 impl RuleOutcome {
     /// Whether rule `index` matched.
     pub fn result(&self, index: u32) -> bool {
-        self.results.get(index as usize / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
+        let word = match index / 64 {
+            0 => self.bits,
+            word => self.more.get(word as usize - 1).copied().unwrap_or(0),
+        };
+        word >> (index % 64) & 1 == 1
+    }
+
+    fn set(&mut self, index: u32) {
+        self.matched = self.matched.or(Some(index));
+        match index / 64 {
+            0 => self.bits |= 1 << index,
+            word => self.more[word as usize - 1] |= 1 << (index % 64),
+        }
     }
 }
 
@@ -31,8 +46,6 @@ pub struct Evaluator<'a> {
     program: &'a Program,
     context: &'a mut EvaluationContext,
     now: Timestamp,
-    /// Attributes that the present list missed.
-    missing: Vec<Slot>,
     /// Generation 1.1: something in the present rule could not be answered.
     failed: bool,
 }
@@ -40,7 +53,7 @@ pub struct Evaluator<'a> {
 impl<'a> Evaluator<'a> {
     /// `context` must have been filled for this `program`.
     pub fn new(program: &'a Program, context: &'a mut EvaluationContext, now: Timestamp) -> Self {
-        Self { program, context, now, missing: Vec::new(), failed: false }
+        Self { program, context, now, failed: false }
     }
 
     /// The program that is evaluated.
@@ -48,58 +61,72 @@ impl<'a> Evaluator<'a> {
         self.program
     }
 
-    /// Evaluates every rule of `list`; the first match decides, all are reported.
-    pub fn evaluate(&mut self, list: RuleList, outcome: &mut RuleOutcome) {
-        self.missing = std::mem::take(&mut outcome.missing);
-        self.missing.clear();
-        self.context.lists += 1;
-        outcome.matched = None;
-        outcome.results.clear();
-        outcome.results.resize((list.len as usize).div_ceil(64), 0);
-        for (index, &root) in self.program.roots(list).iter().enumerate() {
-            self.failed = false;
-            let holds = self.holds(root as usize) && !self.failed;
-            outcome.results[index / 64] |= u64::from(holds) << (index % 64);
-            if holds && outcome.matched.is_none() {
-                outcome.matched = Some(index as u32);
-            }
-        }
-        outcome.missing = std::mem::take(&mut self.missing);
+    /// What the list that was evaluated last said.
+    pub fn outcome(&self) -> &RuleOutcome {
+        &self.context.outcome
     }
 
+    /// Evaluates every rule of `list`; the first match decides, all are reported.
+    pub fn evaluate(&mut self, list: RuleList) -> &RuleOutcome {
+        self.context.lists += 1;
+        let outcome = &mut self.context.outcome;
+        outcome.matched = None;
+        outcome.bits = 0;
+        outcome.more.clear();
+        outcome.missing.clear();
+        if list.len > 64 {
+            outcome.more.resize(list.len.div_ceil(64) as usize - 1, 0);
+        }
+        let mut root = list.first as usize;
+        for index in 0..list.len {
+            self.failed = false;
+            if self.holds(root) && !self.failed {
+                self.context.outcome.set(index);
+            }
+            root = self.program.nodes[root].end as usize;
+        }
+        &self.context.outcome
+    }
+
+    #[inline]
     fn holds(&mut self, at: usize) -> bool {
-        let node = self.program.nodes[at];
+        let node = &self.program.nodes[at];
         match node.test {
-            Test::Constant(value) => value,
-            Test::All => {
-                let mut child = at + 1;
-                while child < node.end as usize {
-                    if !self.holds(child) {
-                        return false;
-                    }
-                    child = self.program.nodes[child].end as usize;
-                }
-                true
-            }
-            Test::Any => {
-                let mut child = at + 1;
-                while child < node.end as usize {
-                    if self.holds(child) {
-                        return true;
-                    }
-                    child = self.program.nodes[child].end as usize;
-                }
-                false
-            }
-            Test::Not => !self.holds(at + 1),
             Test::Attribute(slot, check) => self.passes(slot, check),
             Test::Rollout(salt, end) => self.bucket(salt).is_some_and(|bucket| bucket < end),
+            Test::Constant(value) => value,
+            Test::All | Test::Any | Test::Not => self.group_holds(at),
         }
+    }
+
+    /// Apart, so that single conditions, which most rules are, need no stack of their own.
+    #[inline(never)]
+    fn group_holds(&mut self, at: usize) -> bool {
+        let node = &self.program.nodes[at];
+        match node.test {
+            Test::All => self.children(at, node.end, false),
+            Test::Any => self.children(at, node.end, true),
+            _ => !self.holds(at + 1),
+        }
+    }
+
+    /// Walks the children of a group until one is `decisive`, and says whether one was: for "any"
+    /// that is the answer, for "all" its opposite.
+    fn children(&mut self, at: usize, end: u32, decisive: bool) -> bool {
+        let mut child = at + 1;
+        while child < end as usize {
+            if self.holds(child) == decisive {
+                return decisive;
+            }
+            child = self.program.nodes[child].end as usize;
+        }
+        !decisive
     }
 
     /// Whether an attribute passes a check. `SET` and `NOT_SET` read a missing one as empty; to all
     /// others it is an answer of no, which is reported.
-    pub(super) fn passes(&mut self, slot: Slot, check: Check) -> bool {
+    #[inline]
+    fn passes(&mut self, slot: Slot, check: Check) -> bool {
         let value = self.context.slot(slot);
         match value.content {
             Content::Text => self.text_passes(value, check),
@@ -112,36 +139,40 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    #[inline]
     fn text_passes(&self, value: SlotValue, check: Check) -> bool {
-        let program = self.program;
-        let text = || self.context.text_of(value);
         match check {
-            Check::Never => false,
-            Check::Always => true,
             Check::Is(id) | Check::IsTrue(id) | Check::IsFalse(id) => value.id == id,
             Check::IsNot(id) => value.id != id,
-            Check::AnyOf(set) => program.sets[set.0 as usize].contains(value.id),
-            Check::NotAnyOf(set) => !program.sets[set.0 as usize].contains(value.id),
-            Check::Contains(pattern) => {
-                let pattern = &program.patterns[pattern.0 as usize];
-                javascript::case::contains_lowercase(text(), &pattern.lower)
+            Check::AnyOf(set) => self.program.sets[set.0 as usize].contains(value.id),
+            Check::NotAnyOf(set) => !self.program.sets[set.0 as usize].contains(value.id),
+            Check::Set => !self.context.text_of(value).is_empty(),
+            Check::NotSet => self.context.text_of(value).is_empty(),
+            Check::Never => false,
+            Check::Always => true,
+            _ => self.read_text_passes(value, check),
+        }
+    }
+
+    /// The checks that have to read the text. Apart, so that the others stay small.
+    #[inline(never)]
+    fn read_text_passes(&self, value: SlotValue, check: Check) -> bool {
+        let text = self.context.text_of(value);
+        let pattern = |index: PatternIndex| &self.program.patterns[index.0 as usize].lower;
+        let date = |holds: &dyn Fn(i64) -> bool| javascript::date::parse(text).is_some_and(holds);
+        match check {
+            Check::Contains(index) => javascript::case::contains_lowercase(text, pattern(index)),
+            Check::NotContains(index) => {
+                !javascript::case::contains_lowercase(text, pattern(index))
             }
-            Check::NotContains(pattern) => {
-                let pattern = &program.patterns[pattern.0 as usize];
-                !javascript::case::contains_lowercase(text(), &pattern.lower)
-            }
-            Check::GreaterThan(operand) => javascript::number::parse(text()) > operand,
-            Check::LessThan(operand) => javascript::number::parse(text()) < operand,
-            Check::After(days) => self.compare_to_days_ago(text(), days, |a, b| a > b),
-            Check::Before(days) => self.compare_to_days_ago(text(), days, |a, b| a < b),
-            Check::DateAfter(moment) => {
-                javascript::date::parse(text()).is_some_and(|date| date >= moment)
-            }
-            Check::DateBefore(moment) => {
-                javascript::date::parse(text()).is_some_and(|date| date <= moment)
-            }
-            Check::Set => !text().is_empty(),
-            Check::NotSet => text().is_empty(),
+            Check::GreaterThan(operand) => javascript::number::parse(text) > operand,
+            Check::LessThan(operand) => javascript::number::parse(text) < operand,
+            Check::After(days) => self.compare_to_days_ago(text, days, |a, b| a > b),
+            Check::Before(days) => self.compare_to_days_ago(text, days, |a, b| a < b),
+            Check::DateAfter(moment) => date(&|date| date >= moment),
+            Check::DateBefore(moment) => date(&|date| date <= moment),
+            // All others were answered without the text.
+            _ => false,
         }
     }
 
@@ -153,10 +184,11 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Lists exist in generation 1.1 only, where a check that has no meaning for them is an error.
+    #[inline(never)]
     fn list_passes(&mut self, value: SlotValue, check: Check) -> bool {
         let program = self.program;
         let mut elements = self.context.elements_of(value);
-        let pattern = |index: super::PatternIndex| program.patterns[index.0 as usize].element;
+        let pattern = |index: PatternIndex| program.patterns[index.0 as usize].element;
         let only = |elements: &mut dyn ExactSizeIterator<Item = ValueId>, id| {
             elements.len() == 1 && elements.next() == Some(id)
         };
@@ -186,7 +218,8 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The bucket of a salt's attribute, hashed once per context; none when it is missing.
-    pub(super) fn bucket(&mut self, salt: SaltIndex) -> Option<u32> {
+    #[inline]
+    fn bucket(&mut self, salt: SaltIndex) -> Option<u32> {
         let known = self.context.buckets[salt.0 as usize];
         if known != UNKNOWN_BUCKET {
             return Some(known);
@@ -210,6 +243,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    #[inline(never)]
     fn report_missing(&mut self, slot: Slot) -> bool {
         if self.program.generation == Generation::V1_1 {
             self.failed = true;
@@ -217,7 +251,7 @@ impl<'a> Evaluator<'a> {
         let reported = &mut self.context.reported[slot.0 as usize];
         if *reported != self.context.lists {
             *reported = self.context.lists;
-            self.missing.push(slot);
+            self.context.outcome.missing.push(slot);
         }
         false
     }

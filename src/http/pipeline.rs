@@ -13,7 +13,8 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT_ENCODING, AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, RETRY_AFTER, TRANSFER_ENCODING,
+    CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, RETRY_AFTER,
+    TRANSFER_ENCODING,
 };
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode, Version as HttpVersion};
@@ -158,8 +159,8 @@ fn answer_from(
             let now = process.clock.now();
             let (content, staleness) = present(environment, now)?;
             let age = environment.freshness.age(now);
-            let (status, mut fields, body) =
-                shared(content, credential.class, &content.definitions, head);
+            let fields = content.heads[class_index(credential.class)].definitions.clone();
+            let (status, mut fields, body) = shared(fields, &content.definitions, head);
             write_state(environment, staleness, Some(age), &mut fields);
             Ok((status, fields, body))
         }
@@ -182,15 +183,9 @@ fn answer_from(
     }
 }
 
-/// What a thread keeps from request to request.
-#[derive(Default)]
-struct Scratch {
-    context: EvaluationContext,
-    answer: Answer,
-}
-
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    /// Kept from request to request, so that reading a context allocates nothing.
+    static CONTEXT: RefCell<EvaluationContext> = RefCell::default();
 }
 
 /// Evaluates the flags that the key may see for the context in the query.
@@ -205,7 +200,7 @@ fn evaluated(
     let now = process.clock.now();
     let (content, staleness) = present(environment, now)?;
     let class = class_index(credential.class);
-    let reply = SCRATCH.with_borrow_mut(|Scratch { context, answer }| {
+    let reply = CONTEXT.with_borrow_mut(|context| {
         context.reset(&content.program);
         let query = head.uri.query().unwrap_or_default();
         let query = mapping::read_query(query, &content.program, context)?;
@@ -213,23 +208,29 @@ fn evaluated(
         if let (Selection::All, None, Some(body)) =
             (selection, &query.flag, &content.evaluated[class])
         {
-            return Ok(shared(content, credential.class, body, head));
+            return Ok(shared(content.heads[class].shared.clone(), body, head));
         }
         let selection = query.flag.as_deref().map_or(selection, |key| match selection {
             Selection::Enabled => Selection::OneEnabled(key),
             _ => Selection::One(key),
         });
+        let room = match selection {
+            Selection::All | Selection::Enabled => content.answers.longest(),
+            Selection::One(_) | Selection::OneEnabled(_) => 1_024,
+        };
+        let body = Vec::with_capacity(room);
+        let mut answer = Answer { body, tag: 0 };
         let seed = answers::mix(content.tag_seeds[class], u64::from(staleness.is_some()));
         let mut evaluator = Evaluator::new(&content.program, context, now);
-        content.answers.write(credential.class, selection, &mut evaluator, seed, answer);
+        content.answers.write(credential.class, selection, &mut evaluator, seed, &mut answer);
         let mut fields = content.heads[class].context.clone();
         let etag = etag(answer.tag);
         let known = matches_etag(head, &etag);
-        fields.insert(ETAG, etag);
+        fill(&mut fields, &ETAG, etag);
         Ok(if known {
             (StatusCode::NOT_MODIFIED, fields, Bytes::new())
         } else {
-            (StatusCode::OK, fields, Bytes::copy_from_slice(&answer.body))
+            (StatusCode::OK, fields, Bytes::from(answer.body))
         })
     });
     let (status, mut fields, body) = reply?;
@@ -257,14 +258,13 @@ fn present(
 }
 
 /// A body that is the same for all keys of a class, or the word that the client has it already.
-fn shared(content: &Content, class: KeyClass, body: &PreparedBody, head: &Parts) -> Reply {
-    let mut fields = content.heads[class_index(class)].shared.clone();
+fn shared(mut fields: HeaderMap, body: &PreparedBody, head: &Parts) -> Reply {
     let compressed = if accepts_gzip(&head.headers) { body.gzip() } else { None };
     let (bytes, etag) = compressed.unwrap_or_else(|| body.plain());
     // A tag of either form proves that the client has this very content.
     let known = matches_etag(head, body.plain().1)
         || body.gzip().is_some_and(|(_, etag)| matches_etag(head, etag));
-    fields.insert(ETAG, etag.clone());
+    fill(&mut fields, &ETAG, etag.clone());
     if known {
         return (StatusCode::NOT_MODIFIED, fields, Bytes::new());
     }
@@ -284,8 +284,19 @@ fn write_state(
     if staleness.is_some() {
         fields.insert(STATE, HeaderValue::from_static("stale"));
     }
-    if let Some(Age::Millis(millis)) = age {
-        fields.insert(AGE, HeaderValue::from(millis / 1_000));
+    match age {
+        Some(Age::Millis(millis)) => fill(fields, &AGE, HeaderValue::from(millis / 1_000)),
+        // Prepared heads have a place for it; an age that is not known is not told.
+        Some(Age::Unknown) => drop(fields.remove(AGE)),
+        None => {}
+    }
+}
+
+/// Sets a field, without growing the map when it has a place for it.
+fn fill(fields: &mut HeaderMap, name: &HeaderName, value: HeaderValue) {
+    match fields.get_mut(name) {
+        Some(place) => *place = value,
+        None => drop(fields.insert(name, value)),
     }
 }
 

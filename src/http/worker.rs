@@ -13,7 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::Limits;
 use super::body::InFlight;
@@ -62,6 +62,8 @@ pub struct Worker {
     tick: AtomicU32,
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
     load: AtomicUsize,
+    /// Told when the last connection ends.
+    emptied: Notify,
 }
 
 impl Worker {
@@ -73,6 +75,7 @@ impl Worker {
             tick: AtomicU32::new(0),
             connections: Mutex::default(),
             load: AtomicUsize::new(0),
+            emptied: Notify::new(),
         })
     }
 
@@ -140,9 +143,13 @@ impl Worker {
         self: &Arc<Self>,
         mut sockets: mpsc::UnboundedReceiver<AcceptedSocket>,
     ) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let clock = tokio::spawn(Arc::clone(self).keep_time());
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_io();
+        if self.shared.h2c {
+            // HTTP/1.1 needs no timers here: see `keep_time`. HTTP/2 brings its own.
+            builder.enable_time();
+        }
+        builder.build()?.block_on(async {
             let mut number = 0_u64;
             while let Some(socket) = sockets.recv().await {
                 number += 1;
@@ -152,16 +159,21 @@ impl Worker {
                 }
             }
             // The listener is closed; what is open now ends after its present request.
+            let mut emptied = std::pin::pin!(self.emptied.notified());
+            emptied.as_mut().enable();
+            self.wake_all();
             while self.load() > 0 {
-                self.wake_all();
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                emptied.as_mut().await;
+                emptied.set(self.emptied.notified());
+                emptied.as_mut().enable();
             }
-            clock.abort();
         });
         Ok(())
     }
 
-    async fn keep_time(self: Arc<Self>) {
+    /// Moves the worker's coarse clock and looks at deadlines, for ever. Runs on another thread, so
+    /// that the worker's own loop has no timers to look after between requests.
+    pub async fn keep_time(self: Arc<Self>) {
         let deadlines = self.deadlines();
         let mut interval = tokio::time::interval(self.tick_length());
         loop {
@@ -200,8 +212,10 @@ impl Worker {
     }
 
     fn forget_connection(&self) {
-        self.load.fetch_sub(1, Ordering::Relaxed);
         self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        if self.load.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.emptied.notify_waiters();
+        }
     }
 }
 

@@ -38,13 +38,16 @@ pub struct Content {
     pub tag_seeds: [u64; 2],
 }
 
-/// Header fields that every answer of a kind carries; copied, not built, at request time.
+/// Header fields that every answer of a kind carries; copied, not built, at request time. Fields
+/// whose value is only known then are there already, so that filling them in allocates nothing.
 #[derive(Debug)]
 pub struct Heads {
     /// Answers that depend on a context.
     pub context: HeaderMap,
     /// Answers that are the same for all keys of the class.
     pub shared: HeaderMap,
+    /// Definitions, which always say how old they are.
+    pub definitions: HeaderMap,
 }
 
 /// `burgee-version`
@@ -144,7 +147,8 @@ fn tag_seed(profile: &Profile, class: KeyClass, version: Version) -> u64 {
 
 impl Heads {
     fn new(version: Version, fingerprint: Fingerprint, class: KeyClass, cors: &Cors) -> Self {
-        let mut base = HeaderMap::with_capacity(16);
+        let mut base = HeaderMap::new();
+        base.insert(header::ETAG, HeaderValue::from_static("\"\""));
         base.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         base.insert(VERSION, HeaderValue::from(version.number()));
         if let Ok(fingerprint) = HeaderValue::from_str(&fingerprint.to_string()) {
@@ -166,6 +170,8 @@ impl Heads {
         if by_origin {
             context.insert(header::VARY, HeaderValue::from_static("Origin"));
         }
-        Self { context, shared }
+        let mut definitions = shared.clone();
+        definitions.insert(header::AGE, HeaderValue::from_static("0"));
+        Self { context, shared, definitions }
     }
 }

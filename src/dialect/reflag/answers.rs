@@ -41,11 +41,14 @@ pub enum Selection<'a> {
 pub struct Answers {
     text: String,
     head: Piece,
+    pieces: Vec<Piece>,
     flags: Vec<FlagPieces>,
     by_key: HashMap<Box<str>, FlagIndex, FixedState>,
     publishable: Plan,
     secret: Plan,
     version: Version,
+    /// Length of the longest answer in which nothing is missing.
+    longest: usize,
 }
 
 /// A part of [`Answers::text`] and its hash.
@@ -71,32 +74,35 @@ enum Step {
     Flag(FlagIndex),
 }
 
+/// What is evaluated for a flag, and how the outcome is written.
 #[derive(Debug)]
 struct FlagPieces {
     targeting: Outcomes,
     config: Option<Outcomes>,
 }
 
-/// How to write what a rule list said.
-#[derive(Debug)]
+/// How to write what a rule list said. All pieces of an environment lie in one run
+/// ([`Answers::pieces`]), in the order in which they are asked for.
+#[derive(Clone, Copy, Debug)]
 struct Outcomes {
-    /// By the bits of the rules' results; empty when there would be too many. They hold for
-    /// outcomes without missing attributes.
-    spelled: Vec<Piece>,
-    /// Written first, by the rule that matched (last: none did), before results and missing.
-    opening: Vec<Piece>,
-    /// Written last: when no rule matched, and when one did.
-    closing: [Piece; 2],
+    list: RuleList,
+    /// Index of the first piece. First come the spelled outcomes, by the bits of the rules' results;
+    /// they hold when nothing is missing.
+    first: u32,
+    /// How many outcomes are spelled out; none when there would be too many.
+    spelled: u32,
+    /// Index of what is written first otherwise, by the rule that matched; behind them that for
+    /// none, and then what is written last: when no rule matched, and when one did.
+    openings: u32,
 }
 
-/// Where an answer is written. Reused from request to request.
+/// Where an answer is written.
 #[derive(Debug, Default)]
 pub struct Answer {
     /// The body.
     pub body: Vec<u8>,
     /// Hash of the chosen pieces: equal bodies have equal tags.
     pub tag: u64,
-    outcome: RuleOutcome,
 }
 
 impl Answers {
@@ -117,9 +123,12 @@ impl Answers {
             flags.push(FlagPieces { targeting, config });
         }
         let keys = program.flags().map(|(index, flag)| (flag.key.clone(), index));
+        let longest = flags.iter().map(|flag| text.longest(flag)).sum::<usize>() + 128;
         let mut answers = Self {
+            longest,
             by_key: keys.collect(),
-            text: text.0,
+            text: text.text,
+            pieces: text.pieces,
             head,
             flags,
             publishable: Plan::default(),
@@ -173,6 +182,11 @@ impl Answers {
     /// Whether the answer for all flags is the same for everybody at any time.
     pub fn is_constant(&self, class: KeyClass) -> bool {
         self.visible(class).steps.iter().all(|step| matches!(step, Step::Joined(_)))
+    }
+
+    /// Room for an answer for all flags. One in which attributes are missing may be longer.
+    pub fn longest(&self) -> usize {
+        self.longest
     }
 
     /// The version that the answers carry.
@@ -263,47 +277,51 @@ impl Answers {
         evaluator: &mut Evaluator<'_>,
         answer: &mut Answer,
     ) -> bool {
-        let flag = evaluator.program().flag(index);
-        let pieces = &self.flags[index.0 as usize];
-        evaluator.evaluate(flag.targeting, &mut answer.outcome);
-        let enabled = answer.outcome.matched.is_some();
-        self.write_outcome(&pieces.targeting, flag.targeting, evaluator, answer);
-        if let (Some(outcomes), Some(list)) = (&pieces.config, flag.config) {
-            evaluator.evaluate(list, &mut answer.outcome);
-            self.write_outcome(outcomes, list, evaluator, answer);
+        let flag = &self.flags[index.0 as usize];
+        let enabled = self.write_outcome(&flag.targeting, evaluator, answer);
+        if let Some(config) = &flag.config {
+            self.write_outcome(config, evaluator, answer);
         }
         enabled
     }
 
+    /// Evaluates a list, writes what it said and tells whether a rule matched.
+    #[inline]
     fn write_outcome(
         &self,
         outcomes: &Outcomes,
-        list: RuleList,
-        evaluator: &Evaluator<'_>,
+        evaluator: &mut Evaluator<'_>,
         answer: &mut Answer,
-    ) {
-        if answer.outcome.missing.is_empty() {
-            let bits = answer.outcome.results.first().copied().unwrap_or(0);
-            if let Some(&piece) = outcomes.spelled.get(bits as usize) {
-                return self.copy(piece, answer);
-            }
+    ) -> bool {
+        let outcome = evaluator.evaluate(outcomes.list);
+        let matched = outcome.matched.is_some();
+        if outcome.missing.is_empty() && outcome.bits < u64::from(outcomes.spelled) {
+            self.copy(self.pieces[outcomes.first as usize + outcome.bits as usize], answer);
+        } else {
+            self.spell(outcomes, evaluator, answer);
         }
+        matched
+    }
+
+    /// Writes an outcome that was not spelled out beforehand.
+    #[inline(never)]
+    fn spell(&self, outcomes: &Outcomes, evaluator: &Evaluator<'_>, answer: &mut Answer) {
         let start = answer.body.len();
-        let matched = answer.outcome.matched.unwrap_or(list.len) as usize;
-        let opening = outcomes.opening[matched];
+        let outcome = evaluator.outcome();
+        let rules = outcomes.list.len;
+        let openings = &self.pieces[outcomes.openings as usize..];
+        let opening = openings[outcome.matched.unwrap_or(rules) as usize];
         self.copy(opening, answer);
         if opening.start != opening.end {
-            write_results(&answer.outcome, list.len, &mut answer.body);
-            write_missing(
-                &answer.outcome.missing,
-                &evaluator.program().attributes,
-                &mut answer.body,
-            );
+            write_results(outcome, rules, &mut answer.body);
+            write_missing(&outcome.missing, &evaluator.program().attributes, &mut answer.body);
         }
-        self.copy(outcomes.closing[usize::from(answer.outcome.matched.is_some())], answer);
+        let closing = rules as usize + 1 + usize::from(outcome.matched.is_some());
+        self.copy(openings[closing], answer);
         answer.tag = mix(answer.tag, hash(&answer.body[start..]));
     }
 
+    #[inline]
     fn copy(&self, piece: Piece, answer: &mut Answer) {
         answer
             .body
@@ -314,14 +332,36 @@ impl Answers {
 
 /// Writes pieces one after the other.
 #[derive(Default)]
-struct Spelling(String);
+struct Spelling {
+    text: String,
+    pieces: Vec<Piece>,
+}
 
 impl Spelling {
     fn piece(&mut self, write: impl FnOnce(&mut String)) -> Piece {
-        let start = self.0.len();
-        write(&mut self.0);
-        let hash = hash(&self.0.as_bytes()[start..]);
-        Piece { start: start as u32, end: self.0.len() as u32, hash }
+        let start = self.text.len();
+        write(&mut self.text);
+        let hash = hash(&self.text.as_bytes()[start..]);
+        Piece { start: start as u32, end: self.text.len() as u32, hash }
+    }
+
+    fn add(&mut self, write: impl FnOnce(&mut String)) -> usize {
+        let piece = self.piece(write);
+        self.pieces.push(piece);
+        (piece.end - piece.start) as usize
+    }
+
+    /// Length of the longest text of a flag that misses nothing.
+    fn longest(&self, flag: &FlagPieces) -> usize {
+        let of = |outcomes: &Outcomes| {
+            let length = |piece: &Piece| (piece.end - piece.start) as usize;
+            let (first, openings) = (outcomes.first as usize, outcomes.openings as usize);
+            let spelled = self.pieces[first..openings].iter().map(length).max();
+            let openings = self.pieces[openings..][..=outcomes.list.len as usize].iter();
+            // Results and an empty list of missing attributes come with the opening.
+            spelled.unwrap_or(openings.map(length).max().unwrap_or(0) + 128)
+        };
+        of(&flag.targeting) + flag.config.as_ref().map_or(0, of)
     }
 
     fn targeting(&mut self, flag: &Flag, list: RuleList, has_config: bool) -> Outcomes {
@@ -365,16 +405,21 @@ impl Spelling {
         open: impl Fn(Option<u32>, &mut String),
         close: impl Fn(bool) -> &'static str,
     ) -> Outcomes {
-        let mut openings: Vec<Piece> =
-            (0..list.len).map(|index| self.piece(|out| open(Some(index), out))).collect();
-        openings.push(self.piece(|out| open(None, out)));
-        let longest = openings.iter().map(|p| (p.end - p.start) as usize).max().unwrap_or(0);
-        let mut spelled = Vec::new();
-        if list.len <= SPELLED_RULES && (longest + 64) << list.len <= SPELLED_BYTES {
-            for bits in 0..1_u64 << list.len {
+        let matches = || (0..list.len).map(Some).chain([None]);
+        let length = |matched| {
+            let mut opening = String::new();
+            open(matched, &mut opening);
+            opening.len() + 64
+        };
+        let longest = matches().map(length).max().unwrap_or(0);
+        let first = self.pieces.len() as u32;
+        let mut spelled = 0;
+        if list.len <= SPELLED_RULES && longest << list.len <= SPELLED_BYTES {
+            spelled = 1 << list.len;
+            for bits in 0..u64::from(spelled) {
                 let matched = (bits != 0).then(|| bits.trailing_zeros());
-                let outcome = RuleOutcome { matched, results: vec![bits], missing: vec![] };
-                spelled.push(self.piece(|out| {
+                let outcome = RuleOutcome { matched, bits, ..RuleOutcome::default() };
+                self.add(|out| {
                     let start = out.len();
                     open(matched, out);
                     if out.len() > start {
@@ -384,11 +429,17 @@ impl Spelling {
                         out.push_str(&String::from_utf8_lossy(&rest));
                     }
                     out.push_str(close(matched.is_some()));
-                }));
+                });
             }
         }
-        let closing = [false, true].map(|matched| self.piece(|out| out.push_str(close(matched))));
-        Outcomes { spelled, opening: openings, closing }
+        let openings = self.pieces.len() as u32;
+        for matched in matches() {
+            self.add(|out| open(matched, out));
+        }
+        for matched in [false, true] {
+            self.add(|out| out.push_str(close(matched)));
+        }
+        Outcomes { list, first, spelled, openings }
     }
 }
 

@@ -21,28 +21,41 @@ pub fn read_query<'a>(
     program: &Program,
     context: &mut EvaluationContext,
 ) -> Result<Query<'a>, Rejection> {
+    // Escaped text is decoded into this one buffer: no parameter allocates.
+    let mut buffer = context.take_buffer();
+    let read = read_parameters(query, program, context, &mut buffer);
+    context.return_buffer(buffer);
+    read
+}
+
+fn read_parameters<'a>(
+    query: &'a str,
+    program: &Program,
+    context: &mut EvaluationContext,
+    buffer: &mut String,
+) -> Result<Query<'a>, Rejection> {
     let mut read = Query::default();
     let mut whole = false;
-    for (name, value) in parameters(query) {
-        let name = decode(name)
+    for Parameter { name, value, escaped } in Parameters(query) {
+        let name = if escaped { decode(name) } else { Some(Cow::Borrowed(name)) };
+        let name = name
             .ok_or_else(|| Rejection::Invalid("a parameter's name is not encoded UTF-8".into()))?;
-        let value = || {
-            decode(value).ok_or_else(|| {
-                Rejection::Invalid(format!("the value of `{name}` is not encoded UTF-8").into())
-            })
-        };
+        let undecodable =
+            || Rejection::Invalid(format!("the value of `{name}` is not encoded UTF-8").into());
         if let Some(path) = name.strip_prefix("context.") {
             if !whole {
+                let value = if escaped { decode_into(value, buffer) } else { Some(value) };
                 context
-                    .set_dotted(program, path, &value()?)
+                    .set_dotted(program, path, value.ok_or_else(undecodable)?)
                     .map_err(|error| Rejection::Invalid(format!("context: {error}").into()))?;
             }
         } else if name == "key" {
-            read.flag = Some(value()?);
+            read.flag = Some(decode(value).ok_or_else(undecodable)?);
         } else if name == "contextJson" {
+            let value = decode_into(value, buffer).ok_or_else(undecodable)?;
             context.reset(program);
             context
-                .set_json(program, &value()?)
+                .set_json(program, value)
                 .map_err(|error| Rejection::Invalid(format!("contextJson: {error}").into()))?;
             whole = true;
         }
@@ -52,42 +65,80 @@ pub fn read_query<'a>(
 
 /// The value of `publishableKey=`, decoded. Browsers cannot set headers on preflight-free calls.
 pub fn publishable_key(query: &str) -> Option<Cow<'_, str>> {
-    let (_, value) = parameters(query).find(|(name, _)| *name == "publishableKey")?;
-    Some(decode(value).unwrap_or(Cow::Borrowed("")))
+    const NAME: &str = "publishableKey=";
+    let mut from = 0;
+    loop {
+        let at = from + memchr::memmem::find(query.as_bytes()[from..].as_ref(), NAME.as_bytes())?;
+        let start = at + NAME.len();
+        // Only where a parameter begins: the words may stand in a value, too.
+        if at == 0 || query.as_bytes()[at - 1] == b'&' {
+            let value = query[start..].split('&').next().unwrap_or_default();
+            return Some(decode(value).unwrap_or(Cow::Borrowed("")));
+        }
+        from = start;
+    }
 }
 
-fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
-    let mut rest = Some(query);
-    std::iter::from_fn(move || {
+/// A parameter as it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Parameter<'a> {
+    name: &'a str,
+    value: &'a str,
+    /// Whether either holds an escape or a blank in disguise.
+    escaped: bool,
+}
+
+/// The parameters of a query; what stands between two `&` without a name is none.
+struct Parameters<'a>(&'a str);
+
+impl<'a> Iterator for Parameters<'a> {
+    type Item = Parameter<'a>;
+
+    /// One pass over the bytes finds both ends and whether there is anything to decode.
+    fn next(&mut self) -> Option<Parameter<'a>> {
         loop {
-            let text = rest?;
-            let parameter = match memchr::memchr(b'&', text.as_bytes()) {
-                Some(end) => {
-                    rest = Some(&text[end + 1..]);
-                    &text[..end]
+            let text = self.0;
+            if text.is_empty() {
+                return None;
+            }
+            let (mut equals, mut escaped, mut end) = (None, false, text.len());
+            for (at, byte) in text.bytes().enumerate() {
+                match byte {
+                    b'&' => {
+                        end = at;
+                        break;
+                    }
+                    b'=' if equals.is_none() => equals = Some(at),
+                    b'%' | b'+' => escaped = true,
+                    _ => {}
                 }
-                None => {
-                    rest = None;
-                    text
-                }
-            };
-            if !parameter.is_empty() {
-                return Some(match memchr::memchr(b'=', parameter.as_bytes()) {
-                    Some(at) => (&parameter[..at], &parameter[at + 1..]),
-                    None => (parameter, ""),
-                });
+            }
+            self.0 = text.get(end + 1..).unwrap_or_default();
+            if end > 0 {
+                let name_end = equals.unwrap_or(end);
+                let value = text.get(name_end + 1..end).unwrap_or_default();
+                return Some(Parameter { name: &text[..name_end], value, escaped });
             }
         }
-    })
+    }
 }
 
 /// Undoes form encoding: `+` is a blank, `%XX` a byte. None when an escape is broken or the bytes
 /// are not UTF-8.
 pub fn decode(text: &str) -> Option<Cow<'_, str>> {
-    let Some(first) = memchr::memchr2(b'%', b'+', text.as_bytes()) else {
+    if memchr::memchr2(b'%', b'+', text.as_bytes()).is_none() {
         return Some(Cow::Borrowed(text));
-    };
-    let mut bytes = Vec::with_capacity(text.len());
+    }
+    let mut decoded = String::with_capacity(text.len());
+    decode_into(text, &mut decoded)?;
+    Some(Cow::Owned(decoded))
+}
+
+/// The same, into a buffer that is used again and again.
+fn decode_into<'a>(text: &'a str, buffer: &'a mut String) -> Option<&'a str> {
+    let Some(first) = memchr::memchr2(b'%', b'+', text.as_bytes()) else { return Some(text) };
+    let mut bytes = std::mem::take(buffer).into_bytes();
+    bytes.clear();
     bytes.extend_from_slice(&text.as_bytes()[..first]);
     let mut rest = text[first..].bytes();
     while let Some(byte) = rest.next() {
@@ -97,7 +148,8 @@ pub fn decode(text: &str) -> Option<Cow<'_, str>> {
             other => other,
         });
     }
-    String::from_utf8(bytes).ok().map(Cow::Owned)
+    *buffer = String::from_utf8(bytes).ok()?;
+    Some(buffer)
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -144,9 +196,18 @@ mod tests {
 
     #[test]
     fn parameters_are_split_as_forms_are() {
-        let read: Vec<_> = parameters("a=1&&b&c==x&=y&").collect();
-        assert_eq!(read, [("a", "1"), ("b", ""), ("c", "=x"), ("", "y")]);
-        assert_eq!(parameters("").count(), 0);
+        let read: Vec<_> =
+            Parameters("a=1&&b&c==x&=y&d=%20").map(|p| (p.name, p.value, p.escaped)).collect();
+        let expected = [
+            ("a", "1", false),
+            ("b", "", false),
+            ("c", "=x", false),
+            ("", "y", false),
+            ("d", "%20", true),
+        ];
+        assert_eq!(read, expected);
+        assert_eq!(Parameters("").count(), 0);
+        assert_eq!(publishable_key("a=publishableKey=no&publishableKey=yes").unwrap(), "yes");
         assert_eq!(publishable_key("x=1&publishableKey=pub%5F1&y").unwrap(), "pub_1");
         assert_eq!(publishable_key("xpublishableKey=1"), None);
     }

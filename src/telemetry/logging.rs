@@ -19,6 +19,8 @@ pub fn start(level: Level, format: Format) {
         .with_max_level(level)
         .with_target(false)
         .with_span_events(FmtSpan::NONE)
+        // It would complain on the very stream that nobody reads any more, and panic over that.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     // Fails only when logging has been started before, as in tests.
     let _ = match format {

@@ -1234,3 +1234,37 @@ fn problems_never_show_a_key_or_a_token() {
         assert!(!shown.contains("lemon"), "{shown}");
     }
 }
+
+// The admin port alone, for commands that ask a process that runs.
+
+fn admin(contents: &str, world: &World) -> Result<Listen, Vec<String>> {
+    let admin = Settings::load_admin(Some((Path::new("burgee.toml"), contents)), world);
+    admin
+        .map(|admin| admin.listen)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn the_admin_port_is_found_in_a_file_that_has_problems_elsewhere() {
+    let contents = r#"
+        server.listen = "nowhere"
+        admin = { listen = "127.0.0.1:9001", token = "${ABSENT}" }
+        [[environments]]
+        secret_keys = ["${file:/run/absent}"]
+    "#;
+    let listen = Listen::Tcp("127.0.0.1:9001".parse().unwrap());
+    assert_eq!(admin(contents, &World::default()), Ok(listen));
+    let variable = World::with(&[("BURGEE_ADMIN_LISTEN", "unix:/run/admin.sock")]);
+    assert_eq!(admin(contents, &variable), Ok(Listen::Unix("/run/admin.sock".into())));
+}
+
+#[test]
+fn an_admin_port_that_is_bad_itself_is_a_problem() {
+    let bad = admin("admin.listen = 7\nserver.listen = 8", &World::default()).unwrap_err();
+    assert_eq!(bad.len(), 1);
+    assert!(bad[0].starts_with("burgee.toml:1: admin.listen: found 7, expected "), "{bad:?}");
+    let variable = World::with(&[("BURGEE_ADMIN_LISTEN", "here")]);
+    let bad = admin("", &variable).unwrap_err();
+    assert!(bad[0].starts_with("BURGEE_ADMIN_LISTEN: found \"here\", expected "), "{bad:?}");
+    assert_eq!(admin("admin.listen", &World::default()).unwrap_err().len(), 1, "not TOML");
+}

@@ -27,11 +27,13 @@ use std::io;
 use std::path::Path;
 
 pub use problem::{Place, Problem, Problems};
+pub(crate) use raw::ENVIRONMENT as ENVIRONMENT_VARIABLES;
 pub use secret::{Key, Token};
 pub use settings::{
     Admin, AllowedOrigins, Cors, Environment, Evaluator, FileFormat, FileSource, Limits, Listen,
     Log, LogFormat, LogLevel, OnStale, Reflag, Server, SetBy, Settings, Source,
 };
+pub(crate) use shape::{did_you_mean, nearest};
 pub use table::Row;
 
 /// What a configuration may refer to outside of itself.
@@ -81,6 +83,25 @@ impl Settings {
         let settings = settle::settle(written, places, &mut problems);
         match Problems::of(problems) {
             None => Ok(settings),
+            Some(problems) => Err(problems),
+        }
+    }
+
+    /// The admin port alone, for commands that ask a process that runs: what else may be wrong
+    /// with the configuration, or cannot be read by whoever asks, is not their concern.
+    ///
+    /// `Err` has only problems of the address. A token that cannot be read is left out.
+    pub fn load_admin(
+        file: Option<(&Path, &str)>,
+        surroundings: &dyn Surroundings,
+    ) -> Result<Admin, Problems> {
+        let (written, _, problems) = raw::read(file, surroundings)?;
+        let of_the_address = problems.into_iter().filter(|problem| match &problem.place {
+            Place::File { path, .. } => path == "admin" || path == "admin.listen",
+            Place::Variable { name, .. } => *name == raw::ADMIN_LISTEN,
+        });
+        match Problems::of(of_the_address.collect()) {
+            None => Ok(settle::admin(written.admin)),
             Some(problems) => Err(problems),
         }
     }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::problem::Place;
-use super::settings::SetBy;
 
 /// Where each key path was written: values, lists, their items, and tables.
 #[derive(Debug)]
@@ -55,15 +54,9 @@ impl Places {
         place
     }
 
-    /// What set each key path.
-    pub(super) fn into_set_by(self) -> BTreeMap<String, SetBy> {
+    /// Where each key path was written.
+    pub(super) fn into_written(self) -> BTreeMap<String, Place> {
         self.written
-            .into_iter()
-            .map(|(path, place)| match place {
-                Place::File { .. } => (path, SetBy::File),
-                Place::Variable { name, .. } => (path, SetBy::Variable(name)),
-            })
-            .collect()
     }
 }
 

@@ -80,7 +80,7 @@ pub struct Problems(Vec<Problem>);
 
 impl Problems {
     /// None when there is no problem.
-    pub(super) fn of(mut problems: Vec<Problem>) -> Option<Self> {
+    pub fn of(mut problems: Vec<Problem>) -> Option<Self> {
         // Stable, so that problems of one line stay in the order in which they were found.
         problems.sort_by_key(|problem| match problem.place {
             Place::File { line, .. } => line,

@@ -30,7 +30,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const YEAR: Duration = Duration::from_secs(31_557_600);
 
 const LISTEN: &str = "BURGEE_LISTEN";
-const ADMIN_LISTEN: &str = "BURGEE_ADMIN_LISTEN";
+pub(super) const ADMIN_LISTEN: &str = "BURGEE_ADMIN_LISTEN";
 const ADMIN_TOKEN: &str = "BURGEE_ADMIN_TOKEN";
 const LOG: &str = "BURGEE_LOG";
 
@@ -41,7 +41,8 @@ const PUBLISHABLE_KEYS: &str = "BURGEE_PUBLISHABLE_KEYS";
 const SECRET_KEYS: &str = "BURGEE_SECRET_KEYS";
 
 /// The variables that describe an environment where no file does.
-const ENVIRONMENT: [&str; 5] = [SOURCE, SOURCE_PATH, SOURCE_FORMAT, PUBLISHABLE_KEYS, SECRET_KEYS];
+pub(crate) const ENVIRONMENT: [&str; 5] =
+    [SOURCE, SOURCE_PATH, SOURCE_FORMAT, PUBLISHABLE_KEYS, SECRET_KEYS];
 
 pub(super) struct Settings {
     pub(super) server: Server,

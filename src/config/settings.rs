@@ -9,6 +9,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::problem::Place;
 use super::secret::{Key, Token};
 
 const KIB: usize = 1 << 10;
@@ -28,8 +29,19 @@ pub struct Settings {
     pub log: Log,
     /// At least one, with names and keys of their own.
     pub environments: Vec<Environment>,
-    /// Which key paths were set, and by what; all others are defaults.
-    pub set_by: BTreeMap<String, SetBy>,
+    /// Where each key path was written; all others are defaults.
+    pub written: BTreeMap<String, Place>,
+}
+
+impl Settings {
+    /// What gave the setting at a key path its value.
+    pub fn set_by(&self, path: &str) -> SetBy {
+        match self.written.get(path) {
+            None => SetBy::Default,
+            Some(Place::File { .. }) => SetBy::File,
+            Some(Place::Variable { name, .. }) => SetBy::Variable(name),
+        }
+    }
 }
 
 /// What gave a setting its value.

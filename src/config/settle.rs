@@ -35,7 +35,7 @@ pub(super) fn settle(
     if listens_are_good {
         rules.ports_are_apart(&settings);
     }
-    Settings { set_by: places.into_set_by(), ..settings }
+    Settings { written: places.into_written(), ..settings }
 }
 
 fn server(written: raw::Server) -> Server {
@@ -50,7 +50,7 @@ fn server(written: raw::Server) -> Server {
     }
 }
 
-fn admin(written: raw::Admin) -> Admin {
+pub(super) fn admin(written: raw::Admin) -> Admin {
     let default = Admin::default();
     Admin {
         listen: written.listen.unwrap_or(default.listen),

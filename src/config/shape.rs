@@ -475,12 +475,12 @@ impl fmt::Display for Bytes {
     }
 }
 
-pub(super) fn did_you_mean(word: &str) -> String {
+pub(crate) fn did_you_mean(word: &str) -> String {
     format!("did you mean {word:?}?")
 }
 
 /// The candidate that `word` was most likely meant to be, if any is close.
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {

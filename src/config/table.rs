@@ -112,12 +112,8 @@ impl Rows<'_> {
     }
 
     fn row(&mut self, path: &str, value: impl fmt::Display) {
-        let set_by = self.settings.set_by.get(path).copied();
-        self.rows.push(Row {
-            path: path.to_owned(),
-            value: value.to_string(),
-            set_by: set_by.unwrap_or_default(),
-        });
+        let set_by = self.settings.set_by(path);
+        self.rows.push(Row { path: path.to_owned(), value: value.to_string(), set_by });
     }
 }
 

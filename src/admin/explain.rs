@@ -15,7 +15,9 @@ use crate::evaluate::{
     ContextError, EvaluationContext, Evaluator, Program, RuleList, RuleOutcome, Salt, Slot,
     SlotText, hash_of_bucket,
 };
-use crate::model::{Condition, Filter, Flag, KeyClass, Operand, Rollout, Ruleset, Targeting};
+use crate::model::{
+    Condition, Filter, Flag, GroupOperator, KeyClass, Operand, Rollout, Ruleset, Targeting,
+};
 use crate::snapshot::{Content, Profile};
 use crate::time::Timestamp;
 
@@ -169,6 +171,7 @@ impl Asked<'_> {
             rules.push(json!({
                 "index": index,
                 "matched": outcome.result(index as u32),
+                "logic": logic(filter, &mut 0),
                 "conditions": self.conditions(&leaves)?,
             }));
         }
@@ -210,7 +213,9 @@ impl Asked<'_> {
     /// The first rollout of the targeting rules.
     fn rollout(&self, filters: &[&Filter]) -> Result<Value, ContextError> {
         let mut leaves = Vec::new();
-        filters.iter().for_each(|filter| collect_leaves(filter, &mut leaves));
+        for filter in filters {
+            collect_leaves(filter, &mut leaves);
+        }
         let first = leaves.into_iter().find_map(|leaf| match leaf {
             Filter::Rollout(rollout) => Some(rollout),
             _ => None,
@@ -226,12 +231,12 @@ impl Asked<'_> {
 
     /// The flag's entry of `/features/evaluated`; null when the class may not see it.
     fn reflag(&self, flag: &Flag) -> Result<Value, ContextError> {
-        let content = self.content;
-        let mut context = self.context_for(&content.program)?;
-        let mut evaluator = Evaluator::new(&content.program, &mut context, self.now);
+        let Content { program, answers, .. } = self.content;
+        let mut context = self.context_for(program)?;
+        let mut evaluator = Evaluator::new(program, &mut context, self.now);
         let mut answer = Answer::default();
         let selection = Selection::One(&flag.key);
-        content.answers.write(self.class, selection, &mut evaluator, 0, &mut answer);
+        answers.write(self.class, selection, &mut evaluator, 0, &mut answer);
         let answer: Map<String, Value> = serde_json::from_slice(&answer.body).unwrap_or_default();
         let entry = answer.get("features").and_then(|features| features.get(&*flag.key));
         Ok(entry.cloned().unwrap_or(Value::Null))
@@ -245,6 +250,35 @@ fn collect_leaves<'a>(filter: &'a Filter, leaves: &mut Vec<&'a Filter>) {
         Filter::Group { filters, .. } => filters.iter().for_each(|f| collect_leaves(f, leaves)),
         Filter::Negation(inner) => collect_leaves(inner, leaves),
         Filter::Condition(_) | Filter::Rollout(_) | Filter::Unknown(_) => leaves.push(filter),
+    }
+}
+
+/// How a filter joins its conditions, which are `c0`, `c1` and so on in the order of
+/// [`collect_leaves`].
+fn logic(filter: &Filter, next: &mut usize) -> String {
+    let part = |filter: &Filter, next: &mut usize| match filter {
+        Filter::Group { filters, .. } if filters.len() > 1 => format!("({})", logic(filter, next)),
+        _ => logic(filter, next),
+    };
+    match filter {
+        Filter::Constant(true) => "always".to_owned(),
+        Filter::Constant(false) => "never".to_owned(),
+        Filter::Group { operator, filters } => {
+            let (word, of_none) = match operator {
+                GroupOperator::And => (" and ", "always"),
+                GroupOperator::Or => (" or ", "never"),
+            };
+            if filters.is_empty() {
+                return of_none.to_owned();
+            }
+            let parts: Vec<_> = filters.iter().map(|filter| part(filter, next)).collect();
+            parts.join(word)
+        }
+        Filter::Negation(inner) => format!("not {}", part(inner, next)),
+        Filter::Condition(_) | Filter::Rollout(_) | Filter::Unknown(_) => {
+            *next += 1;
+            format!("c{}", *next - 1)
+        }
     }
 }
 
@@ -305,5 +339,30 @@ fn rollout_hash(rollout: &Rollout, program: &Program, context: &EvaluationContex
     match context.get(slot) {
         SlotText::Text(text) => Some(hash_of_bucket(Salt::new(slot, &rollout.salt).bucket(text))),
         SlotText::List(_) | SlotText::Missing => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logic_says_how_conditions_are_joined() {
+        let leaf = || Filter::Unknown("x".into());
+        let group = |operator, filters| Filter::Group { operator, filters };
+        let and = |filters| group(GroupOperator::And, filters);
+        let or = |filters| group(GroupOperator::Or, filters);
+        let not = |filter| Filter::Negation(Box::new(filter));
+        let logic = |filter| logic(&filter, &mut 0);
+        assert_eq!(logic(leaf()), "c0");
+        assert_eq!(
+            logic(and(vec![leaf(), not(or(vec![leaf(), leaf()]))])),
+            "c0 and not (c1 or c2)"
+        );
+        assert_eq!(logic(or(vec![and(vec![leaf(), leaf()]), leaf()])), "(c0 and c1) or c2");
+        assert_eq!(logic(not(not(leaf()))), "not not c0");
+        assert_eq!(logic(and(vec![or(vec![leaf()])])), "c0");
+        assert_eq!(logic(and(vec![])), "always");
+        assert_eq!(logic(or(vec![Filter::Constant(false), or(vec![])])), "never or never");
     }
 }

@@ -1,17 +1,28 @@
 //! The `burgee` command: what people and probes type.
+//!
+//! Exit codes: 0 when all is well, 1 when what was asked for is not so (not ready, no data, a port
+//! that is taken), 2 for wrong usage and for a configuration that cannot run. What was asked for
+//! goes to standard output, complaints and log lines go to standard error; a reader who closes
+//! either early is no error.
 
+mod configuration;
+mod demo;
+mod output;
 mod serve;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-
-/// Exit code of wrong usage and of a configuration that cannot run.
-const USAGE: u8 = 2;
+use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "burgee", version, about, arg_required_else_help = true)]
+#[command(
+    name = "burgee",
+    version,
+    about,
+    arg_required_else_help = true,
+    after_help = serve::THREE_WAYS,
+    max_term_width = 100
+)]
 struct Command {
     #[command(subcommand)]
     verb: Verb,
@@ -19,21 +30,29 @@ struct Command {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Serve flags: everything the configuration asks for
+    /// Serve flags: everything that the configuration asks for
     Serve(serve::Serve),
 }
 
-/// Where the configuration is.
-#[derive(Debug, Args)]
-struct ConfigArgument {
-    /// Configuration file [default: $BURGEE_CONFIG, else ./burgee.toml]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+/// Why a command did not do what it was asked for.
+#[derive(Debug)]
+enum Failure {
+    /// Exit code 2: the command line or the configuration has to be mended.
+    Usage(String),
+    /// Exit code 1: what was asked for is not so, or not possible now.
+    Refused(String),
 }
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    match Command::parse().verb {
+    let outcome = match Command::parse().verb {
         Verb::Serve(serve) => serve.run(),
-    }
+    };
+    let (code, message) = match outcome {
+        Ok(code) => return code,
+        Err(Failure::Refused(message)) => (1, message),
+        Err(Failure::Usage(message)) => (2, message),
+    };
+    output::complain(&message);
+    ExitCode::from(code)
 }

@@ -1,0 +1,92 @@
+//! Finds what a command works on: the configuration.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::Failure;
+use crate::config::{ENVIRONMENT_VARIABLES, Problems, ProcessSurroundings, Settings, Surroundings};
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub(super) struct ConfigArgument {
+    #[arg(long, value_name = "FILE")]
+    #[arg(help = "Configuration file [default: $BURGEE_CONFIG, else ./burgee.toml]")]
+    config: Option<PathBuf>,
+}
+
+/// The settings, with the name of the file that they were read from.
+pub(super) struct Configuration {
+    /// None when variables alone describe what to serve.
+    pub(super) file: Option<PathBuf>,
+    pub(super) settings: Settings,
+}
+
+impl ConfigArgument {
+    /// The configuration, or all its problems; none when neither a file nor variables say anything.
+    pub(super) fn find(&self) -> Result<Option<Configuration>, Failure> {
+        let settings = match self.read()? {
+            Some((path, text)) => {
+                let settings = Settings::load(Some((&path, &text)), &ProcessSurroundings);
+                settings.map(|settings| Configuration { file: Some(path), settings })
+            }
+            None if ENVIRONMENT_VARIABLES.into_iter().any(|name| variable(name).is_some()) => {
+                let settings = Settings::load(None, &ProcessSurroundings);
+                settings.map(|settings| Configuration { file: None, settings })
+            }
+            None => return Ok(None),
+        };
+        settings.map(Some).map_err(usage)
+    }
+
+    /// The file that counts, if there is one.
+    fn read(&self) -> Result<Option<(PathBuf, String)>, Failure> {
+        let named = self.config.clone().or_else(|| variable("BURGEE_CONFIG").map(PathBuf::from));
+        let implied = Path::new("burgee.toml");
+        let Some(path) = named.or_else(|| implied.exists().then(|| implied.to_owned())) else {
+            return Ok(None);
+        };
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some((path, text))),
+            Err(error) => Err(Failure::Usage(format!("cannot read {}: {error}", path.display()))),
+        }
+    }
+}
+
+/// From here, a process that listens on all addresses is on this machine's own.
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+/// A variable of this process; an empty one counts as not set.
+fn variable(name: &str) -> Option<String> {
+    ProcessSurroundings.variable(name).filter(|text| !text.trim().is_empty())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "stands where `map_err` wants a function")]
+fn usage(problems: Problems) -> Failure {
+    Failure::Usage(problems.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_addresses_are_reached_at_this_machines_own() {
+        for (listen, reached) in [
+            ("0.0.0.0:8001", "127.0.0.1:8001"),
+            ("[::]:8001", "[::1]:8001"),
+            ("10.1.2.3:80", "10.1.2.3:80"),
+        ] {
+            assert_eq!(reachable(listen.parse().unwrap()).to_string(), reached);
+        }
+    }
+}

@@ -60,7 +60,7 @@ pub enum StartError {
 }
 
 /// Reports on their way to the publisher.
-const REPORTS: usize = 64;
+pub(crate) const REPORTS: usize = 64;
 
 /// After the word to end, connections that are on their way are still accepted this long.
 const LAST_CALL: Duration = Duration::from_millis(100);
@@ -173,7 +173,9 @@ impl App {
         if tokio::time::timeout(settings.server.drain, all_done).await.is_err() {
             let open = process.connections.load(Ordering::Relaxed);
             warn!(connections = open, "closing what is still open");
-            workers.iter().for_each(|worker| worker.end_all());
+            for worker in &workers {
+                worker.end_all();
+            }
         }
         administering.abort();
         background.abort();
@@ -189,7 +191,8 @@ fn listen(address: &Listen) -> Result<Listener, ListenError> {
     }
 }
 
-fn worker_count(settings: &Settings) -> usize {
+/// How many threads serve.
+pub(crate) fn worker_count(settings: &Settings) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     settings.server.workers.map_or_else(cores, usize::from)
 }

@@ -37,9 +37,9 @@ use crate::snapshot::KeyDigests;
 use crate::snapshot::status::Board;
 
 /// Open connections of the admin port: scrapers and people, not traffic.
-const CONNECTIONS: usize = 256;
+pub(crate) const CONNECTIONS: usize = 256;
 /// Longest body of `POST /explain`.
-const BODY: usize = 256 * 1024;
+pub(crate) const BODY: usize = 256 * 1024;
 /// Longest wait for a head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -140,17 +140,15 @@ impl Admin {
                 self.access.check(&request, local)?;
                 self.explain(request).await
             }
-            _ => match bare.strip_prefix("/health/ready/") {
-                Some(name) => {
+            _ => {
+                if let Some(name) = bare.strip_prefix("/health/ready/") {
                     only(reads, "GET")?;
-                    self.ready_of(name)
+                    return self.ready_of(name);
                 }
-                None => {
-                    let what = "there is nothing at this path; see /health/live, /health/ready, \
-                                /metrics, /status, /explain";
-                    Err(Refusal::new(StatusCode::NOT_FOUND, "NOT_FOUND", what))
-                }
-            },
+                let what = "there is nothing at this path; see /health/live, /health/ready, \
+                            /metrics, /status, /explain";
+                Err(Refusal::new(StatusCode::NOT_FOUND, "NOT_FOUND", what))
+            }
         }
     }
 

@@ -23,8 +23,18 @@ pub(super) struct Configuration {
     pub(super) settings: Settings,
 }
 
+const WITHOUT_A_FILE: &str = "there is no configuration: name one with --config FILE or \
+    BURGEE_CONFIG, put burgee.toml into the present directory, or describe one environment with \
+    BURGEE_SOURCE and its kin";
+
 impl ConfigArgument {
-    /// The configuration, or all its problems; none when neither a file nor variables say anything.
+    /// The configuration; all its problems when it has any.
+    pub(super) fn load(&self) -> Result<Configuration, Failure> {
+        let nothing = || Failure::Usage(WITHOUT_A_FILE.to_owned());
+        self.find()?.ok_or_else(nothing)
+    }
+
+    /// The same; none when neither a file nor variables say anything.
     pub(super) fn find(&self) -> Result<Option<Configuration>, Failure> {
         let settings = match self.read()? {
             Some((path, text)) => {

@@ -5,9 +5,12 @@
 //! goes to standard output, complaints and log lines go to standard error; a reader who closes
 //! either early is no error.
 
+mod check;
 mod configuration;
 mod demo;
+mod memory;
 mod output;
+mod rules;
 mod serve;
 
 use std::process::ExitCode;
@@ -32,6 +35,8 @@ struct Command {
 enum Verb {
     /// Serve flags: everything that the configuration asks for
     Serve(serve::Serve),
+    /// Say what is wrong with a configuration, or what it amounts to
+    Check(check::Check),
 }
 
 /// Why a command did not do what it was asked for.
@@ -47,6 +52,7 @@ enum Failure {
 pub fn main() -> ExitCode {
     let outcome = match Command::parse().verb {
         Verb::Serve(serve) => serve.run(),
+        Verb::Check(check) => check.run(),
     };
     let (code, message) = match outcome {
         Ok(code) => return code,

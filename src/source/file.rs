@@ -17,7 +17,7 @@ use crate::model::{Failure, FailureKind, Update};
 use crate::time::Timestamp;
 
 /// Larger files are refused: no environment comes near.
-const MAX_BYTES: u64 = 256 << 20;
+pub(crate) const MAX_BYTES: u64 = 256 << 20;
 
 /// A file younger than this is read again even when it looks the same: two writes within the
 /// resolution of the file system's clock cannot be told apart otherwise.

@@ -6,6 +6,7 @@
 mod file;
 
 pub use file::FileSource;
+pub(crate) use file::MAX_BYTES as MAX_DOCUMENT;
 
 use std::time::Duration;
 

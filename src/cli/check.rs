@@ -1,0 +1,165 @@
+//! `burgee check`
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::Failure;
+use super::configuration::{ConfigArgument, Configuration};
+use super::memory::{self, Bytes, Part};
+use super::output::{Plain, Table, count, grouped, print};
+use super::rules::{self, Rules};
+use crate::config::{Environment, Place, Problem, Problems, Settings, Source};
+use crate::model;
+use crate::time::Clock;
+
+/// Options of `burgee check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Prints every problem on a line of its own and exits with 2:
+  FILE:LINE: KEY PATH: found ..., expected ... (hint: ...)
+Without a problem it prints all settings and what set them, what each environment would serve, and
+how much memory Burgee may come to need, and exits with 0. Keys and tokens are never printed.
+
+Examples:
+  burgee check --config burgee.toml
+  burgee check > /dev/null && echo good")]
+pub(super) struct Check {
+    #[command(flatten)]
+    config: ConfigArgument,
+}
+
+impl Check {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let configuration = self.config.load()?;
+        let rules = read_all(&configuration.settings)?;
+        print(&report(&configuration, &rules))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The rules of all environments, or what is wrong with them.
+fn read_all(settings: &Settings) -> Result<Vec<Rules>, Failure> {
+    let now = Clock::System.now();
+    let mut problems = Vec::new();
+    let mut rules = Vec::new();
+    for (index, environment) in settings.environments.iter().enumerate() {
+        match rules::read(environment, now) {
+            Ok(read) => rules.push(read),
+            Err(failure) => problems.push(problem(settings, index, environment, &failure)),
+        }
+    }
+    match Problems::of(problems) {
+        None => Ok(rules),
+        Some(problems) => Err(Failure::Usage(problems.to_string())),
+    }
+}
+
+fn problem(
+    settings: &Settings,
+    index: usize,
+    environment: &Environment,
+    failure: &model::Failure,
+) -> Problem {
+    let Source::File(file) = &environment.source;
+    let path = format!("environments[{index}].source.path");
+    // Never used: a path has no default, so it was written.
+    let nowhere = Place::Variable { name: "BURGEE_SOURCE_PATH", item: None };
+    let hint = (file.path.is_relative() && !file.path.exists()).then(|| {
+        let here = std::env::current_dir().unwrap_or_default();
+        format!("a relative path starts where Burgee is started, here {}", here.display())
+    });
+    Problem {
+        place: settings.written.get(&path).cloned().unwrap_or(nowhere),
+        found: format!("a file that cannot be served: {}", Plain(&failure.message)),
+        expected: "a Reflag features document".to_owned(),
+        hint,
+    }
+}
+
+fn report(configuration: &Configuration, rules: &[Rules]) -> String {
+    let Configuration { file, settings } = configuration;
+    let mut text = String::new();
+    let from = file.as_deref().map(Path::display);
+    let _ = match from {
+        Some(file) => writeln!(text, "{file}: no problems\n"),
+        None => writeln!(text, "environment variables: no problems\n"),
+    };
+    let _ = writeln!(text, "{}", settings_table(settings));
+    for rules in rules {
+        let _ = writeln!(text, "{}", environment(rules));
+    }
+    text.push_str(&memory(settings, rules));
+    text
+}
+
+fn settings_table(settings: &Settings) -> Table {
+    let mut table = Table::with_header(0, ["SETTING", "VALUE", "SET BY"]);
+    for row in settings.to_table() {
+        let set_by: String = match settings.written.get(&row.path) {
+            Some(Place::File { line, .. }) => format!("line {line}"),
+            Some(Place::Variable { name, .. }) => (*name).to_owned(),
+            None => "default".to_owned(),
+        };
+        table.row([&row.path, &row.value, &set_by]);
+    }
+    table
+}
+
+fn environment(rules: &Rules) -> String {
+    let Rules { profile, content, diagnostics, document_bytes } = rules;
+    let broken = &content.ruleset.broken;
+    let mut text = format!("environment {}\n", profile.name);
+    let public = content.program.flags.iter().filter(|flag| flag.public).count();
+    let flags = content.program.flags.len();
+    let hidden = match flags - public {
+        0 => "publishable keys see all of them".to_owned(),
+        hidden => format!("publishable keys do not see {}", grouped(hidden)),
+    };
+    let mut table = Table::new(2);
+    table.row([&"document", &Bytes(*document_bytes)]);
+    table.row([&"flags", &format!("{}, {hidden}", grouped(flags))]);
+    table.row([&"version", &content.version]);
+    table.row([&"fingerprint", &content.fingerprint]);
+    let _ = write!(text, "{table}");
+    if !broken.is_empty() {
+        let _ = writeln!(text, "  quarantined: {} left out", count(broken.len(), "flag"));
+    }
+    for broken in broken {
+        let _ = writeln!(text, "    {}: {}", Plain(&broken.flag), Plain(&broken.reason));
+    }
+    let unknown = profile.policy.secret_flags.iter().filter(|&secret| {
+        let is = |key: &str| key == secret;
+        !content.ruleset.flags.iter().any(|flag| is(&flag.key))
+            && !broken.iter().any(|broken| is(&broken.flag))
+    });
+    let unknown = unknown.map(|key| format!("reflag.secret_flags names `{key}`, which is no flag"));
+    let diagnostics: Vec<String> = diagnostics.iter().cloned().chain(unknown).collect();
+    if !diagnostics.is_empty() {
+        let _ = writeln!(text, "  diagnostics: served all the same");
+    }
+    for diagnostic in diagnostics {
+        let _ = writeln!(text, "    {}", Plain(&diagnostic));
+    }
+    text
+}
+
+fn memory(settings: &Settings, rules: &[Rules]) -> String {
+    let parts = memory::parts(settings, rules);
+    let total = memory::sum(&parts);
+    let mut table = Table::new(2);
+    for Part { what, reckoning, bytes } in &parts {
+        let bytes = Bytes(*bytes).to_string();
+        table.row([what, &format_args!("{bytes:>9}"), reckoning]);
+    }
+    let mut text = format!("memory at worst: {}, all bounds together\n{table}", Bytes(total));
+    let _ = writeln!(
+        text,
+        "With every rules file at its bound of {} it would be {}. Kernel socket buffers come on top.",
+        Bytes(memory::LONGEST_DOCUMENT),
+        Bytes(memory::sum(&memory::parts_with_longest_documents(settings, rules))),
+    );
+    text
+}

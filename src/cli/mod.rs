@@ -8,6 +8,7 @@
 mod check;
 mod configuration;
 mod demo;
+mod explain;
 mod memory;
 mod output;
 mod rules;
@@ -37,6 +38,8 @@ enum Verb {
     Serve(serve::Serve),
     /// Say what is wrong with a configuration, or what it amounts to
     Check(check::Check),
+    /// Say why flags are on or off for a context
+    Explain(explain::Explain),
 }
 
 /// Why a command did not do what it was asked for.
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
     let outcome = match Command::parse().verb {
         Verb::Serve(serve) => serve.run(),
         Verb::Check(check) => check.run(),
+        Verb::Explain(explain) => explain.run(),
     };
     let (code, message) = match outcome {
         Ok(code) => return code,

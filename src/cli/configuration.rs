@@ -1,4 +1,4 @@
-//! Finds what a command works on: the configuration.
+//! Finds what a command works on: the configuration, or the admin port of a process that runs.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::Failure;
-use crate::config::{ENVIRONMENT_VARIABLES, Problems, ProcessSurroundings, Settings, Surroundings};
+use super::client::Endpoint;
+use crate::config::{
+    ENVIRONMENT_VARIABLES, Listen, Problems, ProcessSurroundings, Settings, Surroundings,
+};
 
 /// Where the configuration is.
 #[derive(Debug, Args)]
@@ -61,6 +64,50 @@ impl ConfigArgument {
             Ok(text) => Ok(Some((path, text))),
             Err(error) => Err(Failure::Usage(format!("cannot read {}: {error}", path.display()))),
         }
+    }
+}
+
+/// Which process is asked.
+#[derive(Debug, Args)]
+pub(super) struct AdminArgument {
+    #[arg(long, value_name = "ADMIN_URL", conflicts_with = "config")]
+    #[arg(help = "Admin port, http://HOST:PORT or unix:/PATH [default: admin.listen of the \
+                  configuration, else http://127.0.0.1:8001]")]
+    url: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgument,
+}
+
+/// A process that can be asked.
+pub(super) struct Admin {
+    pub(super) endpoint: Endpoint,
+    /// Opens what is closed to callers from elsewhere.
+    pub(super) token: Option<String>,
+}
+
+impl AdminArgument {
+    pub(super) fn find(&self) -> Result<Admin, Failure> {
+        if let Some(url) = &self.url {
+            // Whoever names the process may have meant one that the file's token is not for.
+            let token = variable("BURGEE_ADMIN_TOKEN");
+            let endpoint =
+                Endpoint::parse(url).map_err(|error| Failure::Usage(format!("--url: {error}")))?;
+            return Ok(Admin { endpoint, token });
+        }
+        let file = self.config.read()?;
+        let file = file.as_ref().map(|(path, text)| (path.as_path(), text.as_str()));
+        let admin = Settings::load_admin(file, &ProcessSurroundings).map_err(usage)?;
+        let token = admin.token.map(|token| token.expose().to_owned());
+        let endpoint = match admin.listen {
+            Listen::Unix(path) => Endpoint::unix(path),
+            Listen::Tcp(address) if address.port() == 0 => {
+                let what = "admin.listen has port 0, so the process has chosen a port of its own: \
+                            take it from its first log line and say --url";
+                return Err(Failure::Usage(what.to_owned()));
+            }
+            Listen::Tcp(address) => Endpoint::tcp(reachable(address)),
+        };
+        Ok(Admin { endpoint, token })
     }
 }
 

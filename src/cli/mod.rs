@@ -6,13 +6,16 @@
 //! either early is no error.
 
 mod check;
+mod client;
 mod configuration;
 mod demo;
 mod explain;
+mod healthcheck;
 mod memory;
 mod output;
 mod rules;
 mod serve;
+mod status;
 
 use std::process::ExitCode;
 
@@ -40,6 +43,10 @@ enum Verb {
     Check(check::Check),
     /// Say why flags are on or off for a context
     Explain(explain::Explain),
+    /// Show how a running Burgee is doing
+    Status(status::Status),
+    /// Ask a running Burgee whether it is ready, for container engines
+    Healthcheck(healthcheck::Healthcheck),
 }
 
 /// Why a command did not do what it was asked for.
@@ -57,6 +64,8 @@ pub fn main() -> ExitCode {
         Verb::Serve(serve) => serve.run(),
         Verb::Check(check) => check.run(),
         Verb::Explain(explain) => explain.run(),
+        Verb::Status(status) => status.run(),
+        Verb::Healthcheck(healthcheck) => healthcheck.run(),
     };
     let (code, message) = match outcome {
         Ok(code) => return code,

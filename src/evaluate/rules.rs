@@ -2,8 +2,8 @@
 
 use super::context::{Content, SlotValue, UNKNOWN_BUCKET};
 use super::{
-    Check, EvaluationContext, PatternIndex, Program, RuleList, SaltIndex, Slot, Test, ValueId,
-    javascript,
+    Check, EvaluationContext, PatternIndex, Program, RuleList, SaltIndex, SetIndex, Slot, Test,
+    ValueId, javascript,
 };
 use crate::model::Generation;
 use crate::time::Timestamp;
@@ -88,15 +88,39 @@ impl<'a> Evaluator<'a> {
         &self.context.outcome
     }
 
+    /// Comparisons of numbered operands, which most conditions are, are answered here with one
+    /// branch on what is asked; everything else is a call away.
     #[inline]
     fn holds(&mut self, at: usize) -> bool {
-        let node = &self.program.nodes[at];
-        match node.test {
+        match self.program.nodes[at].test {
+            Test::Attribute(slot, Check::Is(id)) => match self.id(slot) {
+                Some(held) => held == id,
+                None => self.passes(slot, Check::Is(id)),
+            },
+            Test::Attribute(slot, Check::IsNot(id)) => match self.id(slot) {
+                Some(held) => held != id,
+                None => self.passes(slot, Check::IsNot(id)),
+            },
+            Test::Attribute(slot, Check::AnyOf(set)) => match self.id(slot) {
+                Some(held) => self.program.sets[set.0 as usize].contains(held),
+                None => self.passes(slot, Check::AnyOf(set)),
+            },
+            Test::Attribute(slot, Check::NotAnyOf(set)) => match self.id(slot) {
+                Some(held) => !self.program.sets[set.0 as usize].contains(held),
+                None => self.passes(slot, Check::NotAnyOf(set)),
+            },
             Test::Attribute(slot, check) => self.passes(slot, check),
             Test::Rollout(salt, end) => self.bucket(salt).is_some_and(|bucket| bucket < end),
             Test::Constant(value) => value,
             Test::All | Test::Any | Test::Not => self.group_holds(at),
         }
+    }
+
+    /// The number of an attribute's text; none when it is missing or a list.
+    #[inline]
+    fn id(&self, slot: Slot) -> Option<ValueId> {
+        let value = self.context.slot(slot);
+        (value.content == Content::Text).then_some(value.id)
     }
 
     /// Apart, so that single conditions, which most rules are, need no stack of their own.
@@ -125,7 +149,7 @@ impl<'a> Evaluator<'a> {
 
     /// Whether an attribute passes a check. `SET` and `NOT_SET` read a missing one as empty; to all
     /// others it is an answer of no, which is reported.
-    #[inline]
+    #[inline(never)]
     fn passes(&mut self, slot: Slot, check: Check) -> bool {
         let value = self.context.slot(slot);
         match value.content {
@@ -141,26 +165,15 @@ impl<'a> Evaluator<'a> {
 
     #[inline]
     fn text_passes(&self, value: SlotValue, check: Check) -> bool {
+        let text = self.context.text_of(value);
+        let pattern = |index: PatternIndex| &self.program.patterns[index.0 as usize].lower;
+        let set = |index: SetIndex| self.program.sets[index.0 as usize].contains(value.id);
+        let date = |holds: &dyn Fn(i64) -> bool| javascript::date::parse(text).is_some_and(holds);
         match check {
             Check::Is(id) | Check::IsTrue(id) | Check::IsFalse(id) => value.id == id,
             Check::IsNot(id) => value.id != id,
-            Check::AnyOf(set) => self.program.sets[set.0 as usize].contains(value.id),
-            Check::NotAnyOf(set) => !self.program.sets[set.0 as usize].contains(value.id),
-            Check::Set => !self.context.text_of(value).is_empty(),
-            Check::NotSet => self.context.text_of(value).is_empty(),
-            Check::Never => false,
-            Check::Always => true,
-            _ => self.read_text_passes(value, check),
-        }
-    }
-
-    /// The checks that have to read the text. Apart, so that the others stay small.
-    #[inline(never)]
-    fn read_text_passes(&self, value: SlotValue, check: Check) -> bool {
-        let text = self.context.text_of(value);
-        let pattern = |index: PatternIndex| &self.program.patterns[index.0 as usize].lower;
-        let date = |holds: &dyn Fn(i64) -> bool| javascript::date::parse(text).is_some_and(holds);
-        match check {
+            Check::AnyOf(index) => set(index),
+            Check::NotAnyOf(index) => !set(index),
             Check::Contains(index) => javascript::case::contains_lowercase(text, pattern(index)),
             Check::NotContains(index) => {
                 !javascript::case::contains_lowercase(text, pattern(index))
@@ -171,8 +184,10 @@ impl<'a> Evaluator<'a> {
             Check::Before(days) => self.compare_to_days_ago(text, days, |a, b| a < b),
             Check::DateAfter(moment) => date(&|date| date >= moment),
             Check::DateBefore(moment) => date(&|date| date <= moment),
-            // All others were answered without the text.
-            _ => false,
+            Check::Set => !text.is_empty(),
+            Check::NotSet => text.is_empty(),
+            Check::Never => false,
+            Check::Always => true,
         }
     }
 

@@ -21,7 +21,7 @@ use hyper::{Request, Response, StatusCode, Version as HttpVersion};
 use tracing::{error, warn};
 
 use super::admission::{authenticate, exposed_secret};
-use super::body::{ResponseBody, Timer, receive};
+use super::body::{ResponseBody, Timer, buffer, receive, recycled};
 use super::connection::Connection;
 use super::cors;
 use super::routing::{self, Route, Target};
@@ -218,7 +218,7 @@ fn evaluated(
             Selection::All | Selection::Enabled => content.answers.longest(),
             Selection::One(_) | Selection::OneEnabled(_) => 1_024,
         };
-        let body = Vec::with_capacity(room);
+        let body = buffer(room);
         let mut answer = Answer { body, tag: 0 };
         let seed = answers::mix(content.tag_seeds[class], u64::from(staleness.is_some()));
         let mut evaluator = Evaluator::new(&content.program, context, now);
@@ -230,7 +230,7 @@ fn evaluated(
         Ok(if known {
             (StatusCode::NOT_MODIFIED, fields, Bytes::new())
         } else {
-            (StatusCode::OK, fields, Bytes::from(answer.body))
+            (StatusCode::OK, fields, recycled(answer.body))
         })
     });
     let (status, mut fields, body) = reply?;

@@ -118,6 +118,32 @@ pub enum Check {
     IsFalse(ValueId),
 }
 
+impl Check {
+    /// A number for each kind of check.
+    fn kind(self) -> u8 {
+        match self {
+            Self::Never => 0,
+            Self::Always => 1,
+            Self::Is(_) => 2,
+            Self::IsNot(_) => 3,
+            Self::AnyOf(_) => 4,
+            Self::NotAnyOf(_) => 5,
+            Self::Contains(_) => 6,
+            Self::NotContains(_) => 7,
+            Self::GreaterThan(_) => 8,
+            Self::LessThan(_) => 9,
+            Self::After(_) => 10,
+            Self::Before(_) => 11,
+            Self::DateAfter(_) => 12,
+            Self::DateBefore(_) => 13,
+            Self::Set => 14,
+            Self::NotSet => 15,
+            Self::IsTrue(_) => 16,
+            Self::IsFalse(_) => 17,
+        }
+    }
+}
+
 /// Number of an operand list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SetIndex(pub u32);
@@ -184,13 +210,29 @@ impl Program {
         &self.flags[index.0 as usize]
     }
 
+    /// What the rules of a list ask, without the operands. Lists of one shape take the same
+    /// branches.
+    pub fn shape(&self, list: RuleList) -> Vec<(u8, u32)> {
+        let kind = |test: Test| match test {
+            Test::Constant(value) => (0, u32::from(value)),
+            Test::All => (1, 0),
+            Test::Any => (2, 0),
+            Test::Not => (3, 0),
+            Test::Rollout(salt, _) => (4, self.salts[salt.0 as usize].slot.0),
+            Test::Attribute(slot, check) => (5 + check.kind(), slot.0),
+        };
+        let end = self.end(list);
+        self.nodes[list.first as usize..end].iter().map(|node| kind(node.test)).collect()
+    }
+
+    /// Index after the last node of a list.
+    fn end(&self, list: RuleList) -> usize {
+        (0..list.len).fold(list.first as usize, |at, _| self.nodes[at].end as usize)
+    }
+
     /// Whether no rule of the list asks anything of a context or of the time.
     pub fn is_constant(&self, list: RuleList) -> bool {
-        let mut end = list.first as usize;
-        for _ in 0..list.len {
-            end = self.nodes[end].end as usize;
-        }
-        self.nodes[list.first as usize..end]
+        self.nodes[list.first as usize..self.end(list)]
             .iter()
             .all(|node| !matches!(node.test, Test::Attribute(..) | Test::Rollout(..)))
     }

@@ -183,9 +183,15 @@ fn answer_from(
     }
 }
 
+/// What a thread keeps from request to request, so that only the body of an answer is allocated.
+#[derive(Default)]
+struct Scratch {
+    context: EvaluationContext,
+    answer: Answer,
+}
+
 thread_local! {
-    /// Kept from request to request, so that reading a context allocates nothing.
-    static CONTEXT: RefCell<EvaluationContext> = RefCell::default();
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 /// Evaluates the flags that the key may see for the context in the query.
@@ -200,7 +206,7 @@ fn evaluated(
     let now = process.clock.now();
     let (content, staleness) = present(environment, now)?;
     let class = class_index(credential.class);
-    let reply = CONTEXT.with_borrow_mut(|context| {
+    let reply = SCRATCH.with_borrow_mut(|Scratch { context, answer }| {
         context.reset(&content.program);
         let query = head.uri.query().unwrap_or_default();
         let query = mapping::read_query(query, &content.program, context)?;
@@ -218,19 +224,19 @@ fn evaluated(
             Selection::All | Selection::Enabled => content.answers.longest(),
             Selection::One(_) | Selection::OneEnabled(_) => 1_024,
         };
-        let body = buffer(room);
-        let mut answer = Answer { body, tag: 0 };
+        answer.body = buffer(room);
         let seed = answers::mix(content.tag_seeds[class], u64::from(staleness.is_some()));
         let mut evaluator = Evaluator::new(&content.program, context, now);
-        content.answers.write(credential.class, selection, &mut evaluator, seed, &mut answer);
+        content.answers.write(credential.class, selection, &mut evaluator, seed, answer);
         let mut fields = content.heads[class].context.clone();
         let etag = etag(answer.tag);
         let known = matches_etag(head, &etag);
         fill(&mut fields, &ETAG, etag);
+        let body = recycled(std::mem::take(&mut answer.body));
         Ok(if known {
             (StatusCode::NOT_MODIFIED, fields, Bytes::new())
         } else {
-            (StatusCode::OK, fields, recycled(answer.body))
+            (StatusCode::OK, fields, body)
         })
     });
     let (status, mut fields, body) = reply?;

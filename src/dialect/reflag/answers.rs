@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
+use std::ops::Range;
 
 use foldhash::fast::FixedState;
 
@@ -42,7 +43,8 @@ pub struct Answers {
     text: String,
     head: Piece,
     pieces: Vec<Piece>,
-    flags: Vec<FlagPieces>,
+    lists: Vec<Outcomes>,
+    flags: Vec<FlagLists>,
     by_key: HashMap<Box<str>, FlagIndex, FixedState>,
     publishable: Plan,
     secret: Plan,
@@ -59,26 +61,34 @@ struct Piece {
     hash: u64,
 }
 
-/// The order in which flags are evaluated and copied for one class of keys.
+/// How an answer for all flags is made for one class of keys.
 #[derive(Debug, Default)]
 struct Plan {
+    /// Lists in the order in which they are evaluated: those that ask alike stand together, which
+    /// the processor's branch prediction repays.
+    evaluation: Vec<ListIndex>,
+    /// What is written, in the source's order.
     steps: Vec<Step>,
+    /// The flags that the class may see.
     visible: Vec<FlagIndex>,
 }
+
+/// Place of a rule list in [`Answers::lists`].
+type ListIndex = u32;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
     /// Neighbouring flags that depend on nothing.
     Joined(Piece),
-    /// A flag to be evaluated.
-    Flag(FlagIndex),
+    /// What a list said.
+    List(ListIndex),
 }
 
-/// What is evaluated for a flag, and how the outcome is written.
-#[derive(Debug)]
-struct FlagPieces {
-    targeting: Outcomes,
-    config: Option<Outcomes>,
+/// The lists of a flag.
+#[derive(Clone, Copy, Debug)]
+struct FlagLists {
+    targeting: ListIndex,
+    config: Option<ListIndex>,
 }
 
 /// How to write what a rule list said. All pieces of an environment lie in one run
@@ -96,14 +106,22 @@ struct Outcomes {
     openings: u32,
 }
 
-/// Where an answer is written.
+/// Where an answer is written. Reused: what it holds beside the body needs no new memory then.
 #[derive(Debug, Default)]
 pub struct Answer {
     /// The body.
     pub body: Vec<u8>,
     /// Hash of the chosen pieces: equal bodies have equal tags.
     pub tag: u64,
+    /// By list: which of its spelled outcomes it came to, or [`NOT_SPELLED`].
+    said: Vec<u8>,
+    /// What of [`Answers::text`] is to be copied next. Pieces that lie behind each other are copied
+    /// as one.
+    run: Range<usize>,
 }
+
+/// An outcome that was not spelled out beforehand.
+const NOT_SPELLED: u8 = u8::MAX;
 
 impl Answers {
     /// Prepares the answers of a compiled ruleset.
@@ -114,22 +132,25 @@ impl Answers {
             out.push_str(&version.to_string());
             out.push_str(",\"features\":");
         });
-        let mut flags = Vec::with_capacity(ruleset.flags.len());
+        let (mut lists, mut flags) = (Vec::new(), Vec::new());
         for (flag, compiled) in ruleset.flags.iter().zip(&program.flags) {
-            let has_config = compiled.config.is_some();
-            let targeting = text.targeting(flag, compiled.targeting, has_config);
-            let config = flag.config.as_ref().zip(compiled.config);
-            let config = config.map(|(config, list)| text.config(config, list));
-            flags.push(FlagPieces { targeting, config });
+            let targeting = lists.len() as u32;
+            lists.push(text.targeting(flag, compiled.targeting, compiled.config.is_some()));
+            let config = flag.config.as_ref().zip(compiled.config).map(|(config, list)| {
+                lists.push(text.config(config, list));
+                lists.len() as u32 - 1
+            });
+            flags.push(FlagLists { targeting, config });
         }
+        let longest = lists.iter().map(|list| text.longest(list)).sum::<usize>() + 128;
         let keys = program.flags().map(|(index, flag)| (flag.key.clone(), index));
-        let longest = flags.iter().map(|flag| text.longest(flag)).sum::<usize>() + 128;
         let mut answers = Self {
             longest,
             by_key: keys.collect(),
             text: text.text,
             pieces: text.pieces,
             head,
+            lists,
             flags,
             publishable: Plan::default(),
             secret: Plan::default(),
@@ -137,6 +158,7 @@ impl Answers {
         };
         answers.publishable = answers.plan(program, KeyClass::Publishable);
         answers.secret = answers.plan(program, KeyClass::Secret);
+        answers.lay_out(program);
         answers
     }
 
@@ -154,11 +176,57 @@ impl Answers {
                 joined.push(index);
             } else {
                 plan.steps.extend(self.join(program, &mut joined));
-                plan.steps.push(Step::Flag(index));
+                let lists = self.flags[index.0 as usize];
+                let lists = [Some(lists.targeting), lists.config].into_iter().flatten();
+                plan.evaluation.extend(lists.clone());
+                plan.steps.extend(lists.map(Step::List));
             }
         }
         plan.steps.extend(self.join(program, &mut joined));
+        plan.evaluation.sort_by_cached_key(|&list| program.shape(self.lists[list as usize].list));
         plan
+    }
+
+    /// Lays the text out so that what a stranger gets, whom no rule knows, lies in one run: most of
+    /// what anybody gets is that.
+    fn lay_out(&mut self, program: &Program) {
+        let from = std::mem::take(&mut self.text);
+        let mut to = String::with_capacity(from.len());
+        let mut moved = |piece: &mut Piece| {
+            let start = to.len() as u32;
+            to.push_str(&from[piece.start as usize..piece.end as usize]);
+            *piece = Piece { start, end: to.len() as u32, ..*piece };
+        };
+        moved(&mut self.head);
+        let mut context = EvaluationContext::new();
+        context.reset(program);
+        let mut evaluator = Evaluator::new(program, &mut context, Timestamp(0));
+        let mut placed = vec![false; self.pieces.len()];
+        for step in &mut self.publishable.steps {
+            match step {
+                Step::Joined(piece) => moved(piece),
+                Step::List(index) => {
+                    let list = &self.lists[*index as usize];
+                    let bits = evaluator.evaluate(list.list).bits;
+                    if bits < u64::from(list.spelled) {
+                        let place = list.first as usize + bits as usize;
+                        moved(&mut self.pieces[place]);
+                        placed[place] = true;
+                    }
+                }
+            }
+        }
+        for step in &mut self.secret.steps {
+            if let Step::Joined(piece) = step {
+                moved(piece);
+            }
+        }
+        for (piece, placed) in self.pieces.iter_mut().zip(placed) {
+            if !placed {
+                moved(piece);
+            }
+        }
+        self.text = to;
     }
 
     /// Evaluates flags that depend on nothing, once for all requests.
@@ -174,6 +242,7 @@ impl Answers {
         for index in flags.drain(..) {
             self.write_flag(index, &mut evaluator, &mut answer);
         }
+        self.flush(&mut answer);
         let start = self.text.len() as u32;
         self.text.push_str(&String::from_utf8_lossy(&answer.body));
         Some(Step::Joined(Piece { start, end: self.text.len() as u32, hash: answer.tag }))
@@ -213,20 +282,13 @@ impl Answers {
     ) {
         answer.body.clear();
         answer.tag = seed;
+        answer.run = 0..0;
         self.copy(self.head, answer);
+        self.flush(answer);
         let open = answer.body.len();
         let plan = self.visible(class);
         match selection {
-            Selection::All => {
-                for step in &plan.steps {
-                    match *step {
-                        Step::Joined(piece) => self.copy(piece, answer),
-                        Step::Flag(index) => {
-                            self.write_flag(index, evaluator, answer);
-                        }
-                    }
-                }
-            }
+            Selection::All => self.write_all(plan, evaluator, answer),
             Selection::Enabled => {
                 for &index in &plan.visible {
                     self.write_if_enabled(index, evaluator, answer);
@@ -243,6 +305,7 @@ impl Answers {
                 }
             }
         }
+        self.flush(answer);
         // Each flag starts with a comma; the first one's is the brace.
         match answer.body.get_mut(open) {
             Some(comma) => *comma = b'{',
@@ -257,48 +320,78 @@ impl Answers {
         (class == KeyClass::Secret || program.flag(index).public).then_some(index)
     }
 
+    /// Evaluates all lists of a plan, then writes what they said.
+    fn write_all(&self, plan: &Plan, evaluator: &mut Evaluator<'_>, answer: &mut Answer) {
+        answer.said.resize(self.lists.len(), NOT_SPELLED);
+        for &index in &plan.evaluation {
+            let list = &self.lists[index as usize];
+            let outcome = evaluator.evaluate(list.list);
+            let spelled = outcome.missing.is_empty() && outcome.bits < u64::from(list.spelled);
+            answer.said[index as usize] = if spelled { outcome.bits as u8 } else { NOT_SPELLED };
+        }
+        for step in &plan.steps {
+            match *step {
+                Step::Joined(piece) => self.copy(piece, answer),
+                Step::List(index) => {
+                    let list = &self.lists[index as usize];
+                    match answer.said[index as usize] {
+                        NOT_SPELLED => {
+                            evaluator.evaluate(list.list);
+                            self.spell(list, evaluator, answer);
+                        }
+                        bits => {
+                            self.copy(self.pieces[list.first as usize + usize::from(bits)], answer);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     fn write_if_enabled(
         &self,
         index: FlagIndex,
         evaluator: &mut Evaluator<'_>,
         answer: &mut Answer,
     ) {
+        self.flush(answer);
         let (body, tag) = (answer.body.len(), answer.tag);
         if !self.write_flag(index, evaluator, answer) {
+            answer.run = 0..0;
             answer.body.truncate(body);
             answer.tag = tag;
         }
     }
 
-    /// Writes `,"key":{...}` and tells whether the flag is on.
+    /// Evaluates a flag, writes `,"key":{...}` and tells whether the flag is on.
     fn write_flag(
         &self,
         index: FlagIndex,
         evaluator: &mut Evaluator<'_>,
         answer: &mut Answer,
     ) -> bool {
-        let flag = &self.flags[index.0 as usize];
-        let enabled = self.write_outcome(&flag.targeting, evaluator, answer);
-        if let Some(config) = &flag.config {
-            self.write_outcome(config, evaluator, answer);
+        let flag = self.flags[index.0 as usize];
+        let enabled = self.write_list(flag.targeting, evaluator, answer);
+        if let Some(config) = flag.config {
+            self.write_list(config, evaluator, answer);
         }
         enabled
     }
 
     /// Evaluates a list, writes what it said and tells whether a rule matched.
-    #[inline]
-    fn write_outcome(
+    fn write_list(
         &self,
-        outcomes: &Outcomes,
+        index: ListIndex,
         evaluator: &mut Evaluator<'_>,
         answer: &mut Answer,
     ) -> bool {
-        let outcome = evaluator.evaluate(outcomes.list);
+        let list = &self.lists[index as usize];
+        let outcome = evaluator.evaluate(list.list);
         let matched = outcome.matched.is_some();
-        if outcome.missing.is_empty() && outcome.bits < u64::from(outcomes.spelled) {
-            self.copy(self.pieces[outcomes.first as usize + outcome.bits as usize], answer);
+        if outcome.missing.is_empty() && outcome.bits < u64::from(list.spelled) {
+            self.copy(self.pieces[list.first as usize + outcome.bits as usize], answer);
         } else {
-            self.spell(outcomes, evaluator, answer);
+            self.spell(list, evaluator, answer);
         }
         matched
     }
@@ -306,27 +399,39 @@ impl Answers {
     /// Writes an outcome that was not spelled out beforehand.
     #[inline(never)]
     fn spell(&self, outcomes: &Outcomes, evaluator: &Evaluator<'_>, answer: &mut Answer) {
+        self.flush(answer);
         let start = answer.body.len();
         let outcome = evaluator.outcome();
         let rules = outcomes.list.len;
         let openings = &self.pieces[outcomes.openings as usize..];
         let opening = openings[outcome.matched.unwrap_or(rules) as usize];
         self.copy(opening, answer);
+        self.flush(answer);
         if opening.start != opening.end {
             write_results(outcome, rules, &mut answer.body);
             write_missing(&outcome.missing, &evaluator.program().attributes, &mut answer.body);
         }
         let closing = rules as usize + 1 + usize::from(outcome.matched.is_some());
         self.copy(openings[closing], answer);
+        self.flush(answer);
         answer.tag = mix(answer.tag, hash(&answer.body[start..]));
     }
 
+    /// Has a piece copied: with the run before it, if it lies behind that.
     #[inline]
     fn copy(&self, piece: Piece, answer: &mut Answer) {
-        answer
-            .body
-            .extend_from_slice(&self.text.as_bytes()[piece.start as usize..piece.end as usize]);
         answer.tag = mix(answer.tag, piece.hash);
+        if answer.run.end != piece.start as usize {
+            self.flush(answer);
+            answer.run.start = piece.start as usize;
+        }
+        answer.run.end = piece.end as usize;
+    }
+
+    #[inline]
+    fn flush(&self, answer: &mut Answer) {
+        answer.body.extend_from_slice(&self.text.as_bytes()[answer.run.clone()]);
+        answer.run = 0..0;
     }
 }
 
@@ -351,17 +456,14 @@ impl Spelling {
         (piece.end - piece.start) as usize
     }
 
-    /// Length of the longest text of a flag that misses nothing.
-    fn longest(&self, flag: &FlagPieces) -> usize {
-        let of = |outcomes: &Outcomes| {
-            let length = |piece: &Piece| (piece.end - piece.start) as usize;
-            let (first, openings) = (outcomes.first as usize, outcomes.openings as usize);
-            let spelled = self.pieces[first..openings].iter().map(length).max();
-            let openings = self.pieces[openings..][..=outcomes.list.len as usize].iter();
-            // Results and an empty list of missing attributes come with the opening.
-            spelled.unwrap_or(openings.map(length).max().unwrap_or(0) + 128)
-        };
-        of(&flag.targeting) + flag.config.as_ref().map_or(0, of)
+    /// Length of a list's longest outcome in which nothing is missing.
+    fn longest(&self, outcomes: &Outcomes) -> usize {
+        let length = |piece: &Piece| (piece.end - piece.start) as usize;
+        let (first, openings) = (outcomes.first as usize, outcomes.openings as usize);
+        let spelled = self.pieces[first..openings].iter().map(length).max();
+        let openings = self.pieces[openings..][..=outcomes.list.len as usize].iter();
+        // Results and an empty list of missing attributes come with the opening.
+        spelled.unwrap_or(openings.map(length).max().unwrap_or(0) + 128)
     }
 
     fn targeting(&mut self, flag: &Flag, list: RuleList, has_config: bool) -> Outcomes {

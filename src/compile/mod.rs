@@ -159,15 +159,15 @@ impl Compiler {
             Operator::LessThan => Check::LessThan(number(operand)),
             Operator::After => Check::After(number(operand)),
             Operator::Before => Check::Before(number(operand)),
-            Operator::DateAfter => date(operand).map_or(Check::Never, Check::DateAfter),
-            Operator::DateBefore => date(operand).map_or(Check::Never, Check::DateBefore),
+            Operator::DateAfter => date(operand).map_or(Check::Unanswerable, Check::DateAfter),
+            Operator::DateBefore => date(operand).map_or(Check::Unanswerable, Check::DateBefore),
             Operator::Set => Check::Set,
             Operator::NotSet => Check::NotSet,
             Operator::IsTrue => Check::IsTrue(self.values.intern(slot, "true")),
             Operator::IsFalse => Check::IsFalse(self.values.intern(slot, "false")),
             Operator::Unknown(name) => {
                 self.note(flag, &format!("operator `{name}` is not known here and never holds"));
-                Check::Never
+                Check::Unanswerable
             }
         }
     }

@@ -80,8 +80,11 @@ pub enum Test {
 /// A check of one attribute that is present. Operands are ready to be compared.
 #[derive(Clone, Copy, Debug)]
 pub enum Check {
-    /// False whatever the text: an operand that nothing equals, an unknown operator.
+    /// False whatever the text: an operand that nothing equals.
     Never,
+    /// An operator that this build does not know, or one for single texts whose operand nothing can
+    /// be compared with: false for text, an error for lists.
+    Unanswerable,
     /// True whatever the text: the negation of [`Check::Never`].
     Always,
     /// Equal to the operand.
@@ -140,6 +143,7 @@ impl Check {
             Self::NotSet => 15,
             Self::IsTrue(_) => 16,
             Self::IsFalse(_) => 17,
+            Self::Unanswerable => 18,
         }
     }
 }

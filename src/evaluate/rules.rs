@@ -186,7 +186,7 @@ impl<'a> Evaluator<'a> {
             Check::DateBefore(moment) => date(&|date| date <= moment),
             Check::Set => !text.is_empty(),
             Check::NotSet => text.is_empty(),
-            Check::Never => false,
+            Check::Never | Check::Unanswerable => false,
             Check::Always => true,
         }
     }
@@ -225,7 +225,8 @@ impl<'a> Evaluator<'a> {
             | Check::DateAfter(_)
             | Check::DateBefore(_)
             | Check::IsTrue(_)
-            | Check::IsFalse(_) => {
+            | Check::IsFalse(_)
+            | Check::Unanswerable => {
                 self.failed = true;
                 false
             }

@@ -1,6 +1,7 @@
 //! Claim: compiling costs microseconds a flag and grows with the flags, not with their square.
 //!
 //! cargo bench --bench compile           (figures: benches/README.md)
+#![allow(clippy::expect_used, reason = "a bench that cannot start should say so")]
 
 use bytes::Bytes;
 use std::sync::Arc;

@@ -5,6 +5,7 @@
 //!
 //! The flags are `reference.json`, which `load/reflag_document.py` writes: 100 flags, 20 of them with
 //! remote config, about 30 rollout hashes for each context.
+#![allow(clippy::expect_used, reason = "a bench that cannot start should say so")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

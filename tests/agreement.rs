@@ -67,7 +67,7 @@ impl Case {
     /// Compares everything with the oracle; `fill` fills a context.
     fn check(&self, flat: &Flat, oracle: naive::Generation, fill: &dyn Fn(&mut EvaluationContext)) {
         let mut context = EvaluationContext::new();
-        let mut fresh = |context: &mut EvaluationContext| {
+        let fresh = |context: &mut EvaluationContext| {
             context.reset(&self.program);
             fill(context);
         };

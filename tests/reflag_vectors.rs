@@ -1,6 +1,7 @@
 //! Conformance: every recorded evaluation of the official evaluator, through the compiled program.
 //!
 //! `REFLAG_VECTORS` names another file of the same form. Prints `ran N of M`.
+#![allow(clippy::unwrap_used, reason = "this is test code throughout, the lint sees only #[test]")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -119,8 +120,8 @@ fn every_recorded_case_evaluates_as_recorded() {
                 let ours: Value = serde_json::from_str(case.rules[index].value.get()).unwrap();
                 assert_eq!(&ours, value, "{}", case.id);
             }
-            let agrees = got == wanted(expected, case);
-            if !agrees && !may_differ.contains_key(case.id.as_str()) {
+            let same = got == wanted(expected, case);
+            if !same && !may_differ.contains_key(case.id.as_str()) {
                 differences.push(format!(
                     "{} {generation:?} {}\n  got  {got}\n  want {}",
                     case.id,
@@ -128,7 +129,7 @@ fn every_recorded_case_evaluates_as_recorded() {
                     wanted(expected, case)
                 ));
             }
-            usize::from(agrees)
+            usize::from(same)
         };
         agreed += check(Generation::V1_0, &case.expected);
         if let Some(predicted) = &case.predicted_1_1_1 {

@@ -18,7 +18,7 @@ pub enum Dialect {
     Reflag,
     /// Flagsmith SDK API, below `/api/v1/`.
     Flagsmith,
-    /// OpenFeature Remote Evaluation Protocol, below `/ofrep/v1/`.
+    /// `OpenFeature` Remote Evaluation Protocol, below `/ofrep/v1/`.
     Ofrep,
 }
 

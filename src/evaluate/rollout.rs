@@ -86,6 +86,7 @@ impl Salt {
 }
 
 /// The protocol's hash of a bucket, 0..=100,000, by the same doubles in the same order.
+#[expect(clippy::cast_sign_loss, reason = "a bucket is not negative")]
 pub fn hash_of_bucket(bucket: u32) -> u32 {
     (f64::from(bucket) / f64::from(LAST_BUCKET) * 100_000.0).floor() as u32
 }

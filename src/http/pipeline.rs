@@ -369,6 +369,9 @@ fn uncached() -> HeaderMap {
 #[cold]
 fn refuse(process: &Process, route: Route, head: &Parts, rejection: &Rejection) -> Reply {
     process.metrics.rejected(route.dialect, rejection);
+    if *rejection == Rejection::Overloaded {
+        process.metrics.dropped_at_bound("in_flight_body_bytes");
+    }
     let (status, body) = route.dialect.reject(rejection);
     let mut fields = uncached();
     let snapshot = process.snapshot.load();

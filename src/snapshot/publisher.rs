@@ -4,6 +4,7 @@
 //! the old one and swaps the pointer. "Last good rules stay" is written here once, so that no
 //! source can forget it. Runs on the background thread: compiling never holds up a request.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -186,14 +187,18 @@ impl Publisher {
     }
 }
 
-/// A flag that broke keeps the form in which it was last good.
+/// A flag that broke keeps the form in which it was last good, and its place.
 fn keep_last_good_forms(ruleset: &mut Ruleset, held: &Ruleset) {
-    for broken in &ruleset.broken {
-        let present = ruleset.flags.iter().any(|flag| *flag.key == broken.flag);
-        let last_good = held.flags.iter().find(|flag| *flag.key == broken.flag);
-        if let (false, Some(flag)) = (present, last_good) {
-            ruleset.flags.push(Arc::clone(flag));
-        }
+    let present: HashSet<&str> = ruleset.flags.iter().map(|flag| &*flag.key).collect();
+    let broken: HashSet<&str> = ruleset.broken.iter().map(|broken| broken.flag.as_str()).collect();
+    let kept = held
+        .flags
+        .iter()
+        .enumerate()
+        .filter(|(_, flag)| broken.contains(&*flag.key) && !present.contains(&*flag.key));
+    let kept: Vec<_> = kept.map(|(place, flag)| (place, Arc::clone(flag))).collect();
+    for (place, flag) in kept {
+        ruleset.flags.insert(place.min(ruleset.flags.len()), flag);
     }
 }
 

@@ -79,6 +79,11 @@ impl FileSource {
         let unreadable = |error: io::Error| {
             (FailureKind::Network, format!("cannot read {}: {error}", self.path.display()))
         };
+        let metadata = fs::metadata(&self.path).map_err(unreadable)?;
+        // Before it is opened: opening a pipe waits for somebody to write.
+        if !metadata.is_file() {
+            return Err((FailureKind::Network, format!("{} is not a file", self.path.display())));
+        }
         let mut file = File::open(&self.path).map_err(unreadable)?;
         let metadata = file.metadata().map_err(unreadable)?;
         let identity = Identity::of(&metadata);
@@ -92,9 +97,6 @@ impl FileSource {
             };
         }
         self.seen = None;
-        if !metadata.is_file() {
-            return Err((FailureKind::Network, format!("{} is not a file", self.path.display())));
-        }
         if identity.length > MAX_BYTES {
             let what = format!("{} is larger than {MAX_BYTES} bytes", self.path.display());
             return Err((FailureKind::Malformed, what));

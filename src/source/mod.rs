@@ -25,14 +25,21 @@ pub trait Source {
 /// Looks at a source now and every `interval`, until nobody takes the reports any more.
 pub async fn follow(
     environment: usize,
-    mut source: impl Source,
+    mut source: impl Source + Send + 'static,
     interval: Duration,
     clock: Clock,
     reports: mpsc::Sender<Report>,
 ) {
     loop {
         let watch = Stopwatch::start();
-        let update = source.look(clock.now());
+        let now = clock.now();
+        // On a thread of its own: a file system that hangs must hold up nobody else's rules.
+        let look = tokio::task::spawn_blocking(move || {
+            let update = source.look(now);
+            (source, update)
+        });
+        let Ok((returned, update)) = look.await else { return };
+        source = returned;
         let report = Report { environment, update, took: watch.elapsed() };
         if reports.send(report).await.is_err() {
             return;

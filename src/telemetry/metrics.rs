@@ -157,7 +157,7 @@ impl Metrics {
         )?;
         let bounded_dropped =
             counters(names::BOUNDED_DROPPED, "What was refused at a bound.", &["what"])?;
-        for what in ["connections", "in_flight_body_bytes"] {
+        for what in ["connections", "admin_connections", "in_flight_body_bytes"] {
             bounded_dropped.with_label_values(&[what]);
         }
         let options = HistogramOpts::new(names::SOURCE_FETCH_DURATION, "Time of one look.");

@@ -1,4 +1,4 @@
-//! OpenFeature Remote Evaluation Protocol. So far only its refusals: the paths below `/ofrep/v1/`
+//! `OpenFeature` Remote Evaluation Protocol. So far only its refusals: the paths below `/ofrep/v1/`
 //! are its own.
 
 use serde_json::json;

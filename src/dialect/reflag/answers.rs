@@ -507,13 +507,13 @@ impl Spelling {
         open: impl Fn(Option<u32>, &mut String),
         close: impl Fn(bool) -> &'static str,
     ) -> Outcomes {
-        let matches = || (0..list.len).map(Some).chain([None]);
+        let openers = || (0..list.len).map(Some).chain([None]);
         let length = |matched| {
             let mut opening = String::new();
             open(matched, &mut opening);
             opening.len() + 64
         };
-        let longest = matches().map(length).max().unwrap_or(0);
+        let longest = openers().map(length).max().unwrap_or(0);
         let first = self.pieces.len() as u32;
         let mut spelled = 0;
         if list.len <= SPELLED_RULES && longest << list.len <= SPELLED_BYTES {
@@ -535,7 +535,7 @@ impl Spelling {
             }
         }
         let openings = self.pieces.len() as u32;
-        for matched in matches() {
+        for matched in openers() {
             self.add(|out| open(matched, out));
         }
         for matched in [false, true] {

@@ -77,17 +77,16 @@ fn read_flags(features: &[&RawValue], ruleset: &mut Ruleset) {
     let mut places: HashMap<Box<str>, usize> = HashMap::new();
     for (index, raw) in features.iter().enumerate() {
         match read_flag(raw, &mut ruleset.warnings) {
-            Ok(flag) => match places.get(&flag.key) {
-                Some(&place) => {
+            Ok(flag) => {
+                if let Some(&place) = places.get(&flag.key) {
                     let key = &flag.key;
                     ruleset.warnings.push(format!("flag `{key}`: defined twice, the later counts"));
                     ruleset.flags[place] = Arc::new(flag);
-                }
-                None => {
+                } else {
                     places.insert(flag.key.clone(), ruleset.flags.len());
                     ruleset.flags.push(Arc::new(flag));
                 }
-            },
+            }
             Err((key, reason)) => {
                 let flag = key.unwrap_or_else(|| format!("features[{index}]"));
                 ruleset.broken.push(BrokenFlag { flag, reason });
@@ -127,6 +126,7 @@ fn read_flag(raw: &RawValue, warnings: &mut Vec<String>) -> Result<Flag, Broken>
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with an array `rules`")]
 struct WireTargeting {
     #[serde(default)]
     version: u64,
@@ -134,11 +134,13 @@ struct WireTargeting {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with a `filter`")]
 struct WireRule {
     filter: Value,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with an array `variants`")]
 struct WireConfig {
     #[serde(default)]
     version: u64,
@@ -146,6 +148,7 @@ struct WireConfig {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with `key` and `filter`")]
 struct WireVariant {
     key: String,
     filter: Value,

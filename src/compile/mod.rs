@@ -8,8 +8,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::evaluate::{
-    Attributes, Check, FlagProgram, IdSet, Node, Pattern, PatternIndex, Program, RuleList, Salt,
-    SaltIndex, SetIndex, Slot, Test, ValueId, Values, javascript, threshold_bucket,
+    Attributes, Check, FlagProgram, IdSet, Leaf, LeafIndex, Node, Pattern, PatternIndex, Program,
+    RuleList, Salt, SaltIndex, SetIndex, Slot, Test, ValueId, Values, javascript, threshold_bucket,
 };
 use crate::model::{
     Condition, Filter, Flag, Generation, GroupOperator, Operand, Operator, Rollout, Ruleset,
@@ -56,7 +56,9 @@ pub fn compile(ruleset: &Ruleset, policy: &Policy) -> Compiled {
         values: Values::new(attributes.len()),
         program: Program { generation: policy.generation, attributes, ..Program::default() },
         salts: HashMap::new(),
-        pending_sets: Vec::new(),
+        leaves: HashMap::new(),
+        sets: HashMap::new(),
+        patterns: HashMap::new(),
         diagnostics: Vec::new(),
     };
     for (flag, filters) in ruleset.flags.iter().zip(&folded) {
@@ -74,8 +76,11 @@ struct Compiler {
     program: Program,
     values: Values,
     salts: HashMap<(Slot, Box<str>), SaltIndex>,
+    /// Leaves by what they hold in common, to find equal ones.
+    leaves: HashMap<(Slot, u8, u64), Vec<LeafIndex>>,
     /// Sets are built once all ids of their slot are known.
-    pending_sets: Vec<(Slot, Vec<ValueId>)>,
+    sets: HashMap<(Slot, Vec<ValueId>), SetIndex>,
+    patterns: HashMap<(Slot, Box<str>), PatternIndex>,
     diagnostics: Vec<String>,
 }
 
@@ -139,7 +144,21 @@ impl Compiler {
             let operator = condition.operator.as_wire();
             self.note(flag, &format!("`{operator}` has an operand that is not text"));
         }
-        Test::Attribute(slot, self.check(flag, slot, condition))
+        let check = self.check(flag, slot, condition);
+        Test::Attribute(self.leaf(Leaf { slot, check }))
+    }
+
+    /// The leaf's number; rules that ask the same share one.
+    fn leaf(&mut self, leaf: Leaf) -> LeafIndex {
+        let leaves = &mut self.program.leaves;
+        let same = self.leaves.entry(leaf_identity(leaf)).or_default();
+        if let Some(known) = same.iter().find(|index| leaves[index.0 as usize] == leaf) {
+            return *known;
+        }
+        leaves.push(leaf);
+        let new = LeafIndex(leaves.len() as u32 - 1);
+        same.push(new);
+        new
     }
 
     fn check(&mut self, flag: &Flag, slot: Slot, condition: &Condition) -> Check {
@@ -180,9 +199,11 @@ impl Compiler {
     }
 
     fn set(&mut self, slot: Slot, operands: &[Operand]) -> SetIndex {
-        let ids = operands.iter().filter_map(|o| self.equal(slot, Some(o))).collect();
-        self.pending_sets.push((slot, ids));
-        SetIndex(self.pending_sets.len() as u32 - 1)
+        let mut ids: Vec<_> = operands.iter().filter_map(|o| self.equal(slot, Some(o))).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let next = SetIndex(self.sets.len() as u32);
+        *self.sets.entry((slot, ids)).or_insert(next)
     }
 
     fn pattern(
@@ -200,9 +221,12 @@ impl Compiler {
             Generation::V1_0 => ValueId::NONE,
             Generation::V1_1 => self.values.intern(slot, text),
         };
-        let lower = javascript::case::to_lowercase(text).into();
-        self.program.patterns.push(Pattern { lower, element });
-        Some(PatternIndex(self.program.patterns.len() as u32 - 1))
+        let patterns = &mut self.program.patterns;
+        let index = self.patterns.entry((slot, text.clone())).or_insert_with(|| {
+            patterns.push(Pattern { lower: javascript::case::to_lowercase(text).into(), element });
+            PatternIndex(patterns.len() as u32 - 1)
+        });
+        Some(*index)
     }
 
     fn note(&mut self, flag: &Flag, what: &str) {
@@ -210,11 +234,49 @@ impl Compiler {
     }
 
     fn finish(mut self) -> Compiled {
-        for (slot, ids) in self.pending_sets {
+        let mut sets: Vec<_> = self.sets.into_iter().collect();
+        sets.sort_by_key(|(_, index)| index.0);
+        for ((slot, ids), _) in sets {
             self.program.sets.push(IdSet::new(ids, self.values.count(slot)));
         }
         self.program.values = self.values;
+        sort_leaves(&mut self.program);
         Compiled { program: self.program, diagnostics: self.diagnostics }
+    }
+}
+
+/// What tells most unequal leaves apart.
+fn leaf_identity(Leaf { slot, check }: Leaf) -> (Slot, u8, u64) {
+    let operand = match check {
+        Check::Is(id) | Check::IsNot(id) => u64::from(id.0),
+        Check::GreaterThan(number)
+        | Check::LessThan(number)
+        | Check::After(number)
+        | Check::Before(number) => number.to_bits(),
+        Check::DateAfter(moment) | Check::DateBefore(moment) => moment.cast_unsigned(),
+        Check::AnyOf(set) | Check::NotAnyOf(set) => u64::from(set.0),
+        Check::Contains(pattern) | Check::NotContains(pattern) => u64::from(pattern.0),
+        _ => 0,
+    };
+    (slot, check.kind(), operand)
+}
+
+/// Puts like leaves together, so that answering all of them is a few loops.
+fn sort_leaves(program: &mut Program) {
+    let mut order: Vec<usize> = (0..program.leaves.len()).collect();
+    order.sort_by_key(|&place| {
+        let Leaf { slot, check } = program.leaves[place];
+        (check.kind(), slot)
+    });
+    let mut moved_to = vec![LeafIndex(0); order.len()];
+    for (to, &from) in order.iter().enumerate() {
+        moved_to[from] = LeafIndex(to as u32);
+    }
+    program.leaves = order.iter().map(|&place| program.leaves[place]).collect();
+    for node in &mut program.nodes {
+        if let Test::Attribute(leaf) = &mut node.test {
+            *leaf = moved_to[leaf.0 as usize];
+        }
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Program {
     pub values: Values,
     /// In the source's order.
     pub flags: Vec<FlagProgram>,
+    /// Comparisons of attributes, each once however many rules ask for it, like ones together.
+    pub leaves: Vec<Leaf>,
     /// All condition trees in depth-first order, one behind the other; a [`RuleList`] is a run of
     /// them.
     pub nodes: Vec<Node>,
@@ -72,13 +74,26 @@ pub enum Test {
     /// The only child does not hold.
     Not,
     /// An attribute passes a check.
-    Attribute(Slot, Check),
+    Attribute(LeafIndex),
     /// The attribute's bucket lies below a threshold.
     Rollout(SaltIndex, u32),
 }
 
+/// A comparison of one attribute.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Leaf {
+    /// The attribute.
+    pub slot: Slot,
+    /// What is asked of it.
+    pub check: Check,
+}
+
+/// Number of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeafIndex(pub u32);
+
 /// A check of one attribute that is present. Operands are ready to be compared.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Check {
     /// False whatever the text: an operand that nothing equals.
     Never,
@@ -123,7 +138,7 @@ pub enum Check {
 
 impl Check {
     /// A number for each kind of check.
-    fn kind(self) -> u8 {
+    pub fn kind(self) -> u8 {
         match self {
             Self::Never => 0,
             Self::Always => 1,
@@ -223,7 +238,7 @@ impl Program {
             Test::Any => (2, 0),
             Test::Not => (3, 0),
             Test::Rollout(salt, _) => (4, self.salts[salt.0 as usize].slot.0),
-            Test::Attribute(slot, check) => (5 + check.kind(), slot.0),
+            Test::Attribute(_) => (5, 0),
         };
         let end = self.end(list);
         self.nodes[list.first as usize..end].iter().map(|node| kind(node.test)).collect()
@@ -238,7 +253,7 @@ impl Program {
     pub fn is_constant(&self, list: RuleList) -> bool {
         self.nodes[list.first as usize..self.end(list)]
             .iter()
-            .all(|node| !matches!(node.test, Test::Attribute(..) | Test::Rollout(..)))
+            .all(|node| !matches!(node.test, Test::Attribute(_) | Test::Rollout(..)))
     }
 }
 

@@ -1,12 +1,20 @@
 //! Walks the rules of a program (reflag-runtime.md 12.2 to 12.7).
 
-use super::context::{Content, SlotValue, UNKNOWN_BUCKET};
+use super::context::{Content, SlotValue, UNKNOWN_BUCKET, UNKNOWN_LEAF};
 use super::{
-    Check, EvaluationContext, PatternIndex, Program, RuleList, SaltIndex, SetIndex, Slot, Test,
-    ValueId, javascript,
+    Check, EvaluationContext, Leaf, LeafIndex, PatternIndex, Program, RuleList, SaltIndex,
+    SetIndex, Slot, Test, ValueId, javascript,
 };
 use crate::model::Generation;
 use crate::time::Timestamp;
+
+/// What a leaf can come to.
+const FALSE: u8 = 0;
+const TRUE: u8 = 1;
+/// The attribute is missing: no, and to be reported.
+const MISSING: u8 = 2;
+/// The check has no meaning for what the attribute holds: no, and the rule fails.
+const ERROR: u8 = 3;
 
 /// What the rules of one list said.
 #[derive(Clone, Debug, Default)]
@@ -88,31 +96,54 @@ impl<'a> Evaluator<'a> {
         &self.context.outcome
     }
 
-    /// Comparisons of numbered operands, which most conditions are, are answered here with one
-    /// branch on what is asked; everything else is a call away.
     #[inline]
     fn holds(&mut self, at: usize) -> bool {
         match self.program.nodes[at].test {
-            Test::Attribute(slot, Check::Is(id)) => match self.id(slot) {
-                Some(held) => held == id,
-                None => self.passes(slot, Check::Is(id)),
+            Test::Attribute(leaf) => match self.context.leaves[leaf.0 as usize] {
+                FALSE => false,
+                TRUE => true,
+                other => self.leaf_holds(leaf, other),
             },
-            Test::Attribute(slot, Check::IsNot(id)) => match self.id(slot) {
-                Some(held) => held != id,
-                None => self.passes(slot, Check::IsNot(id)),
-            },
-            Test::Attribute(slot, Check::AnyOf(set)) => match self.id(slot) {
-                Some(held) => self.program.sets[set.0 as usize].contains(held),
-                None => self.passes(slot, Check::AnyOf(set)),
-            },
-            Test::Attribute(slot, Check::NotAnyOf(set)) => match self.id(slot) {
-                Some(held) => !self.program.sets[set.0 as usize].contains(held),
-                None => self.passes(slot, Check::NotAnyOf(set)),
-            },
-            Test::Attribute(slot, check) => self.passes(slot, check),
             Test::Rollout(salt, end) => self.bucket(salt).is_some_and(|bucket| bucket < end),
             Test::Constant(value) => value,
             Test::All | Test::Any | Test::Not => self.group_holds(at),
+        }
+    }
+
+    /// A leaf that is not known yet, or whose answer has to be reported.
+    #[inline(never)]
+    fn leaf_holds(&mut self, leaf: LeafIndex, mut answer: u8) -> bool {
+        if answer == UNKNOWN_LEAF {
+            answer = self.answer(self.program.leaves[leaf.0 as usize]);
+            self.context.leaves[leaf.0 as usize] = answer;
+        }
+        match answer {
+            MISSING => self.report_missing(self.program.leaves[leaf.0 as usize].slot),
+            ERROR => {
+                self.failed = true;
+                false
+            }
+            answer => answer == TRUE,
+        }
+    }
+
+    /// Answers all leaves. Like leaves lie together, so this is a few loops over integers; who
+    /// evaluates many flags starts with it, who evaluates one asks for its leaves only.
+    pub fn answer_all_leaves(&mut self) {
+        let leaves = &self.program.leaves;
+        for (leaf, place) in leaves.iter().zip(0..) {
+            let answer = match (leaf.check, self.id(leaf.slot)) {
+                (Check::Is(id), Some(held)) => u8::from(held == id),
+                (Check::IsNot(id), Some(held)) => u8::from(held != id),
+                (Check::AnyOf(set), Some(held)) => {
+                    u8::from(self.program.sets[set.0 as usize].contains(held))
+                }
+                (Check::NotAnyOf(set), Some(held)) => {
+                    u8::from(!self.program.sets[set.0 as usize].contains(held))
+                }
+                _ => self.answer(*leaf),
+            };
+            self.context.leaves[place] = answer;
         }
     }
 
@@ -121,6 +152,21 @@ impl<'a> Evaluator<'a> {
     fn id(&self, slot: Slot) -> Option<ValueId> {
         let value = self.context.slot(slot);
         (value.content == Content::Text).then_some(value.id)
+    }
+
+    /// What a leaf comes to. `SET` and `NOT_SET` read a missing attribute as empty; to all others it
+    /// is an answer of no, which is reported.
+    fn answer(&self, Leaf { slot, check }: Leaf) -> u8 {
+        let value = self.context.slot(slot);
+        match value.content {
+            Content::Text => u8::from(self.text_passes(value, check)),
+            Content::List => self.list_passes(value, check).map_or(ERROR, u8::from),
+            Content::Missing => match check {
+                Check::Set => FALSE,
+                Check::NotSet => TRUE,
+                _ => MISSING,
+            },
+        }
     }
 
     /// Apart, so that single conditions, which most rules are, need no stack of their own.
@@ -145,22 +191,6 @@ impl<'a> Evaluator<'a> {
             child = self.program.nodes[child].end as usize;
         }
         !decisive
-    }
-
-    /// Whether an attribute passes a check. `SET` and `NOT_SET` read a missing one as empty; to all
-    /// others it is an answer of no, which is reported.
-    #[inline(never)]
-    fn passes(&mut self, slot: Slot, check: Check) -> bool {
-        let value = self.context.slot(slot);
-        match value.content {
-            Content::Text => self.text_passes(value, check),
-            Content::List => self.list_passes(value, check),
-            Content::Missing => match check {
-                Check::Set => false,
-                Check::NotSet => true,
-                _ => self.report_missing(slot),
-            },
-        }
     }
 
     #[inline]
@@ -198,20 +228,20 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// Lists exist in generation 1.1 only, where a check that has no meaning for them is an error.
-    #[inline(never)]
-    fn list_passes(&mut self, value: SlotValue, check: Check) -> bool {
+    /// Lists exist in generation 1.1 only; none for a check that has no meaning for them.
+    fn list_passes(&self, value: SlotValue, check: Check) -> Option<bool> {
         let program = self.program;
         let mut elements = self.context.elements_of(value);
         let pattern = |index: PatternIndex| program.patterns[index.0 as usize].element;
+        let set = |index: SetIndex| &program.sets[index.0 as usize];
         let only = |elements: &mut dyn ExactSizeIterator<Item = ValueId>, id| {
             elements.len() == 1 && elements.next() == Some(id)
         };
-        match check {
+        Some(match check {
             Check::Is(id) => only(&mut elements, id),
             Check::IsNot(id) => !only(&mut elements, id),
-            Check::AnyOf(set) => elements.any(|id| program.sets[set.0 as usize].contains(id)),
-            Check::NotAnyOf(set) => !elements.any(|id| program.sets[set.0 as usize].contains(id)),
+            Check::AnyOf(index) => elements.any(|id| set(index).contains(id)),
+            Check::NotAnyOf(index) => !elements.any(|id| set(index).contains(id)),
             Check::Contains(operand) => elements.any(|id| id == pattern(operand)),
             Check::NotContains(operand) => !elements.any(|id| id == pattern(operand)),
             Check::Set => elements.len() > 0,
@@ -226,11 +256,8 @@ impl<'a> Evaluator<'a> {
             | Check::DateBefore(_)
             | Check::IsTrue(_)
             | Check::IsFalse(_)
-            | Check::Unanswerable => {
-                self.failed = true;
-                false
-            }
-        }
+            | Check::Unanswerable => return None,
+        })
     }
 
     /// The bucket of a salt's attribute, hashed once per context; none when it is missing.

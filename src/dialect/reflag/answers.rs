@@ -323,6 +323,7 @@ impl Answers {
     /// Evaluates all lists of a plan, then writes what they said.
     fn write_all(&self, plan: &Plan, evaluator: &mut Evaluator<'_>, answer: &mut Answer) {
         answer.said.resize(self.lists.len(), NOT_SPELLED);
+        evaluator.answer_all_leaves();
         for &index in &plan.evaluation {
             let list = &self.lists[index as usize];
             let outcome = evaluator.evaluate(list.list);

@@ -81,6 +81,10 @@ async fn received(
     if connection.take_ambiguous() {
         return Err(Rejection::Invalid("the length of the body is given in two ways".into()));
     }
+    // Before all limits: else a page could not read which of them its request ran into.
+    if cors::is_preflight_of(&head.method, &head.headers) {
+        return Ok(Bytes::new());
+    }
     let limits = &process.limits;
     let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if target > limits.url {
@@ -393,15 +397,15 @@ fn refuse(process: &Process, route: Route, head: &Parts, rejection: &Rejection) 
         let name = &snapshot.environments[index as usize].profile.name;
         warn!(environment = %name, "a secret key was sent in a URL: rotate the key of environment {name}");
     }
-    if !secret_key_asks(&snapshot, route, head) {
-        cors::refusal(&head.headers, &snapshot.environments, &mut fields);
+    match authenticate(&snapshot.keys, route.dialect, &head.headers, head.uri.query()) {
+        // Answers to secret keys carry no CORS fields, refusals neither.
+        Ok(Credential { class: KeyClass::Secret, .. }) => {}
+        Ok(credential) => {
+            let environment = &snapshot.environments[credential.environment as usize];
+            cors::add(&environment.profile.cors, &head.headers, &mut fields);
+        }
+        Err(_) => cors::refusal(&head.headers, &snapshot.environments, &mut fields),
     }
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, fields, Bytes::from(body))
-}
-
-/// Answers to secret keys carry no CORS fields, refusals neither.
-fn secret_key_asks(snapshot: &Snapshot, route: Route, head: &Parts) -> bool {
-    authenticate(&snapshot.keys, route.dialect, &head.headers, head.uri.query())
-        .is_ok_and(|credential| credential.class == KeyClass::Secret)
 }

@@ -12,6 +12,8 @@ pub enum Rejection {
     Forbidden(Forbidden),
     /// The request cannot be understood; what is wrong with it.
     Invalid(Cow<'static, str>),
+    /// Where the body ends cannot be told for sure; why.
+    Framing(&'static str),
     /// No such path.
     UnknownPath,
     /// The path exists for other methods: the value of `Allow`.
@@ -55,6 +57,7 @@ impl Rejection {
             Self::Forbidden(Forbidden::SecretRequired) => "secret_required",
             Self::Forbidden(Forbidden::SecretInUrl) => "secret_in_url",
             Self::Invalid(_) => "invalid",
+            Self::Framing(_) => "framing",
             Self::UnknownPath => "unknown_path",
             Self::Method(_) => "method",
             Self::BodyTooLarge(_) => "body_too_large",
@@ -71,11 +74,12 @@ impl Rejection {
     }
 
     /// Every value of [`Rejection::label`].
-    pub const LABELS: [&'static str; 16] = [
+    pub const LABELS: [&'static str; 17] = [
         "unknown_key",
         "secret_required",
         "secret_in_url",
         "invalid",
+        "framing",
         "unknown_path",
         "method",
         "body_too_large",
@@ -95,7 +99,7 @@ impl Rejection {
         match self {
             Self::UnknownKey => 401,
             Self::Forbidden(_) => 403,
-            Self::Invalid(_) => 400,
+            Self::Invalid(_) | Self::Framing(_) => 400,
             Self::UnknownPath => 404,
             Self::Method(_) => 405,
             Self::BodyTimeout => 408,
@@ -117,6 +121,7 @@ impl Rejection {
                 "a secret key must not be sent in a URL; it should be replaced"
             }
             Self::Invalid(what) => return what.clone(),
+            Self::Framing(what) => what,
             Self::UnknownPath => "there is nothing at this path",
             Self::Method(allowed) => {
                 return format!("this path answers only {allowed}").into();
@@ -153,6 +158,7 @@ impl Rejection {
         matches!(
             self,
             Self::UnknownKey
+                | Self::Framing(_)
                 | Self::BodyTooLarge(_)
                 | Self::BodyTimeout
                 | Self::EncodedBody
@@ -173,6 +179,7 @@ mod tests {
             Rejection::Forbidden(Forbidden::SecretRequired),
             Rejection::Forbidden(Forbidden::SecretInUrl),
             Rejection::Invalid("".into()),
+            Rejection::Framing(""),
             Rejection::UnknownPath,
             Rejection::Method(""),
             Rejection::BodyTooLarge(0),

@@ -177,6 +177,7 @@ pub enum Socket {
 pub struct Transport {
     socket: Socket,
     connection: Arc<Connection>,
+    scan: HeadScan,
     /// An answer of ours in place of one of hyper's, and how many bytes hyper believes it wrote.
     replacement: Option<(Bytes, usize)>,
 }
@@ -184,7 +185,7 @@ pub struct Transport {
 impl Transport {
     /// Wraps a socket.
     pub fn new(socket: Socket, connection: Arc<Connection>) -> Self {
-        Self { socket, connection, replacement: None }
+        Self { socket, connection, scan: HeadScan::default(), replacement: None }
     }
 
     fn socket(&mut self) -> Pin<&mut dyn Stream> {
@@ -201,8 +202,8 @@ impl Transport {
             return;
         }
         let rejection = match &bytes[9..12] {
-            b"414" => Rejection::UrlTooLong(self.connection.worker.shared.limits.url),
-            b"431" => Rejection::HeadTooLarge,
+            b"431" if self.scan.place != Place::FirstLine => Rejection::HeadTooLarge,
+            b"414" | b"431" => Rejection::UrlTooLong(self.connection.worker.shared.limits.url),
             _ => Rejection::Invalid("this is not a valid HTTP request".into()),
         };
         // The path is not known, so neither is the dialect.
@@ -239,15 +240,25 @@ impl Transport {
         Poll::Pending
     }
 
-    /// Notes the arrival of bytes, and the one shape of a head that hyper settles silently.
-    fn arrived(&self, bytes: &[u8]) {
-        if !bytes.is_empty() && self.connection.is_in(Phase::Idle) {
+    /// Notes the arrival of bytes, and what hyper does not tell of a head.
+    fn arrived(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.connection.is_in(Phase::Idle) {
             self.connection.enter(Phase::Head);
-            // GET heads announce no body; whoever sends one with a body is refused later.
-            if bytes[0] != b'G' {
-                let ambiguous = gives_length_twice(bytes);
-                self.connection.ambiguous.store(ambiguous, Ordering::Relaxed);
+            self.scan = HeadScan::default();
+            // Most heads, and nothing is to be learned of them: whoever encodes the body of a GET
+            // is refused later.
+            if bytes[0] == b'G' && bytes.ends_with(b"\r\n\r\n") {
+                return;
             }
+        } else if !self.connection.is_in(Phase::Head) {
+            return;
+        }
+        self.scan.feed(bytes);
+        if self.scan.length && self.scan.encoding {
+            self.connection.ambiguous.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -324,34 +335,103 @@ fn holds(bytes: &[u8], needle: &[u8]) -> bool {
     memchr::memmem::find(bytes, needle).is_some()
 }
 
-/// Whether the head that starts `bytes` has both `Content-Length` and `Transfer-Encoding`: a proxy
-/// before us may have read another request out of it than we would (RFC 9112, 6.1).
-fn gives_length_twice(bytes: &[u8]) -> bool {
-    let (mut length, mut encoding) = (false, false);
-    for line in bytes.split(|&byte| byte == b'\n') {
-        if line.is_empty() || line == b"\r" {
-            break;
+/// Looks at a head while it arrives, in whatever pieces. hyper settles silently that a head has
+/// both `Content-Length` and `Transfer-Encoding`, but a proxy before us may have read another
+/// request out of it than we would (RFC 9112, 6.1).
+#[derive(Debug, Default)]
+struct HeadScan {
+    /// How the present line starts; as long as the longest name that is looked for, and its colon.
+    start: [u8; 18],
+    /// How much of `start` has come.
+    held: usize,
+    place: Place,
+    length: bool,
+    encoding: bool,
+}
+
+/// How far a head has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    /// Nobody has looked.
+    #[default]
+    Unknown,
+    /// The request line, and blank lines before it.
+    FirstLine,
+    Fields,
+    End,
+}
+
+impl HeadScan {
+    fn feed(&mut self, mut bytes: &[u8]) {
+        if self.place == Place::Unknown {
+            self.place = Place::FirstLine;
         }
-        let name = &line[..line.iter().position(|&byte| byte == b':').unwrap_or(0)];
-        length |= name.eq_ignore_ascii_case(b"content-length");
-        encoding |= name.eq_ignore_ascii_case(b"transfer-encoding");
+        while self.place != Place::End && !bytes.is_empty() {
+            let end = memchr::memchr(b'\n', bytes);
+            let line = &bytes[..end.unwrap_or(bytes.len())];
+            let room = &mut self.start[self.held..];
+            let taken = room.len().min(line.len());
+            room[..taken].copy_from_slice(&line[..taken]);
+            self.held += taken;
+            bytes = &bytes[end.map_or(bytes.len(), |end| end + 1)..];
+            if end.is_some() {
+                self.end_line();
+            }
+        }
     }
-    length && encoding
+
+    fn end_line(&mut self) {
+        let line = &self.start[..self.held];
+        self.held = 0;
+        if line.is_empty() || line == b"\r" {
+            if self.place == Place::Fields {
+                self.place = Place::End;
+            }
+            return;
+        }
+        self.place = Place::Fields;
+        let name = &line[..line.iter().position(|&byte| byte == b':').unwrap_or(0)];
+        self.length |= name.eq_ignore_ascii_case(b"content-length");
+        self.encoding |= name.eq_ignore_ascii_case(b"transfer-encoding");
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::gives_length_twice;
+    use super::{HeadScan, Place};
+
+    /// Scans in pieces of every size.
+    fn scan(head: &str) -> HeadScan {
+        let mut scans = (1..=head.len()).map(|size| {
+            let mut scan = HeadScan::default();
+            head.as_bytes().chunks(size).for_each(|piece| scan.feed(piece));
+            scan
+        });
+        let first = scans.next().unwrap();
+        for scan in scans {
+            assert_eq!((scan.length, scan.encoding), (first.length, first.encoding), "{head}");
+            assert_eq!(scan.place, first.place, "{head}");
+        }
+        first
+    }
 
     #[test]
-    fn heads_with_two_lengths_are_noticed_in_either_order() {
-        let head = |fields: &str| format!("POST /bulk HTTP/1.1\r\nHost: x\r\n{fields}\r\n\r\nbody");
-        let twice = |fields: &str| gives_length_twice(head(fields).as_bytes());
+    fn heads_with_two_lengths_are_noticed_in_either_order_and_in_any_pieces() {
+        let twice = |fields: &str| {
+            let scan = scan(&format!("\r\nPOST /bulk HTTP/1.1\r\nHost: x\r\n{fields}\r\n\r\nbody"));
+            scan.length && scan.encoding
+        };
         assert!(twice("Content-Length: 4\r\nTransfer-Encoding: chunked"));
         assert!(twice("transfer-encoding: chunked\r\nCONTENT-LENGTH: 4"));
         assert!(!twice("Content-Length: 4"));
         assert!(!twice("X: Transfer-Encoding: a\r\nContent-Length: 4"));
-        let in_body = "POST / HTTP/1.1\r\nContent-Length: 30\r\n\r\nTransfer-Encoding: chunked\r\n";
-        assert!(!gives_length_twice(in_body.as_bytes()));
+        assert!(!twice("Content-Length: 30\r\n\r\nTransfer-Encoding: chunked\r\n"));
+    }
+
+    #[test]
+    fn a_first_line_without_end_is_noticed() {
+        assert_eq!(scan("\r\nGET /features/evaluated?x=").place, Place::FirstLine);
+        assert_eq!(scan("GET / HTTP/1.1\r\nX: y").place, Place::Fields);
+        assert_eq!(scan("GET / HTTP/1.1\r\n\r\nbody").place, Place::End);
     }
 }

@@ -79,7 +79,17 @@ async fn received(
     mut body: Incoming,
 ) -> Result<Bytes, Rejection> {
     if connection.take_ambiguous() {
-        return Err(Rejection::Invalid("the length of the body is given in two ways".into()));
+        return Err(Rejection::Framing("the length of the body is given in two ways"));
+    }
+    let reads_body = reads_body(route, head);
+    if head.headers.contains_key(TRANSFER_ENCODING) {
+        // A body that nobody reads is how one request hides in another.
+        if !reads_body {
+            return Err(Rejection::Framing("this request has no body to encode"));
+        }
+        if !is_chunked_once(&head.headers) {
+            return Err(Rejection::Framing("the body is encoded in another way than chunked"));
+        }
     }
     // Before all limits: else a page could not read which of them its request ran into.
     if cors::is_preflight_of(&head.method, &head.headers) {
@@ -90,14 +100,7 @@ async fn received(
     if target > limits.url {
         return Err(Rejection::UrlTooLong(limits.url));
     }
-    if !route.takes_body() {
-        // A body that nobody reads is how one request hides in another.
-        if head.headers.contains_key(TRANSFER_ENCODING) {
-            return Err(Rejection::Invalid("this request has no body to encode".into()));
-        }
-        return Ok(Bytes::new());
-    }
-    if route.refuses(&head.method).is_some() {
+    if !reads_body {
         return Ok(Bytes::new());
     }
     admit(process, route.dialect, head)?;
@@ -108,6 +111,18 @@ async fn received(
         return Ok(Bytes::new());
     }
     receive(&mut body, limits.body, &process.in_flight, connection).await
+}
+
+/// Whether the body is chunked and no more: two codings are read in two ways by two servers.
+fn is_chunked_once(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let first = codings.next().is_some_and(|c| c.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    first && codings.next().is_none()
+}
+
+/// Whether the body is for us to read; else it must not have one.
+fn reads_body(route: Route, head: &Parts) -> bool {
+    route.takes_body() && route.refuses(&head.method).is_none()
 }
 
 /// Who asks, told by the head before any of the body is read.
@@ -387,7 +402,7 @@ fn refuse(process: &Process, route: Route, head: &Parts, rejection: &Rejection) 
     }
     let unread = head.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
         || head.headers.contains_key(TRANSFER_ENCODING);
-    let closes = rejection.closes_connection() || (unread && !route.takes_body());
+    let closes = rejection.closes_connection() || (unread && !reads_body(route, head));
     if closes && head.version < HttpVersion::HTTP_2 {
         fields.insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -48,6 +48,8 @@ pub struct Connection {
     expired: AtomicBool,
     /// The head of the request that is being read had both ways of giving a length.
     ambiguous: AtomicBool,
+    /// HTTP/2: several requests run at once, so only the whole connection can be idle.
+    multiplexed: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -61,11 +63,13 @@ impl Connection {
             since,
             expired: AtomicBool::new(false),
             ambiguous: AtomicBool::new(false),
+            multiplexed: AtomicBool::new(false),
             waker: Mutex::new(None),
         }
     }
 
     fn enter(&self, phase: Phase) {
+        let phase = if self.is_multiplexed() { Phase::Idle } else { phase };
         self.phase.store(phase as u8, Ordering::Relaxed);
         self.since.store(self.worker.tick(), Ordering::Relaxed);
     }
@@ -87,6 +91,11 @@ impl Connection {
     /// The answer was handed to the connection.
     pub fn answered(&self) {
         self.enter(Phase::Idle);
+    }
+
+    /// Whether requests of this connection keep their own time.
+    pub fn is_multiplexed(&self) -> bool {
+        self.multiplexed.load(Ordering::Relaxed)
     }
 
     /// Whether a deadline has passed.
@@ -246,6 +255,9 @@ impl Transport {
             return;
         }
         if self.connection.is_in(Phase::Idle) {
+            if self.connection.is_multiplexed() {
+                return;
+            }
             self.connection.enter(Phase::Head);
             self.scan = HeadScan::default();
             // Most heads, and nothing is to be learned of them: whoever encodes the body of a GET
@@ -259,6 +271,10 @@ impl Transport {
         self.scan.feed(bytes);
         if self.scan.length && self.scan.encoding {
             self.connection.ambiguous.store(true, Ordering::Relaxed);
+        }
+        if self.scan.preface {
+            self.connection.multiplexed.store(true, Ordering::Relaxed);
+            self.connection.enter(Phase::Idle);
         }
     }
 }
@@ -347,6 +363,8 @@ struct HeadScan {
     place: Place,
     length: bool,
     encoding: bool,
+    /// It is no head but how HTTP/2 begins.
+    preface: bool,
 }
 
 /// How far a head has come.
@@ -389,6 +407,7 @@ impl HeadScan {
             }
             return;
         }
+        self.preface |= self.place == Place::FirstLine && line == b"PRI * HTTP/2.0\r";
         self.place = Place::Fields;
         let name = &line[..line.iter().position(|&byte| byte == b':').unwrap_or(0)];
         self.length |= name.eq_ignore_ascii_case(b"content-length");
@@ -410,7 +429,7 @@ mod tests {
         let first = scans.next().unwrap();
         for scan in scans {
             assert_eq!((scan.length, scan.encoding), (first.length, first.encoding), "{head}");
-            assert_eq!(scan.place, first.place, "{head}");
+            assert_eq!((scan.place, scan.preface), (first.place, first.preface), "{head}");
         }
         first
     }
@@ -429,9 +448,11 @@ mod tests {
     }
 
     #[test]
-    fn a_first_line_without_end_is_noticed() {
+    fn a_first_line_without_end_and_the_preface_of_http_2_are_noticed() {
         assert_eq!(scan("\r\nGET /features/evaluated?x=").place, Place::FirstLine);
         assert_eq!(scan("GET / HTTP/1.1\r\nX: y").place, Place::Fields);
         assert_eq!(scan("GET / HTTP/1.1\r\n\r\nbody").place, Place::End);
+        assert!(scan("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").preface);
+        assert!(!scan("POST / HTTP/1.1\r\nPRI * HTTP/2.0\r\n\r\n").preface);
     }
 }

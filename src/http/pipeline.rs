@@ -110,7 +110,14 @@ async fn received(
     if route.target == Target::Reflag(Endpoint::Forwarded) {
         return Ok(Bytes::new());
     }
-    receive(&mut body, limits.body, &process.in_flight, connection).await
+    let receiving = receive(&mut body, limits.body, &process.in_flight, connection);
+    if !connection.is_multiplexed() {
+        return receiving.await;
+    }
+    // One of many requests that share a connection: its time is its own. Boxed, so that the
+    // requests that never come here do not carry the timer.
+    let received = Box::pin(tokio::time::timeout(limits.body_timeout, receiving)).await;
+    received.unwrap_or(Err(Rejection::BodyTimeout))
 }
 
 /// Whether the body is chunked and no more: two codings are read in two ways by two servers.

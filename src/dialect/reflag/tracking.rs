@@ -1,8 +1,10 @@
 //! Tracking posts: checked for form, counted by kind (reflag-runtime.md section 8).
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::dialect::Rejection;
@@ -85,6 +87,42 @@ struct Item<'a> {
     key: Option<&'a RawValue>,
 }
 
+/// The items of `POST /bulk` up to the bound: what comes after them is read and not kept, so that
+/// no client decides how long a list is.
+struct Items<'a> {
+    first: Vec<&'a RawValue>,
+    more: bool,
+}
+
+impl<'de> Deserialize<'de> for Items<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Items<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+                let mut first = Vec::new();
+                while first.len() < BULK_ITEMS {
+                    match array.next_element()? {
+                        Some(item) => first.push(item),
+                        None => return Ok(Items { first, more: false }),
+                    }
+                }
+                let mut more = false;
+                while array.next_element::<IgnoredAny>()?.is_some() {
+                    more = true;
+                }
+                Ok(Items { first, more })
+            }
+        }
+        deserializer.deserialize_seq(Collect)
+    }
+}
+
 /// Checks a body and counts what it holds. Unknown kinds and members are fine.
 pub fn check(post: Post, body: &[u8]) -> Result<Counts, Rejection> {
     let mut counts = Counts::default();
@@ -100,11 +138,11 @@ pub fn check(post: Post, body: &[u8]) -> Result<Counts, Rejection> {
     };
     match post {
         Post::Bulk => {
-            let items: Vec<&RawValue> = parse(body, "an array")?;
-            if items.is_empty() || items.len() > BULK_ITEMS {
+            let Items { first, more } = parse(body, "an array")?;
+            if first.is_empty() || more {
                 return invalid(format!("the array must hold 1 to {BULK_ITEMS} items"));
             }
-            for (at, item) in items.iter().enumerate() {
+            for (at, item) in first.iter().enumerate() {
                 let item: Item<'_> = serde_json::from_str(item.get())
                     .ok()
                     .filter(|_| item.get().starts_with('{'))

@@ -51,11 +51,13 @@ impl Access {
 
 /// A name that a foreign page could have pointed here is not ours; an address or `localhost` is.
 fn names_this_machine(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(""),
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) => (address, rest.strip_prefix(':').or(Some(rest))),
+        None => host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
     };
-    name.is_empty() || name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+    let is_ours = name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok();
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    host.is_empty() || (is_ours && port.is_none_or(is_port))
 }
 
 /// Whether a peer is on this machine.
@@ -91,7 +93,15 @@ mod tests {
         assert_eq!(check(None, "127.0.0.1:8001", None, true), Ok(()));
         assert_eq!(check(Some("token"), "[::1]:8001", None, true), Ok(()));
         assert_eq!(check(None, "localhost", None, true), Ok(()));
-        assert_eq!(check(None, "evil.example:8001", None, true), Err(403));
+        for foreign in [
+            "evil.example:8001",
+            "127.0.0.1:80@evil.example",
+            "[::1]evil.example",
+            "[::1]:80@evil.example",
+            ":8001",
+        ] {
+            assert_eq!(check(None, foreign, None, true), Err(403), "{foreign}");
+        }
     }
 
     #[test]

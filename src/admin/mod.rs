@@ -60,11 +60,13 @@ struct Refusal {
     status: StatusCode,
     code: &'static str,
     message: String,
+    /// The value of `Allow`.
+    allowed: Option<&'static str>,
 }
 
 impl Refusal {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        Self { status, code, message: message.into(), allowed: None }
     }
 }
 
@@ -83,9 +85,11 @@ impl Admin {
 
     async fn answer(&self, request: Request<Incoming>, local: bool) -> Response<Full<Bytes>> {
         let head_only = request.method() == Method::HEAD;
+        let mut allowed = None;
         let (status, content_type, body) = match self.route(request, local).await {
             Ok(reply) => reply,
             Err(refusal) => {
+                allowed = refusal.allowed;
                 let error = json!({"code": refusal.code, "message": refusal.message});
                 (refusal.status, JSON, json!({"error": error}).to_string())
             }
@@ -96,8 +100,8 @@ impl Admin {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+        if let Some(allowed) = allowed {
+            headers.insert(ALLOW, HeaderValue::from_static(allowed));
         }
         response
     }
@@ -106,24 +110,26 @@ impl Admin {
         let path = request.uri().path().to_owned();
         let bare = path.strip_suffix('/').unwrap_or(&path);
         let reads = request.method() == Method::GET || request.method() == Method::HEAD;
-        let only = |allowed: bool, method: &str| {
+        let only = |is_allowed: bool, allowed: &'static str| {
             let refusal = || {
-                let what = format!("this path answers only {method}");
-                Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", what)
+                let what = format!("this path answers only {allowed}");
+                let status = StatusCode::METHOD_NOT_ALLOWED;
+                let refusal = Refusal::new(status, "METHOD_NOT_ALLOWED", what);
+                Refusal { allowed: Some(allowed), ..refusal }
             };
-            allowed.then_some(()).ok_or_else(refusal)
+            is_allowed.then_some(()).ok_or_else(refusal)
         };
         match bare {
             "/health/live" => {
-                only(reads, "GET")?;
+                only(reads, "GET, HEAD")?;
                 Ok((StatusCode::OK, JSON, json!({"live": true}).to_string()))
             }
             "/health/ready" => {
-                only(reads, "GET")?;
+                only(reads, "GET, HEAD")?;
                 Ok(self.ready())
             }
             "/metrics" => {
-                only(reads, "GET")?;
+                only(reads, "GET, HEAD")?;
                 let text = metrics::text(&self.process, &self.board).map_err(|error| {
                     warn!(%error, "metrics cannot be written");
                     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "internal error")
@@ -131,7 +137,7 @@ impl Admin {
                 Ok((StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
             }
             "/status" => {
-                only(reads, "GET")?;
+                only(reads, "GET, HEAD")?;
                 self.access.check(&request, local)?;
                 Ok((StatusCode::OK, JSON, self.status().to_string()))
             }
@@ -142,7 +148,7 @@ impl Admin {
             }
             _ => {
                 if let Some(name) = bare.strip_prefix("/health/ready/") {
-                    only(reads, "GET")?;
+                    only(reads, "GET, HEAD")?;
                     return self.ready_of(name);
                 }
                 let what = "there is nothing at this path; see /health/live, /health/ready, \

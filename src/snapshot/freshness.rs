@@ -26,6 +26,11 @@ impl Default for Freshness {
 }
 
 impl Freshness {
+    /// Of content that was confirmed at `moment`.
+    pub fn confirmed(moment: Timestamp) -> Self {
+        Self(AtomicI64::new(moment.0))
+    }
+
     /// Notes that the content was confirmed at `moment`.
     pub fn confirm(&self, moment: Timestamp) {
         self.0.store(moment.0, Ordering::Relaxed);

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::content::Content;
 use super::status::{Board, Quarantined, State};
-use super::{Environment, Shared, Snapshot};
+use super::{Environment, Freshness, Shared, Snapshot};
 use crate::model::{Failure, Ruleset, Update, Version};
 use crate::telemetry::metrics::Metrics;
 use crate::time::{Clock, Timestamp};
@@ -104,7 +104,7 @@ impl Publisher {
             Content::prepare(Arc::new(ruleset), fingerprint, version, &environment.profile);
         diagnostics.extend(oddities);
         let content = Arc::new(content);
-        self.swap(index, &environment, Arc::clone(&content));
+        self.swap(index, &environment, Arc::clone(&content), now);
         self.confirm(index, now);
         let name = &environment.profile.name;
         info!(environment = %name, %version, %fingerprint, flags, quarantined = broken, "published");
@@ -118,10 +118,15 @@ impl Publisher {
         "changed"
     }
 
-    fn swap(&self, index: usize, environment: &Environment, content: Arc<Content>) {
+    /// The new content comes with an age of its own: no request may see it with the old one's.
+    fn swap(&self, index: usize, environment: &Environment, content: Arc<Content>, now: Timestamp) {
         let before = self.shared.load();
         let mut environments = before.environments.clone();
-        environments[index] = Environment { content: Some(content), ..environment.clone() };
+        environments[index] = Environment {
+            profile: Arc::clone(&environment.profile),
+            freshness: Arc::new(Freshness::confirmed(now)),
+            content: Some(content),
+        };
         self.shared.store(Arc::new(Snapshot { environments, keys: Arc::clone(&before.keys) }));
     }
 

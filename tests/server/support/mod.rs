@@ -1,0 +1,477 @@
+//! A real server in this process: bound to port 0, run on its own thread, asked over TCP.
+
+pub(crate) mod rules;
+pub(crate) mod wire;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, Once, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use burgee::app::App;
+use burgee::config::{Settings, Source, Surroundings};
+use burgee::time::{Clock, Stopwatch, Timestamp};
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use wire::Caller;
+
+/// The moment at which frozen clocks stand. Before any file of these tests was written.
+pub(crate) const NOW: &str = "2026-06-01T12:00:00Z";
+
+/// Longest wait for something that is bound to come. Nothing waits this long unless it fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Looks until there is something to see.
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let watch = Stopwatch::start();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(watch.elapsed() < PATIENCE, "still waiting for: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// An instant of a test.
+pub(crate) fn at(moment: &str) -> Timestamp {
+    Timestamp::parse(moment).expect("an RFC 3339 instant")
+}
+
+/// What one environment's part of the configuration says.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    name: String,
+    document: Option<String>,
+    settings: Vec<String>,
+    tables: Vec<String>,
+}
+
+impl Environment {
+    /// An environment whose keys are `pub_NAME` and `sec_NAME_0123456789`, and whose rules file
+    /// does not exist.
+    pub(crate) fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), document: None, settings: Vec::new(), tables: Vec::new() }
+    }
+
+    /// With this in its rules file.
+    pub(crate) fn holding(mut self, document: impl Into<String>) -> Self {
+        self.document = Some(document.into());
+        self
+    }
+
+    /// With one more line below `[[environments]]`.
+    pub(crate) fn says(mut self, setting: &str) -> Self {
+        self.settings.push(setting.to_owned());
+        self
+    }
+
+    /// With one more table, such as `cors`.
+    pub(crate) fn table(mut self, name: &str, settings: &str) -> Self {
+        self.tables.push(format!("[environments.{name}]\n{settings}"));
+        self
+    }
+
+    fn toml(&self, rules: &Path) -> String {
+        let Self { name, settings, tables, .. } = self;
+        format!(
+            "[[environments]]\nname = {name:?}\npublishable_keys = [{:?}]\nsecret_keys = [{:?}]\n\
+             {}\n[environments.source]\ntype = \"file\"\npath = {:?}\npoll_interval = \"50ms\"\n{}\n",
+            publishable_key(name),
+            secret_key(name),
+            settings.join("\n"),
+            rules.display().to_string(),
+            tables.join("\n"),
+        )
+    }
+}
+
+/// What browsers of the environment hold.
+pub(crate) fn publishable_key(environment: &str) -> String {
+    format!("pub_{environment}")
+}
+
+/// What servers of the environment hold.
+pub(crate) fn secret_key(environment: &str) -> String {
+    format!("sec_{environment}_0123456789")
+}
+
+/// What the whole configuration says.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    server: Vec<String>,
+    admin: Vec<String>,
+    limits: Vec<String>,
+    listen: String,
+    drain: String,
+    environments: Vec<Environment>,
+    clock: Clock,
+    /// Files are looked at more often than the configuration allows, so that tests do not wait.
+    looks_often: bool,
+}
+
+impl Setup {
+    /// One environment; the first one's keys are those of [`Edge::publishable`] and
+    /// [`Edge::secret`].
+    pub(crate) fn of(environment: Environment) -> Self {
+        Self {
+            server: Vec::new(),
+            admin: Vec::new(),
+            limits: Vec::new(),
+            listen: "127.0.0.1:0".to_owned(),
+            drain: "0s".to_owned(),
+            environments: vec![environment],
+            clock: Clock::frozen(at(NOW)),
+            looks_often: true,
+        }
+    }
+
+    /// With the public port on a unix socket, for those who connect by themselves.
+    pub(crate) fn listen_on_socket(mut self, path: &Path) -> Self {
+        self.listen = format!("unix:{}", path.display());
+        self
+    }
+
+    /// With so much time to finish when it is to stop; none otherwise.
+    pub(crate) fn drain(mut self, time: &str) -> Self {
+        time.clone_into(&mut self.drain);
+        self
+    }
+
+    /// With files looked at as often as the configuration says: every 50 ms.
+    pub(crate) fn looking_as_configured(mut self) -> Self {
+        self.looks_often = false;
+        self
+    }
+
+    /// By the machine's clock.
+    pub(crate) fn in_real_time(mut self) -> Self {
+        self.clock = Clock::System;
+        self
+    }
+
+    /// And another one.
+    pub(crate) fn and(mut self, environment: Environment) -> Self {
+        self.environments.push(environment);
+        self
+    }
+
+    /// With one more line below `[server]`.
+    pub(crate) fn server(mut self, setting: &str) -> Self {
+        self.server.push(setting.to_owned());
+        self
+    }
+
+    /// With one more line below `[admin]`.
+    pub(crate) fn admin(mut self, setting: &str) -> Self {
+        self.admin.push(setting.to_owned());
+        self
+    }
+
+    /// With one more line below `[limits]`.
+    pub(crate) fn limits(mut self, setting: &str) -> Self {
+        self.limits.push(setting.to_owned());
+        self
+    }
+
+    /// Starts the server and waits until it has looked at every environment's file.
+    pub(crate) fn start(self) -> Edge {
+        collect_log();
+        let folder = folder().expect("a folder for the rules");
+        let mut toml = format!(
+            "[server]\nlisten = {:?}\ndrain = {:?}\nworkers = 2\n{}\n\
+             [admin]\nlisten = \"127.0.0.1:0\"\n{}\n[limits]\n{}\n",
+            self.listen,
+            self.drain,
+            self.server.join("\n"),
+            self.admin.join("\n"),
+            self.limits.join("\n"),
+        );
+        for environment in &self.environments {
+            let rules = rules_file(folder.path(), &environment.name);
+            if let Some(document) = &environment.document {
+                fs::write(&rules, document).expect("the rules are written");
+            }
+            writeln!(toml, "{}", environment.toml(&rules)).expect("text grows");
+        }
+        let mut settings = Settings::load(Some((Path::new("test.toml"), &toml)), &NoSurroundings)
+            .unwrap_or_else(|problems| panic!("{problems}\n{toml}"));
+        if self.looks_often {
+            for environment in &mut settings.environments {
+                let Source::File(file) = &mut environment.source;
+                file.poll_interval = Duration::from_millis(2);
+            }
+        }
+        let (told, addresses) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let clock = self.clock.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(async move {
+                let app = App::bind(settings, clock).expect("both ports are free");
+                told.send((app.address(), app.admin_address())).expect("the test is waiting");
+                let stop = async { drop(stopped.await) };
+                app.run(stop).await.expect("the server ends in order");
+            });
+        });
+        let (public, admin) = addresses.recv().expect("the server is bound");
+        let edge = Edge {
+            public: public.parse().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0))),
+            admin: admin.parse().expect("an address"),
+            clock: self.clock,
+            name: self.environments[0].name.clone(),
+            folder,
+            stop: Some(stop),
+            thread: Some(thread),
+        };
+        for environment in &self.environments {
+            until("the first look at the rules", || {
+                let status = edge.status(&environment.name);
+                let looked = status["last_success_at"].is_string()
+                    || status["source"]["last_error"].is_object();
+                looked.then_some(())
+            });
+        }
+        edge
+    }
+}
+
+/// In memory where the system has such a place: on a disk that others keep busy a rename over a
+/// file can take seconds.
+fn folder() -> io::Result<tempfile::TempDir> {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())
+}
+
+/// A configuration that refers to nothing outside of itself.
+struct NoSurroundings;
+
+impl Surroundings for NoSurroundings {
+    fn variable(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn read_file(&self, _: &Path) -> io::Result<String> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+fn rules_file(folder: &Path, environment: &str) -> PathBuf {
+    folder.join(format!("{}.json", environment.replace('/', "-")))
+}
+
+/// A running server. Ends with the test.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    pub(crate) public: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) clock: Clock,
+    name: String,
+    folder: tempfile::TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.begin_to_stop();
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(std::thread::panicking() || !matches!(ended, Some(Err(_))), "the server panicked");
+    }
+}
+
+impl Edge {
+    /// A server with one environment named `shop`, default settings and the clock at [`NOW`].
+    pub(crate) fn serving(document: impl Into<String>) -> Self {
+        Setup::of(Environment::named("shop").holding(document)).start()
+    }
+
+    /// Tells the server to end.
+    pub(crate) fn begin_to_stop(&mut self) {
+        drop(self.stop.take());
+    }
+
+    /// Waits until the server has ended.
+    pub(crate) fn until_stopped(&mut self) {
+        let thread = self.thread.take().expect("it is awaited once");
+        until("the end of the server", || thread.is_finished().then_some(()));
+        thread.join().expect("the server ends in order");
+    }
+
+    /// Somebody without a key.
+    pub(crate) fn anonymous(&self) -> Caller {
+        Caller::of(self.public)
+    }
+
+    /// A browser of the first environment.
+    pub(crate) fn publishable(&self) -> Caller {
+        self.publishable_of(&self.name)
+    }
+
+    /// A server of the first environment.
+    pub(crate) fn secret(&self) -> Caller {
+        self.secret_of(&self.name)
+    }
+
+    /// A browser of an environment.
+    pub(crate) fn publishable_of(&self, environment: &str) -> Caller {
+        self.anonymous().bearer(&publishable_key(environment))
+    }
+
+    /// A server of an environment.
+    pub(crate) fn secret_of(&self, environment: &str) -> Caller {
+        self.anonymous().bearer(&secret_key(environment))
+    }
+
+    /// Somebody at the admin port.
+    pub(crate) fn admin(&self) -> Caller {
+        Caller::of(self.admin)
+    }
+
+    /// Where an environment's rules are.
+    pub(crate) fn rules(&self, environment: &str) -> PathBuf {
+        rules_file(self.folder.path(), environment)
+    }
+
+    /// Puts another document in the place of an environment's rules, by a rename.
+    pub(crate) fn replace_rules(&self, environment: &str, document: &str) {
+        let rules = self.rules(environment);
+        let new = rules.with_extension("new");
+        fs::write(&new, document).expect("the rules are written");
+        fs::rename(&new, &rules).expect("the rules are replaced");
+    }
+
+    /// Replaces an environment's rules and waits until the change is served.
+    pub(crate) fn publish(&self, environment: &str, document: &str) {
+        let before = self.status(environment)["version"].clone();
+        self.replace_rules(environment, document);
+        until("the new rules", || (self.status(environment)["version"] != before).then_some(()));
+    }
+
+    /// Takes an environment's rules away and waits until that is noticed.
+    pub(crate) fn lose_rules(&self, environment: &str) {
+        fs::remove_file(self.rules(environment)).expect("there are rules");
+        self.until_status(environment, |status| status["source"]["last_error"].is_object());
+    }
+
+    /// Moves the clock.
+    pub(crate) fn now_is(&self, moment: &str) {
+        self.clock.set(at(moment));
+    }
+
+    /// An environment in `GET /status`.
+    pub(crate) fn status(&self, environment: &str) -> Value {
+        let status = self.admin().get("/status").json();
+        let all = status["environments"].as_array().expect("environments");
+        let found = all.iter().find(|status| status["name"] == environment);
+        found.unwrap_or_else(|| panic!("{environment} is in {status}")).clone()
+    }
+
+    /// Waits for an environment's status and gives it.
+    pub(crate) fn until_status(&self, environment: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        until("a status", || Some(self.status(environment)).filter(&wanted))
+    }
+
+    /// All metrics of this moment.
+    pub(crate) fn metrics(&self) -> Metrics {
+        Metrics::parse(&self.admin().get("/metrics").text())
+    }
+}
+
+/// What `GET /metrics` said.
+#[derive(Debug)]
+pub(crate) struct Metrics(Vec<Sample>);
+
+#[derive(Debug)]
+struct Sample {
+    name: String,
+    labels: BTreeMap<String, String>,
+    value: f64,
+}
+
+impl Metrics {
+    fn parse(text: &str) -> Self {
+        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        Self(lines.map(|line| Self::sample(line).unwrap_or_else(|| panic!("{line}"))).collect())
+    }
+
+    fn sample(line: &str) -> Option<Sample> {
+        let (series, value) = line.rsplit_once(' ')?;
+        let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+        let labels = labels.strip_suffix('}')?.split("\",").filter(|pair| !pair.is_empty());
+        let labels = labels.map(|pair| {
+            let (name, value) = pair.split_once("=\"")?;
+            Some((name.to_owned(), value.trim_end_matches('"').to_owned()))
+        });
+        Some(Sample {
+            name: name.to_owned(),
+            labels: labels.collect::<Option<_>>()?,
+            value: value.parse().ok()?,
+        })
+    }
+
+    /// The sum of the samples that have these labels; none when there is no such sample.
+    pub(crate) fn find(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        let has = |sample: &Sample, (label, value): &(&str, &str)| {
+            sample.labels.get(*label).is_some_and(|found| found == value)
+        };
+        let found: Vec<f64> = self
+            .0
+            .iter()
+            .filter(|sample| sample.name == name && labels.iter().all(|label| has(sample, label)))
+            .map(|sample| sample.value)
+            .collect();
+        (!found.is_empty()).then(|| found.iter().sum())
+    }
+
+    /// The same, where no sample means zero.
+    pub(crate) fn count(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
+        let value = self.find(name, labels).unwrap_or(0.0);
+        format!("{value}").parse().unwrap_or_else(|_| panic!("{name} is a count: {value}"))
+    }
+
+    /// The names of all labels of a metric.
+    pub(crate) fn labels(&self, name: &str) -> Vec<&str> {
+        let sample = self.0.iter().find(|sample| sample.name == name);
+        let sample = sample.unwrap_or_else(|| panic!("there is a sample of {name}"));
+        sample.labels.keys().map(String::as_str).collect()
+    }
+}
+
+/// All that any server of this process has logged so far.
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+/// What has been logged so far.
+pub(crate) fn logged() -> String {
+    let log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+    String::from_utf8_lossy(&log).into_owned()
+}
+
+fn collect_log() {
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(|| Lines)
+            .init();
+    });
+}
+
+struct Lines;
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LOG.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

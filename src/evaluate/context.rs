@@ -126,6 +126,8 @@ impl EvaluationContext {
         self.buckets.resize(program.salts.len(), UNKNOWN_BUCKET);
         self.leaves.clear();
         self.leaves.resize(program.leaves.len(), UNKNOWN_LEAF);
+        // Behind them the two constants, as `Program::plain_rules` numbers them.
+        self.leaves.extend([0, 1]);
         self.reported.clear();
         self.reported.resize(program.attributes.len(), 0);
         self.lists = 0;
@@ -136,6 +138,15 @@ impl EvaluationContext {
             self.text.shrink_to(KEPT_TEXT);
         }
         self.elements.clear();
+    }
+
+    /// Gives every attribute a text that no rule names, as if a stranger had sent them all.
+    pub fn fill_with_unknown(&mut self, program: &Program) {
+        let start = self.text.len();
+        self.text.push('\u{0}');
+        for slot in 0..program.attributes.len() as u32 {
+            self.fill(program, Slot(slot), start);
+        }
     }
 
     /// Lends a buffer to whoever reads a context, so that reading the next one allocates nothing.

@@ -244,6 +244,19 @@ impl Program {
         self.nodes[list.first as usize..end].iter().map(|node| kind(node.test)).collect()
     }
 
+    /// The leaves of a list whose rules are single comparisons or constants; none when a rule is
+    /// more than that.
+    pub fn plain_rules(&self, list: RuleList) -> Option<Vec<LeafIndex>> {
+        let constant = |value: bool| LeafIndex(self.leaves.len() as u32 + u32::from(value));
+        let nodes = &self.nodes[list.first as usize..self.end(list)];
+        let plain = nodes.iter().map(|node| match node.test {
+            Test::Attribute(leaf) => Some(leaf),
+            Test::Constant(value) => Some(constant(value)),
+            _ => None,
+        });
+        plain.collect()
+    }
+
     /// Index after the last node of a list.
     fn end(&self, list: RuleList) -> usize {
         (0..list.len).fold(list.first as usize, |at, _| self.nodes[at].end as usize)

@@ -147,6 +147,20 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// The results of rules that are single comparisons, one bit for each, once all leaves are
+    /// answered. None when one of them has more to say than yes or no. Without a branch that
+    /// depends on an answer.
+    #[inline]
+    pub fn plain_results(&self, rules: &[LeafIndex]) -> Option<u64> {
+        let (mut bits, mut more) = (0, 0);
+        for (index, leaf) in rules.iter().enumerate() {
+            let answer = self.context.leaves[leaf.0 as usize];
+            bits |= u64::from(answer & TRUE) << index;
+            more |= answer & !TRUE;
+        }
+        (more == 0).then_some(bits)
+    }
+
     /// The number of an attribute's text; none when it is missing or a list.
     #[inline]
     fn id(&self, slot: Slot) -> Option<ValueId> {

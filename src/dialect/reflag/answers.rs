@@ -13,7 +13,8 @@ use std::ops::Range;
 use foldhash::fast::FixedState;
 
 use crate::evaluate::{
-    Attributes, EvaluationContext, Evaluator, FlagIndex, Program, RuleList, RuleOutcome, Slot,
+    Attributes, EvaluationContext, Evaluator, FlagIndex, LeafIndex, Program, RuleList, RuleOutcome,
+    Slot,
 };
 use crate::json::write_string;
 use crate::model::{Flag, KeyClass, RemoteConfig, Ruleset, Variant, Version};
@@ -44,6 +45,8 @@ pub struct Answers {
     head: Piece,
     pieces: Vec<Piece>,
     lists: Vec<Outcomes>,
+    /// Rules that are single comparisons, list by list.
+    plain: Vec<LeafIndex>,
     flags: Vec<FlagLists>,
     by_key: HashMap<Box<str>, FlagIndex, FixedState>,
     publishable: Plan,
@@ -104,6 +107,8 @@ struct Outcomes {
     /// Index of what is written first otherwise, by the rule that matched; behind them that for
     /// none, and then what is written last: when no rule matched, and when one did.
     openings: u32,
+    /// Its rules in [`Answers::plain`], when they are spelled and all are single comparisons.
+    plain: Option<(u32, u32)>,
 }
 
 /// Where an answer is written. Reused: what it holds beside the body needs no new memory then.
@@ -142,6 +147,14 @@ impl Answers {
             });
             flags.push(FlagLists { targeting, config });
         }
+        let mut plain = Vec::new();
+        for list in lists.iter_mut().filter(|list| list.spelled > 0) {
+            if let Some(rules) = program.plain_rules(list.list) {
+                let first = plain.len() as u32;
+                plain.extend(rules);
+                list.plain = Some((first, plain.len() as u32));
+            }
+        }
         let longest = lists.iter().map(|list| text.longest(list)).sum::<usize>() + 128;
         let keys = program.flags().map(|(index, flag)| (flag.key.clone(), index));
         let mut answers = Self {
@@ -151,6 +164,7 @@ impl Answers {
             pieces: text.pieces,
             head,
             lists,
+            plain,
             flags,
             publishable: Plan::default(),
             secret: Plan::default(),
@@ -183,7 +197,10 @@ impl Answers {
             }
         }
         plan.steps.extend(self.join(program, &mut joined));
-        plan.evaluation.sort_by_cached_key(|&list| program.shape(self.lists[list as usize].list));
+        plan.evaluation.sort_by_cached_key(|&list| {
+            let list = &self.lists[list as usize];
+            (list.plain.is_none(), program.shape(list.list))
+        });
         plan
     }
 
@@ -200,6 +217,7 @@ impl Answers {
         moved(&mut self.head);
         let mut context = EvaluationContext::new();
         context.reset(program);
+        context.fill_with_unknown(program);
         let mut evaluator = Evaluator::new(program, &mut context, Timestamp(0));
         let mut placed = vec![false; self.pieces.len()];
         for step in &mut self.publishable.steps {
@@ -326,6 +344,11 @@ impl Answers {
         evaluator.answer_all_leaves();
         for &index in &plan.evaluation {
             let list = &self.lists[index as usize];
+            if let Some((first, end)) = list.plain {
+                let results = evaluator.plain_results(&self.plain[first as usize..end as usize]);
+                answer.said[index as usize] = results.map_or(NOT_SPELLED, |bits| bits as u8);
+                continue;
+            }
             let outcome = evaluator.evaluate(list.list);
             let spelled = outcome.missing.is_empty() && outcome.bits < u64::from(list.spelled);
             answer.said[index as usize] = if spelled { outcome.bits as u8 } else { NOT_SPELLED };
@@ -542,7 +565,7 @@ impl Spelling {
         for matched in [false, true] {
             self.add(|out| out.push_str(close(matched)));
         }
-        Outcomes { list, first, spelled, openings }
+        Outcomes { list, first, spelled, openings, plain: None }
     }
 }
 

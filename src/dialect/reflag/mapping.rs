@@ -64,18 +64,15 @@ fn read_parameters<'a>(
 }
 
 /// The value of `publishableKey=`, decoded. Browsers cannot set headers on preflight-free calls.
+/// SDKs put it behind the context, so it is looked for from the end; of several the last counts.
 pub fn publishable_key(query: &str) -> Option<Cow<'_, str>> {
-    const NAME: &str = "publishableKey=";
-    let mut from = 0;
+    let mut rest = query;
     loop {
-        let at = from + memchr::memmem::find(query.as_bytes()[from..].as_ref(), NAME.as_bytes())?;
-        let start = at + NAME.len();
-        // Only where a parameter begins: the words may stand in a value, too.
-        if at == 0 || query.as_bytes()[at - 1] == b'&' {
-            let value = query[start..].split('&').next().unwrap_or_default();
+        let start = memchr::memrchr(b'&', rest.as_bytes()).map_or(0, |at| at + 1);
+        if let Some(value) = rest[start..].strip_prefix("publishableKey=") {
             return Some(decode(value).unwrap_or(Cow::Borrowed("")));
         }
-        from = start;
+        rest = &rest[..start.checked_sub(1)?];
     }
 }
 

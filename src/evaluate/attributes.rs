@@ -24,6 +24,8 @@ pub struct Attributes {
     json_names: Vec<Box<str>>,
     nodes: Vec<TreeNode>,
     edges: HashTable<Edge>,
+    /// All nodes below the root by their whole path, for contexts that come as paths.
+    paths: HashTable<(Box<str>, NodeIndex)>,
 }
 
 /// A name or the beginning of one.
@@ -36,6 +38,8 @@ pub(crate) struct TreeNode {
     pub(crate) end_slot: u32,
     /// Whether a name goes on from here with a number.
     pub(crate) has_number_below: bool,
+    /// The node above; the root's is itself.
+    pub(crate) parent: NodeIndex,
 }
 
 /// A step in the tree. The first is [`Attributes::ROOT`].
@@ -69,11 +73,11 @@ impl Attributes {
             draft.full_name = Some(name);
         }
         let mut attributes = Self::default();
-        attributes.add(&root);
+        attributes.add(&root, Self::ROOT, "");
         attributes
     }
 
-    fn add(&mut self, draft: &Draft<'_>) -> NodeIndex {
+    fn add(&mut self, draft: &Draft<'_>, parent: NodeIndex, path: &str) -> NodeIndex {
         let index = self.nodes.len();
         let first_slot = self.names.len() as u32;
         let slot = draft.full_name.map(|name| {
@@ -84,9 +88,18 @@ impl Attributes {
             Slot(first_slot)
         });
         let has_number_below = draft.below.keys().any(|segment| is_array_index(segment));
-        self.nodes.push(TreeNode { slot, first_slot, end_slot: 0, has_number_below });
+        self.nodes.push(TreeNode { slot, first_slot, end_slot: 0, has_number_below, parent });
         for (segment, below) in &draft.below {
-            let child = self.add(below);
+            let dot = if index == 0 { "" } else { "." };
+            let below_path = format!("{path}{dot}{segment}");
+            let child = self.add(below, index as u32, &below_path);
+            // Dotted contexts never reach names of JavaScript's object machinery
+            // (reflag-runtime.md 3.1).
+            let machinery = ["__proto__", "constructor", "prototype"];
+            if !below_path.split('.').any(|segment| machinery.contains(&segment)) {
+                let entry = (below_path.as_str().into(), child);
+                self.paths.insert_unique(hash(0, &below_path), entry, |(path, _)| hash(0, path));
+            }
             let edge = Edge { parent: index as u32, segment: (*segment).into(), child };
             self.edges
                 .insert_unique(hash(edge.parent, segment), edge, |e| hash(e.parent, &e.segment));
@@ -126,6 +139,11 @@ impl Attributes {
 
     pub(crate) fn node(&self, index: NodeIndex) -> TreeNode {
         self.nodes[index as usize]
+    }
+
+    /// The node at the end of a whole path.
+    pub(crate) fn at_path(&self, path: &str) -> Option<NodeIndex> {
+        self.paths.find(hash(0, path), |(known, _)| **known == *path).map(|(_, node)| *node)
     }
 
     /// The node one segment below `parent`.

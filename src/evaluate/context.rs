@@ -203,20 +203,18 @@ impl EvaluationContext {
         if path.len() > limits::NAME {
             return Err(ContextError::NameTooLong);
         }
+        if path.len() >= limits::DEPTH && path.split('.').count() > limits::DEPTH {
+            return Err(ContextError::TooDeep);
+        }
         let attributes = &program.attributes;
-        let mut node = Some(Attributes::ROOT);
-        for (depth, segment) in path.split('.').enumerate() {
-            if depth >= limits::DEPTH {
-                return Err(ContextError::TooDeep);
-            }
-            if matches!(segment, "__proto__" | "constructor" | "prototype") {
+        let Some(node) = attributes.at_path(path) else { return Ok(()) };
+        let mut above = attributes.node(node).parent;
+        while above != Attributes::ROOT {
+            if self.marks[above as usize] != 0 {
                 return Ok(());
             }
-            node = node
-                .filter(|&above| self.marks[above as usize] == 0)
-                .and_then(|above| attributes.child(above, segment));
+            above = attributes.node(above).parent;
         }
-        let Some(node) = node else { return Ok(()) };
         self.marks[node as usize] = 1;
         self.clear_branch(program, node);
         if let Some(slot) = attributes.node(node).slot {

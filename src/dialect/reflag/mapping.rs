@@ -1,7 +1,9 @@
 //! Query to evaluation context, refusal to error body (reflag-runtime.md sections 1, 3).
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use serde_json::json;
 
 use crate::dialect::{Forbidden, Rejection};
@@ -63,17 +65,16 @@ fn read_parameters<'a>(
     Ok(read)
 }
 
-/// The value of `publishableKey=`, decoded. Browsers cannot set headers on preflight-free calls.
-/// SDKs put it behind the context, so it is looked for from the end; of several the last counts.
+/// The value of the first `publishableKey=`, decoded. Browsers cannot set headers on
+/// preflight-free calls.
 pub fn publishable_key(query: &str) -> Option<Cow<'_, str>> {
-    let mut rest = query;
-    loop {
-        let start = memchr::memrchr(b'&', rest.as_bytes()).map_or(0, |at| at + 1);
-        if let Some(value) = rest[start..].strip_prefix("publishableKey=") {
-            return Some(decode(value).unwrap_or(Cow::Borrowed("")));
-        }
-        rest = &rest[..start.checked_sub(1)?];
-    }
+    static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("publishableKey="));
+    // Only where a parameter begins: the words may stand in a value, too.
+    let begins = |&at: &usize| at == 0 || query.as_bytes()[at - 1] == b'&';
+    let at = NAME.find_iter(query.as_bytes()).find(begins)?;
+    let value = &query[at + NAME.needle().len()..];
+    let value = &value[..memchr::memchr(b'&', value.as_bytes()).unwrap_or(value.len())];
+    Some(decode(value).unwrap_or(Cow::Borrowed("")))
 }
 
 /// A parameter as it was sent.
@@ -205,6 +206,7 @@ mod tests {
         assert_eq!(read, expected);
         assert_eq!(Parameters("").count(), 0);
         assert_eq!(publishable_key("a=publishableKey=no&publishableKey=yes").unwrap(), "yes");
+        assert_eq!(publishable_key("publishableKey=first&publishableKey=2").unwrap(), "first");
         assert_eq!(publishable_key("x=1&publishableKey=pub%5F1&y").unwrap(), "pub_1");
         assert_eq!(publishable_key("xpublishableKey=1"), None);
     }

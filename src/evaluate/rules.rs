@@ -131,6 +131,9 @@ impl<'a> Evaluator<'a> {
     /// evaluates many flags starts with it, who evaluates one asks for its leaves only.
     pub fn answer_all_leaves(&mut self) {
         let leaves = &self.program.leaves;
+        // Leaves of one kind on one attribute follow each other: its text is read once for them.
+        let mut number: Option<(Slot, f64)> = None;
+        let mut date: Option<(Slot, Option<i64>)> = None;
         for (leaf, place) in leaves.iter().zip(0..) {
             let answer = match (leaf.check, self.id(leaf.slot)) {
                 (Check::Is(id), Some(held)) => u8::from(held == id),
@@ -141,9 +144,43 @@ impl<'a> Evaluator<'a> {
                 (Check::NotAnyOf(set), Some(held)) => {
                     u8::from(!self.program.sets[set.0 as usize].contains(held))
                 }
+                (Check::GreaterThan(operand), Some(_)) => {
+                    u8::from(self.number(leaf.slot, &mut number) > operand)
+                }
+                (Check::LessThan(operand), Some(_)) => {
+                    u8::from(self.number(leaf.slot, &mut number) < operand)
+                }
+                (Check::DateAfter(moment), Some(_)) => {
+                    u8::from(self.date(leaf.slot, &mut date).is_some_and(|date| date >= moment))
+                }
+                (Check::DateBefore(moment), Some(_)) => {
+                    u8::from(self.date(leaf.slot, &mut date).is_some_and(|date| date <= moment))
+                }
                 _ => self.answer(*leaf),
             };
             self.context.leaves[place] = answer;
+        }
+    }
+
+    /// An attribute's text as a number, read unless it was the last one that was.
+    fn number(&self, slot: Slot, last: &mut Option<(Slot, f64)>) -> f64 {
+        match *last {
+            Some((held, number)) if held == slot => number,
+            _ => {
+                let text = self.context.text_of(self.context.slot(slot));
+                last.insert((slot, javascript::number::parse(text))).1
+            }
+        }
+    }
+
+    /// An attribute's text as a date, read unless it was the last one that was.
+    fn date(&self, slot: Slot, last: &mut Option<(Slot, Option<i64>)>) -> Option<i64> {
+        match *last {
+            Some((held, date)) if held == slot => date,
+            _ => {
+                let text = self.context.text_of(self.context.slot(slot));
+                last.insert((slot, javascript::date::parse(text))).1
+            }
         }
     }
 

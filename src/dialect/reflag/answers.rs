@@ -444,7 +444,8 @@ impl Answers {
     /// Has a piece copied: with the run before it, if it lies behind that.
     #[inline]
     fn copy(&self, piece: Piece, answer: &mut Answer) {
-        answer.tag = mix(answer.tag, piece.hash);
+        // The hashes are strong and no two pieces share one, so a turn is enough to tell their order.
+        answer.tag = answer.tag.rotate_left(7) ^ piece.hash;
         if answer.run.end != piece.start as usize {
             self.flush(answer);
             answer.run.start = piece.start as usize;
@@ -470,7 +471,8 @@ impl Spelling {
     fn piece(&mut self, write: impl FnOnce(&mut String)) -> Piece {
         let start = self.text.len();
         write(&mut self.text);
-        let hash = hash(&self.text.as_bytes()[start..]);
+        // With its place: pieces of equal text, chosen together, must not cancel each other out.
+        let hash = mix(hash(&self.text.as_bytes()[start..]), self.pieces.len() as u64 + 1);
         Piece { start: start as u32, end: self.text.len() as u32, hash }
     }
 

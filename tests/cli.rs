@@ -732,6 +732,9 @@ fn a_server_without_data_is_not_ready() {
     let said = folder.run(&["status", "--url", &url]);
     assert_eq!(said.code, Some(1));
     contains(&said.out, &[": NOT READY, ", "\nshop         empty  0 "]);
+    // The log says so by itself, with the cause: nobody has to ask for the status to find it.
+    let line = serving.wait_for("state=empty ");
+    contains(&line, &["environment=shop", "flags.json", "No such file or directory"]);
 }
 
 #[test]

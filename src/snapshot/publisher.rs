@@ -39,14 +39,14 @@ pub struct Publisher {
     board: Arc<Board>,
     metrics: Arc<Metrics>,
     clock: Clock,
-    /// By environment: the state that was logged last.
-    logged: Vec<State>,
+    /// By environment: the state that was logged last; none before the first look.
+    logged: Vec<Option<State>>,
 }
 
 impl Publisher {
     /// Publishes into `shared`. There must be one publisher only.
     pub fn new(shared: Shared, board: Arc<Board>, metrics: Arc<Metrics>, clock: Clock) -> Self {
-        let logged = vec![State::Empty; shared.load().environments.len()];
+        let logged = vec![None; shared.load().environments.len()];
         Self { shared, board, metrics, clock, logged }
     }
 
@@ -172,21 +172,21 @@ impl Publisher {
         for (index, environment) in snapshot.environments.iter().enumerate() {
             let status = &board[index];
             let (state, before) = (status.state(environment, now), self.logged[index]);
-            if state == before {
+            let unseen = status.last_success_at.is_none() && status.last_error.is_none();
+            if before == Some(state) || unseen {
                 continue;
             }
-            self.logged[index] = state;
+            self.logged[index] = Some(state);
             let cause = status.last_error.as_ref().map(|error| error.message.as_str());
             let age = environment.freshness.confirmed_at().map(|at| now.since(at) / 1_000);
             let name = &environment.profile.name;
-            let (from, to) = (before.label(), state.label());
+            let (from, to) = (before.unwrap_or(State::Empty).label(), state.label());
+            // An environment whose first look fails says so too, though it stays what it was.
+            let change = if from == to { to.to_owned() } else { format!("{from}->{to}") };
             if state == State::Live {
-                info!(environment = %name, state = %format_args!("{from}->{to}"), "state");
+                info!(environment = %name, state = %change, "state");
             } else {
-                warn!(
-                    environment = %name, state = %format_args!("{from}->{to}"), age_seconds = age,
-                    cause, "state"
-                );
+                warn!(environment = %name, state = %change, age_seconds = age, cause, "state");
             }
         }
     }

@@ -12,6 +12,7 @@ use crate::admin;
 use crate::app;
 use crate::config::Settings;
 use crate::http::routing;
+use crate::http::worker::HEAD_BEYOND_URL;
 use crate::json::write_string;
 use crate::model::{Filter, Flag, Ruleset};
 use crate::source;
@@ -42,8 +43,6 @@ const PREPARED_AT_LEAST: u64 = 512 * KIB;
 
 /// A connection without its head: its task, its state, and the buffer of its answer's head.
 const CONNECTION: u64 = 16 * KIB;
-/// What the head of a request may be longer than its URL (`http::worker`).
-const HEAD_BEYOND_URL: u64 = 32 * KIB;
 /// hyper's own bound on a head where none is set, as on the admin port.
 const ADMIN_HEAD: u64 = 408 * KIB;
 /// HTTP/2: streams of one connection, headers of one stream, bytes that may come before they are
@@ -80,7 +79,7 @@ pub(super) fn sum(parts: &[Part]) -> u64 {
 fn parts_with(settings: &Settings, rules: &[Rules], documents: &[u64]) -> Vec<Part> {
     let limits = &settings.limits;
     let (connections, workers) = (limits.connections as u64, app::worker_count(settings) as u64);
-    let head_buffer = (limits.url as u64 + HEAD_BEYOND_URL).max(8 * KIB);
+    let head_buffer = (limits.url as u64 + HEAD_BEYOND_URL as u64).max(8 * KIB);
     let answer = rules.iter().map(|rules| longest_answer(&rules.content.ruleset)).max();
     let answer = answer.unwrap_or(0);
     let held = documents.iter().fold(0_u64, |sum, &bytes| sum.saturating_add(bytes));
@@ -98,7 +97,7 @@ fn parts_with(settings: &Settings, rules: &[Rules], documents: &[u64]) -> Vec<Pa
         format!(
             "limits.connections {} x (2 x (limits.url + {}) + {})",
             grouped(limits.connections),
-            Bytes(HEAD_BEYOND_URL),
+            Bytes(HEAD_BEYOND_URL as u64),
             Bytes(CONNECTION)
         ),
     );

@@ -26,6 +26,10 @@ use crate::snapshot::status::Readiness;
 use crate::telemetry::metrics::{Metrics, WorkerMetrics};
 use crate::time::Clock;
 
+/// What the head of a request may be longer than the longest URL: enough for every head that a
+/// browser sends.
+pub const HEAD_BEYOND_URL: usize = 32 * 1024;
+
 /// What all workers share.
 #[derive(Debug)]
 pub struct Process {
@@ -189,8 +193,7 @@ impl Worker {
         let io = TokioIo::new(Transport::new(socket, Arc::clone(&connection)));
         let of_request = Arc::clone(&connection);
         let service = service_fn(move |request| pipeline::serve(Arc::clone(&of_request), request));
-        // Two pages above the longest URL: enough for every head that a browser sends.
-        let head = (self.shared.limits.url + 32 * 1024).max(8 * 1024);
+        let head = self.shared.limits.url + HEAD_BEYOND_URL;
         if self.shared.h2c {
             let mut builder = auto::Builder::new(TokioExecutor::new());
             builder.http1().max_buf_size(head).pipeline_flush(false);

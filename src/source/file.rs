@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -68,11 +68,6 @@ impl FileSource {
     /// Follows `path`; nothing is read yet.
     pub fn new(path: PathBuf) -> Self {
         Self { path, seen: None, good: None }
-    }
-
-    /// Where the file is.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     fn read(&mut self, now: Timestamp) -> Result<Option<Update>, (FailureKind, String)> {

@@ -51,7 +51,6 @@ pub struct Answers {
     by_key: HashMap<Box<str>, FlagIndex, FixedState>,
     publishable: Plan,
     secret: Plan,
-    version: Version,
     /// Length of the longest answer in which nothing is missing.
     longest: usize,
 }
@@ -168,7 +167,6 @@ impl Answers {
             flags,
             publishable: Plan::default(),
             secret: Plan::default(),
-            version,
         };
         answers.publishable = answers.plan(program, KeyClass::Publishable);
         answers.secret = answers.plan(program, KeyClass::Secret);
@@ -274,11 +272,6 @@ impl Answers {
     /// Room for an answer for all flags. One in which attributes are missing may be longer.
     pub fn longest(&self) -> usize {
         self.longest
-    }
-
-    /// The version that the answers carry.
-    pub fn version(&self) -> Version {
-        self.version
     }
 
     fn visible(&self, class: KeyClass) -> &Plan {

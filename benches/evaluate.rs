@@ -86,7 +86,7 @@ fn evaluate_100_flags(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| {
         read(&queries[next.next().unwrap_or(0)], program, &mut context);
         let mut evaluator = Evaluator::new(program, &mut context, NOW);
-        evaluator.answer_all_leaves();
+        evaluator.answer_all();
         let mut enabled = 0;
         for flag in &program.flags {
             enabled += u32::from(evaluator.evaluate(flag.targeting).matched.is_some());

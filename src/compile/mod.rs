@@ -5,8 +5,11 @@
 //! become bucket numbers, constants are folded. Never reads a clock, a socket or a file, and never
 //! fails: a filter that this build does not know becomes one that never holds, with a diagnostic.
 
+mod groups;
+
 use std::collections::{BTreeSet, HashMap};
 
+use self::groups::number_groups;
 use crate::evaluate::{
     Attributes, Check, FlagProgram, IdSet, Leaf, LeafIndex, Node, Pattern, PatternIndex, Program,
     RuleList, Salt, SaltIndex, SetIndex, Slot, Test, ValueId, Values, javascript, threshold_bucket,
@@ -133,7 +136,8 @@ impl Compiler {
             salts.push(Salt::new(slot, &rollout.salt));
             SaltIndex(salts.len() as u32 - 1)
         });
-        Test::Rollout(index, threshold_bucket(rollout.threshold))
+        let check = Check::Rollout(index, threshold_bucket(rollout.threshold));
+        Test::Attribute(self.leaf(Leaf { slot, check }))
     }
 
     fn condition(&mut self, flag: &Flag, condition: &Condition) -> Test {
@@ -241,6 +245,7 @@ impl Compiler {
         }
         self.program.values = self.values;
         sort_leaves(&mut self.program);
+        number_groups(&mut self.program);
         Compiled { program: self.program, diagnostics: self.diagnostics }
     }
 }
@@ -256,18 +261,30 @@ fn leaf_identity(Leaf { slot, check }: Leaf) -> (Slot, u8, u64) {
         Check::DateAfter(moment) | Check::DateBefore(moment) => moment.cast_unsigned(),
         Check::AnyOf(set) | Check::NotAnyOf(set) => u64::from(set.0),
         Check::Contains(pattern) | Check::NotContains(pattern) => u64::from(pattern.0),
+        Check::Rollout(salt, end) => u64::from(salt.0) << 32 | u64::from(end),
         _ => 0,
     };
     (slot, check.kind(), operand)
 }
 
-/// Puts like leaves together, so that answering all of them is a few loops.
+/// Puts like leaves together, so that answering all of them is a few loops, and rollouts that stand
+/// in groups only behind the others.
 fn sort_leaves(program: &mut Program) {
+    let mut is_rule = vec![false; program.leaves.len()];
+    let lists = program.flags.iter().flat_map(|flag| [Some(flag.targeting), flag.config]);
+    for root in lists.flatten().flat_map(|list| program.roots(list)) {
+        if let Test::Attribute(leaf) = program.nodes[root as usize].test {
+            is_rule[leaf.0 as usize] = true;
+        }
+    }
+    let is_asked =
+        |place: usize| is_rule[place] || !matches!(program.leaves[place].check, Check::Rollout(..));
     let mut order: Vec<usize> = (0..program.leaves.len()).collect();
     order.sort_by_key(|&place| {
         let Leaf { slot, check } = program.leaves[place];
-        (check.kind(), slot)
+        (!is_asked(place), check.kind(), slot)
     });
+    program.asked = order.partition_point(|&place| is_asked(place));
     let mut moved_to = vec![LeafIndex(0); order.len()];
     for (to, &from) in order.iter().enumerate() {
         moved_to[from] = LeafIndex(to as u32);

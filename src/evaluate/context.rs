@@ -93,8 +93,9 @@ pub struct EvaluationContext {
     members: usize,
     /// Per salt: the bucket of this context, or [`UNKNOWN_BUCKET`].
     pub(super) buckets: Vec<u32>,
-    /// Per leaf of the program: what it came to, or [`UNKNOWN_LEAF`].
-    pub(super) leaves: Vec<u8>,
+    /// What leaves and groups came to, as [`AnswerIndex`](super::AnswerIndex) numbers them, or
+    /// [`UNKNOWN_ANSWER`].
+    pub(super) answers: Vec<u8>,
     /// Per slot: the last rule list that reported it missing.
     pub(super) reported: Vec<u32>,
     pub(super) lists: u32,
@@ -105,7 +106,7 @@ pub struct EvaluationContext {
 }
 
 pub(super) const UNKNOWN_BUCKET: u32 = u32::MAX;
-pub(super) const UNKNOWN_LEAF: u8 = u8::MAX;
+pub(super) const UNKNOWN_ANSWER: u8 = u8::MAX;
 
 /// Text capacity that is kept between requests; more is given back.
 const KEPT_TEXT: usize = 64 * 1024;
@@ -124,10 +125,10 @@ impl EvaluationContext {
         self.marks.resize(program.attributes.node_count(), 0);
         self.buckets.clear();
         self.buckets.resize(program.salts.len(), UNKNOWN_BUCKET);
-        self.leaves.clear();
-        self.leaves.resize(program.leaves.len(), UNKNOWN_LEAF);
-        // Behind them the two constants, as `Program::plain_rules` numbers them.
-        self.leaves.extend([0, 1]);
+        self.answers.clear();
+        self.answers.resize(program.leaves.len(), UNKNOWN_ANSWER);
+        self.answers.extend([0, 1]);
+        self.answers.resize(self.answers.len() + program.groups.len(), UNKNOWN_ANSWER);
         self.reported.clear();
         self.reported.resize(program.attributes.len(), 0);
         self.lists = 0;

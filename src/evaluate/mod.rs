@@ -16,8 +16,8 @@ mod values;
 pub use attributes::{Attributes, Slot};
 pub use context::{ContextError, EvaluationContext, SlotText, limits};
 pub use program::{
-    Check, FlagIndex, FlagProgram, IdSet, Leaf, LeafIndex, Node, Pattern, PatternIndex, Program,
-    RuleList, SetIndex, Test,
+    AnswerIndex, Check, FlagIndex, FlagProgram, Group, GroupKind, IdSet, Leaf, LeafIndex, Node,
+    Pattern, PatternIndex, Program, RuleList, SetIndex, Test,
 };
 pub use rollout::{Salt, SaltIndex, hash_of_bucket, threshold_bucket};
 pub use rules::{Evaluator, RuleOutcome};

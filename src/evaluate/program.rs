@@ -1,5 +1,7 @@
 //! A ruleset in executable form.
 
+use std::collections::HashMap;
+
 use super::{Attributes, Salt, SaltIndex, Slot, ValueId, Values};
 use crate::model::Generation;
 
@@ -16,9 +18,19 @@ pub struct Program {
     pub flags: Vec<FlagProgram>,
     /// Comparisons of attributes, each once however many rules ask for it, like ones together.
     pub leaves: Vec<Leaf>,
+    /// How many of them every evaluation of all flags asks. Behind them are rollouts in groups: a
+    /// hash costs more than to find out whether it is needed.
+    pub asked: usize,
     /// All condition trees in depth-first order, one behind the other; a [`RuleList`] is a run of
     /// them.
     pub nodes: Vec<Node>,
+    /// Groups of comparisons that are rules or parts of rules, like ones together, inner ones
+    /// before those that hold them.
+    pub groups: Vec<Group>,
+    /// Their children, one group behind the other.
+    pub children: Vec<AnswerIndex>,
+    /// Answers of rules that are groups, by the index of their root.
+    pub group_answers: HashMap<u32, AnswerIndex>,
     /// Operand lists of `ANY_OF` and `NOT_ANY_OF`.
     pub sets: Vec<IdSet>,
     /// Operands of `CONTAINS` and `NOT_CONTAINS`.
@@ -75,8 +87,6 @@ pub enum Test {
     Not,
     /// An attribute passes a check.
     Attribute(LeafIndex),
-    /// The attribute's bucket lies below a threshold.
-    Rollout(SaltIndex, u32),
 }
 
 /// A comparison of one attribute.
@@ -91,6 +101,30 @@ pub struct Leaf {
 /// Number of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeafIndex(pub u32);
+
+/// Number of an answer: first come the leaves, then no, then yes, then the groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerIndex(pub u32);
+
+/// A group whose answer follows from the answers of its children.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    /// How.
+    pub kind: GroupKind,
+    /// From where to where in [`Program::children`].
+    pub children: (u32, u32),
+}
+
+/// How the answer of a group follows from those of its children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GroupKind {
+    /// All hold.
+    All,
+    /// One holds.
+    Any,
+    /// The only one does not hold.
+    Not,
+}
 
 /// A check of one attribute that is present. Operands are ready to be compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -134,6 +168,8 @@ pub enum Check {
     IsTrue(ValueId),
     /// Exactly `false`, whose number this is.
     IsFalse(ValueId),
+    /// In a bucket below the threshold.
+    Rollout(SaltIndex, u32),
 }
 
 impl Check {
@@ -159,6 +195,7 @@ impl Check {
             Self::IsTrue(_) => 16,
             Self::IsFalse(_) => 17,
             Self::Unanswerable => 18,
+            Self::Rollout(..) => 19,
         }
     }
 }
@@ -229,32 +266,35 @@ impl Program {
         &self.flags[index.0 as usize]
     }
 
-    /// What the rules of a list ask, without the operands. Lists of one shape take the same
-    /// branches.
-    pub fn shape(&self, list: RuleList) -> Vec<(u8, u32)> {
-        let kind = |test: Test| match test {
-            Test::Constant(value) => (0, u32::from(value)),
-            Test::All => (1, 0),
-            Test::Any => (2, 0),
-            Test::Not => (3, 0),
-            Test::Rollout(salt, _) => (4, self.salts[salt.0 as usize].slot.0),
-            Test::Attribute(_) => (5, 0),
-        };
-        let end = self.end(list);
-        self.nodes[list.first as usize..end].iter().map(|node| kind(node.test)).collect()
+    /// Whether an evaluation of all flags asks the leaf beforehand.
+    pub fn is_asked(&self, leaf: LeafIndex) -> bool {
+        (leaf.0 as usize) < self.asked
     }
 
-    /// The leaves of a list whose rules are single comparisons or constants; none when a rule is
-    /// more than that.
-    pub fn plain_rules(&self, list: RuleList) -> Option<Vec<LeafIndex>> {
-        let constant = |value: bool| LeafIndex(self.leaves.len() as u32 + u32::from(value));
-        let nodes = &self.nodes[list.first as usize..self.end(list)];
-        let plain = nodes.iter().map(|node| match node.test {
-            Test::Attribute(leaf) => Some(leaf),
-            Test::Constant(value) => Some(constant(value)),
-            _ => None,
-        });
-        plain.collect()
+    /// Number of the answer of a constant.
+    pub fn constant(&self, value: bool) -> AnswerIndex {
+        AnswerIndex(self.leaves.len() as u32 + u32::from(value))
+    }
+
+    /// Number of the first group's answer.
+    pub fn first_group(&self) -> AnswerIndex {
+        AnswerIndex(self.leaves.len() as u32 + 2)
+    }
+
+    /// The roots of a list's rules.
+    pub fn roots(&self, list: RuleList) -> Vec<u32> {
+        let after = |root: &u32| Some(self.nodes[*root as usize].end);
+        std::iter::successors(Some(list.first), after).take(list.len as usize).collect()
+    }
+
+    /// The numbers of the answers of a list's rules; none when one of them has no number.
+    pub fn answers(&self, list: RuleList) -> Option<Vec<AnswerIndex>> {
+        let answer = |root: u32| match self.nodes[root as usize].test {
+            Test::Attribute(leaf) => self.is_asked(leaf).then_some(AnswerIndex(leaf.0)),
+            Test::Constant(value) => Some(self.constant(value)),
+            Test::All | Test::Any | Test::Not => self.group_answers.get(&root).copied(),
+        };
+        self.roots(list).into_iter().map(answer).collect()
     }
 
     /// Index after the last node of a list.
@@ -266,7 +306,7 @@ impl Program {
     pub fn is_constant(&self, list: RuleList) -> bool {
         self.nodes[list.first as usize..self.end(list)]
             .iter()
-            .all(|node| !matches!(node.test, Test::Attribute(_) | Test::Rollout(..)))
+            .all(|node| !matches!(node.test, Test::Attribute(_)))
     }
 }
 

@@ -1,9 +1,9 @@
 //! Walks the rules of a program (reflag-runtime.md 12.2 to 12.7).
 
-use super::context::{Content, SlotValue, UNKNOWN_BUCKET, UNKNOWN_LEAF};
+use super::context::{Content, SlotValue, UNKNOWN_ANSWER, UNKNOWN_BUCKET};
 use super::{
-    Check, EvaluationContext, Leaf, LeafIndex, PatternIndex, Program, RuleList, SaltIndex,
-    SetIndex, Slot, Test, ValueId, javascript,
+    AnswerIndex, Check, EvaluationContext, GroupKind, Leaf, LeafIndex, PatternIndex, Program,
+    RuleList, SaltIndex, SetIndex, Slot, Test, ValueId, javascript,
 };
 use crate::model::Generation;
 use crate::time::Timestamp;
@@ -99,12 +99,11 @@ impl<'a> Evaluator<'a> {
     #[inline]
     fn holds(&mut self, at: usize) -> bool {
         match self.program.nodes[at].test {
-            Test::Attribute(leaf) => match self.context.leaves[leaf.0 as usize] {
+            Test::Attribute(leaf) => match self.context.answers[leaf.0 as usize] {
                 FALSE => false,
                 TRUE => true,
                 other => self.leaf_holds(leaf, other),
             },
-            Test::Rollout(salt, end) => self.bucket(salt).is_some_and(|bucket| bucket < end),
             Test::Constant(value) => value,
             Test::All | Test::Any | Test::Not => self.group_holds(at),
         }
@@ -113,9 +112,9 @@ impl<'a> Evaluator<'a> {
     /// A leaf that is not known yet, or whose answer has to be reported.
     #[inline(never)]
     fn leaf_holds(&mut self, leaf: LeafIndex, mut answer: u8) -> bool {
-        if answer == UNKNOWN_LEAF {
+        if answer == UNKNOWN_ANSWER {
             answer = self.answer(self.program.leaves[leaf.0 as usize]);
-            self.context.leaves[leaf.0 as usize] = answer;
+            self.context.answers[leaf.0 as usize] = answer;
         }
         match answer {
             MISSING => self.report_missing(self.program.leaves[leaf.0 as usize].slot),
@@ -127,10 +126,32 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// Answers all leaves. Like leaves lie together, so this is a few loops over integers; who
-    /// evaluates many flags starts with it, who evaluates one asks for its leaves only.
-    pub fn answer_all_leaves(&mut self) {
-        let leaves = &self.program.leaves;
+    /// Answers all leaves and groups. Like ones lie together, so this is a few loops over integers;
+    /// who evaluates many flags starts with it, who evaluates one asks for its leaves only.
+    pub fn answer_all(&mut self) {
+        self.answer_all_leaves();
+        let place = self.program.first_group().0 as usize;
+        for (group, place) in self.program.groups.iter().zip(place..) {
+            let (first, end) = group.children;
+            let (mut all, mut any) = (TRUE, FALSE);
+            for child in &self.program.children[first as usize..end as usize] {
+                let answer = self.context.answers[child.0 as usize];
+                all &= answer;
+                any |= answer;
+            }
+            let holds = match group.kind {
+                GroupKind::All => all & TRUE,
+                GroupKind::Any => any & TRUE,
+                GroupKind::Not => !any & TRUE,
+            };
+            // A child that has more to say than yes or no may be one that is never asked.
+            let unclear = if any > TRUE { MISSING } else { 0 };
+            self.context.answers[place] = holds | unclear;
+        }
+    }
+
+    fn answer_all_leaves(&mut self) {
+        let leaves = &self.program.leaves[..self.program.asked];
         // Leaves of one kind on one attribute follow each other: its text is read once for them.
         let mut number: Option<(Slot, f64)> = None;
         let mut date: Option<(Slot, Option<i64>)> = None;
@@ -158,7 +179,7 @@ impl<'a> Evaluator<'a> {
                 }
                 _ => self.answer(*leaf),
             };
-            self.context.leaves[place] = answer;
+            self.context.answers[place] = answer;
         }
     }
 
@@ -184,18 +205,18 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// The results of rules that are single comparisons, one bit for each, once all leaves are
-    /// answered. None when one of them has more to say than yes or no. Without a branch that
-    /// depends on an answer.
+    /// The results of rules by the numbers of their answers, one bit for each, once all are
+    /// answered. None when one of them has more to say than yes or no. Without a branch that depends
+    /// on an answer.
     #[inline]
-    pub fn plain_results(&self, rules: &[LeafIndex]) -> Option<u64> {
-        let (mut bits, mut more) = (0, 0);
-        for (index, leaf) in rules.iter().enumerate() {
-            let answer = self.context.leaves[leaf.0 as usize];
+    pub fn results<const N: usize>(&self, rules: [AnswerIndex; N]) -> Option<u64> {
+        let (mut bits, mut all) = (0, 0);
+        for (index, rule) in rules.into_iter().enumerate() {
+            let answer = self.context.answers[rule.0 as usize];
             bits |= u64::from(answer & TRUE) << index;
-            more |= answer & !TRUE;
+            all |= answer;
         }
-        (more == 0).then_some(bits)
+        (all <= TRUE).then_some(bits)
     }
 
     /// The number of an attribute's text; none when it is missing or a list.
@@ -207,10 +228,13 @@ impl<'a> Evaluator<'a> {
 
     /// What a leaf comes to. `SET` and `NOT_SET` read a missing attribute as empty; to all others it
     /// is an answer of no, which is reported.
-    fn answer(&self, Leaf { slot, check }: Leaf) -> u8 {
+    fn answer(&mut self, Leaf { slot, check }: Leaf) -> u8 {
         let value = self.context.slot(slot);
         match value.content {
-            Content::Text => u8::from(self.text_passes(value, check)),
+            Content::Text => u8::from(match check {
+                Check::Rollout(salt, end) => self.bucket(salt, value) < end,
+                check => self.text_passes(value, check),
+            }),
             Content::List => self.list_passes(value, check).map_or(ERROR, u8::from),
             Content::Missing => match check {
                 Check::Set => FALSE,
@@ -267,7 +291,7 @@ impl<'a> Evaluator<'a> {
             Check::DateBefore(moment) => date(&|date| date <= moment),
             Check::Set => !text.is_empty(),
             Check::NotSet => text.is_empty(),
-            Check::Never | Check::Unanswerable => false,
+            Check::Never | Check::Unanswerable | Check::Rollout(..) => false,
             Check::Always => true,
         }
     }
@@ -307,34 +331,21 @@ impl<'a> Evaluator<'a> {
             | Check::DateBefore(_)
             | Check::IsTrue(_)
             | Check::IsFalse(_)
+            | Check::Rollout(..)
             | Check::Unanswerable => return None,
         })
     }
 
-    /// The bucket of a salt's attribute, hashed once per context; none when it is missing.
-    #[inline]
-    fn bucket(&mut self, salt: SaltIndex) -> Option<u32> {
+    /// The bucket of a text, hashed once per context.
+    fn bucket(&mut self, salt: SaltIndex, value: SlotValue) -> u32 {
         let known = self.context.buckets[salt.0 as usize];
         if known != UNKNOWN_BUCKET {
-            return Some(known);
+            return known;
         }
         let salted = &self.program.salts[salt.0 as usize];
-        let value = self.context.slot(salted.slot);
-        match value.content {
-            Content::Text => {
-                let bucket = salted.bucket(self.context.text_of(value));
-                self.context.buckets[salt.0 as usize] = bucket;
-                Some(bucket)
-            }
-            Content::List => {
-                self.failed = true;
-                None
-            }
-            Content::Missing => {
-                self.report_missing(salted.slot);
-                None
-            }
-        }
+        let bucket = salted.bucket(self.context.text_of(value));
+        self.context.buckets[salt.0 as usize] = bucket;
+        bucket
     }
 
     #[inline(never)]

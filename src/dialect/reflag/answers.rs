@@ -13,8 +13,8 @@ use std::ops::Range;
 use foldhash::fast::FixedState;
 
 use crate::evaluate::{
-    Attributes, EvaluationContext, Evaluator, FlagIndex, LeafIndex, Program, RuleList, RuleOutcome,
-    Slot,
+    AnswerIndex, Attributes, EvaluationContext, Evaluator, FlagIndex, Program, RuleList,
+    RuleOutcome, Slot,
 };
 use crate::json::write_string;
 use crate::model::{Flag, KeyClass, RemoteConfig, Ruleset, Variant, Version};
@@ -45,8 +45,6 @@ pub struct Answers {
     head: Piece,
     pieces: Vec<Piece>,
     lists: Vec<Outcomes>,
-    /// Rules that are single comparisons, list by list.
-    plain: Vec<LeafIndex>,
     flags: Vec<FlagLists>,
     by_key: HashMap<Box<str>, FlagIndex, FixedState>,
     publishable: Plan,
@@ -66,10 +64,7 @@ struct Piece {
 /// How an answer for all flags is made for one class of keys.
 #[derive(Debug, Default)]
 struct Plan {
-    /// Lists in the order in which they are evaluated: those that ask alike stand together, which
-    /// the processor's branch prediction repays.
-    evaluation: Vec<ListIndex>,
-    /// What is written, in the source's order.
+    /// In the source's order.
     steps: Vec<Step>,
     /// The flags that the class may see.
     visible: Vec<FlagIndex>,
@@ -82,8 +77,11 @@ type ListIndex = u32;
 enum Step {
     /// Neighbouring flags that depend on nothing.
     Joined(Piece),
-    /// What a list said.
-    List(ListIndex),
+    /// What a list says, all outcomes of which are spelled out and all rules of which are answered
+    /// with the others: their bits choose the piece. Lists with fewer rules end with constants.
+    Chosen { rules: [AnswerIndex; SPELLED_RULES as usize], first: u32, list: ListIndex },
+    /// What a list says that has to be walked.
+    Walked(ListIndex),
 }
 
 /// The lists of a flag.
@@ -106,8 +104,6 @@ struct Outcomes {
     /// Index of what is written first otherwise, by the rule that matched; behind them that for
     /// none, and then what is written last: when no rule matched, and when one did.
     openings: u32,
-    /// Its rules in [`Answers::plain`], when they are spelled and all are single comparisons.
-    plain: Option<(u32, u32)>,
 }
 
 /// Where an answer is written. Reused: what it holds beside the body needs no new memory then.
@@ -117,15 +113,10 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// Hash of the chosen pieces: equal bodies have equal tags.
     pub tag: u64,
-    /// By list: which of its spelled outcomes it came to, or [`NOT_SPELLED`].
-    said: Vec<u8>,
     /// What of [`Answers::text`] is to be copied next. Pieces that lie behind each other are copied
     /// as one.
     run: Range<usize>,
 }
-
-/// An outcome that was not spelled out beforehand.
-const NOT_SPELLED: u8 = u8::MAX;
 
 impl Answers {
     /// Prepares the answers of a compiled ruleset.
@@ -146,14 +137,6 @@ impl Answers {
             });
             flags.push(FlagLists { targeting, config });
         }
-        let mut plain = Vec::new();
-        for list in lists.iter_mut().filter(|list| list.spelled > 0) {
-            if let Some(rules) = program.plain_rules(list.list) {
-                let first = plain.len() as u32;
-                plain.extend(rules);
-                list.plain = Some((first, plain.len() as u32));
-            }
-        }
         let longest = lists.iter().map(|list| text.longest(list)).sum::<usize>() + 128;
         let keys = program.flags().map(|(index, flag)| (flag.key.clone(), index));
         let mut answers = Self {
@@ -163,7 +146,6 @@ impl Answers {
             pieces: text.pieces,
             head,
             lists,
-            plain,
             flags,
             publishable: Plan::default(),
             secret: Plan::default(),
@@ -190,16 +172,21 @@ impl Answers {
                 plan.steps.extend(self.join(program, &mut joined));
                 let lists = self.flags[index.0 as usize];
                 let lists = [Some(lists.targeting), lists.config].into_iter().flatten();
-                plan.evaluation.extend(lists.clone());
-                plan.steps.extend(lists.map(Step::List));
+                plan.steps.extend(lists.map(|list| self.step(program, list)));
             }
         }
         plan.steps.extend(self.join(program, &mut joined));
-        plan.evaluation.sort_by_cached_key(|&list| {
-            let list = &self.lists[list as usize];
-            (list.plain.is_none(), program.shape(list.list))
-        });
         plan
+    }
+
+    fn step(&self, program: &Program, index: ListIndex) -> Step {
+        let list = &self.lists[index as usize];
+        let answers = program.answers(list.list).filter(|_| list.spelled > 0);
+        answers.map_or(Step::Walked(index), |answers| {
+            let mut rules = [program.constant(false); SPELLED_RULES as usize];
+            rules[..answers.len()].copy_from_slice(&answers);
+            Step::Chosen { rules, first: list.first, list: index }
+        })
     }
 
     /// Lays the text out so that what a stranger gets, whom no rule knows, lies in one run: most of
@@ -221,8 +208,8 @@ impl Answers {
         for step in &mut self.publishable.steps {
             match step {
                 Step::Joined(piece) => moved(piece),
-                Step::List(index) => {
-                    let list = &self.lists[*index as usize];
+                Step::Chosen { list, .. } | Step::Walked(list) => {
+                    let list = &self.lists[*list as usize];
                     let bits = evaluator.evaluate(list.list).bits;
                     if bits < u64::from(list.spelled) {
                         let place = list.first as usize + bits as usize;
@@ -331,36 +318,16 @@ impl Answers {
         (class == KeyClass::Secret || program.flag(index).public).then_some(index)
     }
 
-    /// Evaluates all lists of a plan, then writes what they said.
     fn write_all(&self, plan: &Plan, evaluator: &mut Evaluator<'_>, answer: &mut Answer) {
-        answer.said.resize(self.lists.len(), NOT_SPELLED);
-        evaluator.answer_all_leaves();
-        for &index in &plan.evaluation {
-            let list = &self.lists[index as usize];
-            if let Some((first, end)) = list.plain {
-                let results = evaluator.plain_results(&self.plain[first as usize..end as usize]);
-                answer.said[index as usize] = results.map_or(NOT_SPELLED, |bits| bits as u8);
-                continue;
-            }
-            let outcome = evaluator.evaluate(list.list);
-            let spelled = outcome.missing.is_empty() && outcome.bits < u64::from(list.spelled);
-            answer.said[index as usize] = if spelled { outcome.bits as u8 } else { NOT_SPELLED };
-        }
+        evaluator.answer_all();
         for step in &plan.steps {
             match *step {
                 Step::Joined(piece) => self.copy(piece, answer),
-                Step::List(index) => {
-                    let list = &self.lists[index as usize];
-                    match answer.said[index as usize] {
-                        NOT_SPELLED => {
-                            evaluator.evaluate(list.list);
-                            self.spell(list, evaluator, answer);
-                        }
-                        bits => {
-                            self.copy(self.pieces[list.first as usize + usize::from(bits)], answer);
-                        }
-                    }
-                }
+                Step::Chosen { rules, first, list } => match evaluator.results(rules) {
+                    Some(bits) => self.copy(self.pieces[first as usize + bits as usize], answer),
+                    None => drop(self.write_list(list, evaluator, answer)),
+                },
+                Step::Walked(list) => drop(self.write_list(list, evaluator, answer)),
             }
         }
     }
@@ -560,7 +527,7 @@ impl Spelling {
         for matched in [false, true] {
             self.add(|out| out.push_str(close(matched)));
         }
-        Outcomes { list, first, spelled, openings, plain: None }
+        Outcomes { list, first, spelled, openings }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Threads: the one that calls [`App::run`] accepts connections and serves the admin port; one in
 //! the background reads sources and publishes; the workers answer requests.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,7 +16,7 @@ use tracing::{info, warn};
 
 use crate::admin::{self, Admin};
 use crate::compile::Policy;
-use crate::config::{self, AllowedOrigins, Evaluator, Listen, Settings};
+use crate::config::{self, AllowedOrigins, Evaluator, Listen, SecretFlags, Settings};
 use crate::http::body::InFlight;
 use crate::http::listener::{Lane, accept_all};
 use crate::http::routing;
@@ -57,6 +58,12 @@ pub enum StartError {
     /// No thread or runtime.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
+    /// An environment's rules come from where this build cannot get them.
+    #[error("environment {environment}: a source of type reflag cannot be started by this build")]
+    SourceNotInThisBuild {
+        /// Its name.
+        environment: String,
+    },
 }
 
 /// Reports on their way to the publisher.
@@ -68,6 +75,9 @@ const LAST_CALL: Duration = Duration::from_millis(100);
 impl App {
     /// Binds both ports and prepares everything else. Must be called inside a runtime.
     pub fn bind(settings: Settings, clock: Clock) -> Result<Self, StartError> {
+        for environment in &settings.environments {
+            startable(environment)?;
+        }
         let listener = listen(&settings.server.listen)?;
         let admin_listener = listen(&settings.admin.listen)?;
         let names: Vec<_> =
@@ -98,8 +108,11 @@ impl App {
         let snapshot =
             Arc::new(ArcSwap::from_pointee(Snapshot { environments, keys: Arc::new(keys) }));
         let statuses = settings.environments.iter().zip(names).map(|(environment, name)| {
-            let config::Source::File(file) = &environment.source;
-            EnvironmentStatus::new(name, "file", file.path.display().to_string())
+            let (kind, place) = match &environment.source {
+                config::Source::File(file) => ("file", file.path.display().to_string()),
+                config::Source::Reflag(reflag) => ("reflag", reflag.url.to_string()),
+            };
+            EnvironmentStatus::new(name, kind, place)
         });
         let board = Arc::new(Board::new(statuses.collect()));
         let grace = i64::try_from(settings.admin.startup_grace.as_millis()).unwrap_or(i64::MAX);
@@ -184,6 +197,17 @@ impl App {
     }
 }
 
+/// The environment's source, if this build can start it.
+fn startable(environment: &config::Environment) -> Result<&config::FileSource, StartError> {
+    match &environment.source {
+        config::Source::File(file) => Ok(file),
+        config::Source::Reflag(_) => {
+            let environment = environment.name.clone();
+            Err(StartError::SourceNotInThisBuild { environment })
+        }
+    }
+}
+
 fn listen(address: &Listen) -> Result<Listener, ListenError> {
     match address {
         Listen::Tcp(address) => Listener::tcp(*address),
@@ -206,7 +230,11 @@ pub fn profile(environment: &config::Environment) -> Profile {
                 Evaluator::V1_0 => Generation::V1_0,
                 Evaluator::V1_1 => Generation::V1_1,
             },
-            secret_flags: environment.reflag.secret_flags.iter().cloned().collect(),
+            secret_flags: match &environment.reflag.secret_flags {
+                SecretFlags::Listed(flags) => flags.iter().cloned().collect(),
+                // Only environments that this build cannot start learn.
+                SecretFlags::Learn => BTreeSet::new(),
+            },
         },
         max_staleness: environment
             .max_staleness
@@ -256,7 +284,7 @@ fn start_background(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let (sender, reports) = mpsc::channel(REPORTS);
     for (index, environment) in settings.environments.iter().enumerate() {
-        let config::Source::File(file) = &environment.source;
+        let file = startable(environment)?;
         let source = FileSource::new(file.path.clone());
         let (clock, sender) = (process.clock.clone(), sender.clone());
         runtime.spawn(source::follow(index, source, file.poll_interval, clock, sender));

@@ -315,7 +315,7 @@ fn nothing_to_do_is_answered_with_three_ways_to_start() {
     assert_eq!(said.code, Some(2));
     let said = folder.run_with(&[("BURGEE_SOURCE_PATH", "f")], &["serve"]);
     assert_eq!(said.code, Some(2));
-    contains(&said.err, &["BURGEE_SOURCE: found nothing, expected \"file\"\n"]);
+    contains(&said.err, &["BURGEE_SOURCE: found nothing, expected \"file\" or \"reflag\"\n"]);
 }
 
 // Check.
@@ -346,6 +346,7 @@ limits.url                            "32KiB"        default
 limits.header_timeout                 "10s"          default
 limits.body_timeout                   "10s"          default
 limits.in_flight_body_bytes           "64MiB"        default
+limits.waiters_per_environment        1000           default
 log.level                             "debug"        BURGEE_LOG
 log.format                            "text"         default
 environments[0].name                  "shop"         line 8
@@ -353,6 +354,7 @@ environments[0].publishable_keys      [[redacted]]   line 9
 environments[0].secret_keys           [[redacted]]   line 10
 environments[0].max_staleness         none           default
 environments[0].on_stale              "serve"        default
+environments[0].on_unauthorized       "serve"        default
 environments[0].source.type           "file"         line 12
 environments[0].source.path           "flags.json"   line 13
 environments[0].source.format         "reflag"       default
@@ -361,6 +363,8 @@ environments[0].reflag.evaluator      "1.0"          default
 environments[0].reflag.secret_flags   []             default
 environments[0].cors.origins          ["*"]          default
 environments[0].cors.credentials      false          default
+environments[0].gate.max_shrink       0              default
+environments[0].gate.confirm_after    3              default
 
 environment shop
   document     833 B

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use burgee::config::{
-    AllowedOrigins, Cors, Environment, Evaluator, FileFormat, FileSource, Key, Listen, LogFormat,
-    LogLevel, OnStale, Place, Problems, Reflag, SetBy, Settings, Source, Surroundings, Token,
+    AllowedOrigins, Cors, Environment, Evaluator, FileFormat, FileSource, Fraction, Gate, Key,
+    Listen, LogFormat, LogLevel, OnStale, OnUnauthorized, Place, Problems, Proxy, Reflag,
+    ReflagSource, SecretFlags, SetBy, Settings, Source, Surroundings, Token,
 };
 
 /// The least that a file has to say.
@@ -21,6 +22,15 @@ publishable_keys = ["pub_orange"]
 [environments.source]
 type = "file"
 path = "flags.json"
+"#;
+
+/// The least that a file has to say about an upstream.
+const MINIMAL_REFLAG: &str = r#"
+[[environments]]
+name = "production"
+[environments.source]
+type = "reflag"
+secret_key = "sec_quince"
 "#;
 
 /// Every setting, none of them with its default value.
@@ -45,6 +55,7 @@ url = 2048
 header_timeout = "1s 500ms"
 body_timeout = "2s"
 in_flight_body_bytes = "1MB"
+waiters_per_environment = 0
 
 [log]
 level = "debug"
@@ -58,6 +69,7 @@ secret_keys = [
 ]
 max_staleness = "1h"
 on_stale = "refuse"
+on_unauthorized = "refuse"
 [environments.source]
 type = "file"
 path = "/etc/burgee/flags.json"
@@ -69,6 +81,34 @@ secret_flags = ["beta", "internal"]
 [environments.cors]
 origins = ["https://Shop.example.com:443", "http://localhost:3000"]
 credentials = true
+[environments.gate]
+max_shrink = 0.25
+confirm_after = 1
+
+[[environments]]
+name = "shop/staging"
+publishable_keys = ["pub_lime"]
+secret_keys = ["sec_plum", "sec_peach"]
+max_staleness = "1m"
+on_stale = "mark"
+on_unauthorized = "refuse"
+[environments.source]
+type = "reflag"
+url = "HTTP://Edge.example:8000/flags/"
+secret_key = "sec_plum"
+upstream_publishable_key = "pub_grape"
+poll_interval = "100ms"
+timeout = "10ms"
+ca_file = "/etc/burgee/ca.pem"
+[environments.reflag]
+evaluator = "1.1"
+secret_flags = ["beta"]
+[environments.cors]
+origins = []
+credentials = true
+[environments.gate]
+max_shrink = 1
+confirm_after = 1_000
 "#;
 
 #[derive(Default)]
@@ -168,6 +208,7 @@ limits.url = "32KiB" (default)
 limits.header_timeout = "10s" (default)
 limits.body_timeout = "10s" (default)
 limits.in_flight_body_bytes = "64MiB" (default)
+limits.waiters_per_environment = 1000 (default)
 log.level = "info" (default)
 log.format = "text" (default)
 environments[0].name = "production" (file)
@@ -175,6 +216,7 @@ environments[0].publishable_keys = [[redacted]] (file)
 environments[0].secret_keys = [] (default)
 environments[0].max_staleness = none (default)
 environments[0].on_stale = "serve" (default)
+environments[0].on_unauthorized = "serve" (default)
 environments[0].source.type = "file" (file)
 environments[0].source.path = "flags.json" (file)
 environments[0].source.format = "reflag" (default)
@@ -183,6 +225,38 @@ environments[0].reflag.evaluator = "1.0" (default)
 environments[0].reflag.secret_flags = [] (default)
 environments[0].cors.origins = ["*"] (default)
 environments[0].cors.credentials = false (default)
+environments[0].gate.max_shrink = 0 (default)
+environments[0].gate.confirm_after = 3 (default)
+"#
+    );
+}
+
+#[test]
+fn an_upstream_has_defaults_of_its_own() {
+    let settings = World::default().load(MINIMAL_REFLAG).unwrap();
+    let table = printed(&settings);
+    let (_, environment) = table.split_once("log.format = \"text\" (default)\n").unwrap();
+    assert_eq!(
+        environment,
+        r#"environments[0].name = "production" (file)
+environments[0].publishable_keys = [] (default)
+environments[0].secret_keys = [[redacted]] (default)
+environments[0].max_staleness = none (default)
+environments[0].on_stale = "serve" (default)
+environments[0].on_unauthorized = "serve" (default)
+environments[0].source.type = "reflag" (file)
+environments[0].source.url = "https://front.reflag.com" (default)
+environments[0].source.secret_key = [redacted] (file)
+environments[0].source.upstream_publishable_key = none (default)
+environments[0].source.poll_interval = "1m" (default)
+environments[0].source.timeout = "10s" (default)
+environments[0].source.ca_file = none (default)
+environments[0].reflag.evaluator = "1.0" (default)
+environments[0].reflag.secret_flags = "learn" (default)
+environments[0].cors.origins = ["*"] (default)
+environments[0].cors.credentials = false (default)
+environments[0].gate.max_shrink = 0.5 (default)
+environments[0].gate.confirm_after = 3 (default)
 "#
     );
 }
@@ -208,26 +282,30 @@ fn every_setting_can_be_written() {
     assert_eq!(settings.limits.header_timeout, Duration::from_millis(1_500));
     assert_eq!(settings.limits.body_timeout, Duration::from_secs(2));
     assert_eq!(settings.limits.in_flight_body_bytes, 1_000_000);
+    assert_eq!(settings.limits.waiters_per_environment, 0);
 
     assert_eq!(settings.log.level, LogLevel::Debug);
     assert_eq!(settings.log.format, LogFormat::Json);
 
-    let [environment] = &settings.environments[..] else { panic!("one environment") };
+    let [environment, upstream] = &settings.environments[..] else { panic!("two environments") };
     let Environment {
         name,
         publishable_keys,
         secret_keys,
         max_staleness,
         on_stale,
+        on_unauthorized,
         source,
         reflag,
         cors,
+        gate,
     } = environment;
     assert_eq!(name, "shop/production");
     assert_eq!(exposed(publishable_keys), ["pub_orange", "pub_cherry"]);
     assert_eq!(exposed(secret_keys), ["sec_quince"]);
     assert_eq!(*max_staleness, Some(Duration::from_secs(3_600)));
     assert_eq!(*on_stale, OnStale::Refuse);
+    assert_eq!(*on_unauthorized, OnUnauthorized::Refuse);
     assert_eq!(
         *source,
         Source::File(FileSource {
@@ -240,7 +318,7 @@ fn every_setting_can_be_written() {
         *reflag,
         Reflag {
             evaluator: Evaluator::V1_1,
-            secret_flags: vec!["beta".to_owned(), "internal".to_owned()],
+            secret_flags: SecretFlags::Listed(vec!["beta".to_owned(), "internal".to_owned()]),
         }
     );
     assert_eq!(
@@ -253,6 +331,19 @@ fn every_setting_can_be_written() {
             credentials: true,
         }
     );
+    assert_eq!(*gate, Gate { max_shrink: Fraction::new(0.25).unwrap(), confirm_after: 1 });
+
+    let Source::Reflag(source) = &upstream.source else { panic!("an upstream") };
+    let ReflagSource { url, secret_key, upstream_publishable_key, poll_interval, timeout, ca_file } =
+        source;
+    assert_eq!(url.to_string(), "http://edge.example:8000/flags");
+    assert_eq!(secret_key.expose(), "sec_plum");
+    assert_eq!(upstream_publishable_key.as_ref().map(Key::expose), Some("pub_grape"));
+    assert_eq!(*poll_interval, Duration::from_millis(100));
+    assert_eq!(*timeout, Duration::from_millis(10));
+    assert_eq!(ca_file.as_deref(), Some(Path::new("/etc/burgee/ca.pem")));
+    assert_eq!(upstream.reflag.secret_flags, SecretFlags::Listed(vec!["beta".to_owned()]));
+    assert_eq!(upstream.gate, Gate { max_shrink: Fraction::ONE, confirm_after: 1_000 });
 }
 
 #[test]
@@ -442,6 +533,7 @@ environments[0].publishable_keys = [[redacted], [redacted]] (variable BURGEE_PUB
 environments[0].secret_keys = [[redacted]] (variable BURGEE_SECRET_KEYS)
 environments[0].max_staleness = none (default)
 environments[0].on_stale = "serve" (default)
+environments[0].on_unauthorized = "serve" (default)
 environments[0].source.type = "file" (variable BURGEE_SOURCE)
 environments[0].source.path = "flags.json" (variable BURGEE_SOURCE_PATH)
 environments[0].source.format = "reflag" (variable BURGEE_SOURCE_FORMAT)
@@ -450,8 +542,72 @@ environments[0].reflag.evaluator = "1.0" (default)
 environments[0].reflag.secret_flags = [] (default)
 environments[0].cors.origins = ["*"] (default)
 environments[0].cors.credentials = false (default)
+environments[0].gate.max_shrink = 0 (default)
+environments[0].gate.confirm_after = 3 (default)
 "#
     );
+}
+
+#[test]
+fn without_a_file_a_key_is_enough_to_follow_an_upstream() {
+    let world = World::with(&[("BURGEE_SOURCE", "reflag"), ("BURGEE_SOURCE_KEY", "sec_quince")]);
+    let settings = world.load_without_a_file().unwrap();
+    let environment = &settings.environments[0];
+    assert_eq!(exposed(&environment.secret_keys), ["sec_quince"]);
+    assert!(environment.publishable_keys.is_empty());
+    let from_file = World::default().load(MINIMAL_REFLAG).unwrap();
+    assert_eq!(environment.source, from_file.environments[0].source);
+
+    let world = World::with(&[
+        ("BURGEE_SOURCE", "reflag"),
+        ("BURGEE_SOURCE_URL", "http://127.0.0.1:9000/"),
+        ("BURGEE_SOURCE_KEY", "sec_quince"),
+        ("BURGEE_PUBLISHABLE_KEYS", "pub_orange,pub_cherry"),
+        ("BURGEE_SECRET_KEYS", "sec_plum"),
+    ]);
+    let settings = world.load_without_a_file().unwrap();
+    let environment = &settings.environments[0];
+    assert_eq!(exposed(&environment.publishable_keys), ["pub_orange", "pub_cherry"]);
+    assert_eq!(exposed(&environment.secret_keys), ["sec_plum"]);
+    let table = printed(&settings);
+    for line in [
+        "source.type = \"reflag\" (variable BURGEE_SOURCE)\n",
+        "source.url = \"http://127.0.0.1:9000\" (variable BURGEE_SOURCE_URL)\n",
+        "source.secret_key = [redacted] (variable BURGEE_SOURCE_KEY)\n",
+    ] {
+        assert!(table.contains(line), "{line} in {table}");
+    }
+}
+
+#[test]
+fn variables_of_another_source_are_refused() {
+    let hint = "(hint: unset it, or choose the other source)";
+    let world = World::with(&[
+        ("BURGEE_SOURCE", "reflag"),
+        ("BURGEE_SOURCE_KEY", "sec_quince"),
+        ("BURGEE_SOURCE_PATH", "flags.json"),
+        ("BURGEE_SOURCE_FORMAT", "reflag"),
+    ]);
+    let expected = ["BURGEE_SOURCE_PATH", "BURGEE_SOURCE_FORMAT"].map(|name| {
+        format!(
+            "{name}: found a variable that belongs to BURGEE_SOURCE=file, expected only those \
+             that belong to BURGEE_SOURCE=reflag {hint}"
+        )
+    });
+    assert_eq!(lines(world.load_without_a_file()), expected);
+
+    let mut variables = FROM_VARIABLES.to_vec();
+    variables.extend([
+        ("BURGEE_SOURCE_URL", "https://front.reflag.com"),
+        ("BURGEE_SOURCE_KEY", "sec_quince"),
+    ]);
+    let expected = ["BURGEE_SOURCE_URL", "BURGEE_SOURCE_KEY"].map(|name| {
+        format!(
+            "{name}: found a variable that belongs to BURGEE_SOURCE=reflag, expected only those \
+             that belong to BURGEE_SOURCE=file {hint}"
+        )
+    });
+    assert_eq!(lines(World::with(&variables).load_without_a_file()), expected);
 }
 
 #[test]
@@ -467,8 +623,9 @@ fn a_file_without_environments_leaves_them_to_the_variables() {
 fn nothing_at_all_says_which_variables_there_are() {
     assert_eq!(
         lines(World::default().load_without_a_file()),
-        ["BURGEE_SOURCE: found nothing, expected \"file\" (hint: without a configuration file \
-             the variables BURGEE_SOURCE, BURGEE_SOURCE_PATH, BURGEE_SOURCE_FORMAT, \
+        ["BURGEE_SOURCE: found nothing, expected \"file\" or \"reflag\" (hint: without a \
+             configuration file the variables BURGEE_SOURCE, BURGEE_SOURCE_URL, \
+             BURGEE_SOURCE_KEY, BURGEE_SOURCE_PATH, BURGEE_SOURCE_FORMAT, \
              BURGEE_PUBLISHABLE_KEYS, BURGEE_SECRET_KEYS describe one environment)"]
     );
 }
@@ -482,17 +639,25 @@ fn an_environment_in_variables_has_to_be_whole() {
             "BURGEE_PUBLISHABLE_KEYS: found nothing, expected a key here or in BURGEE_SECRET_KEYS",
         ]
     );
-    let world = World::with(&[("BURGEE_SOURCE_PATH", "f"), ("BURGEE_SECRET_KEYS", "k")]);
     assert_eq!(
-        lines(world.load_without_a_file()),
-        ["BURGEE_SOURCE: found nothing, expected \"file\""]
+        lines(World::with(&[("BURGEE_SOURCE", "reflag")]).load_without_a_file()),
+        ["BURGEE_SOURCE_KEY: found nothing, expected a key"]
     );
+    for variable in ["BURGEE_SOURCE_PATH", "BURGEE_SOURCE_KEY"] {
+        let world = World::with(&[(variable, "f"), ("BURGEE_SECRET_KEYS", "k")]);
+        assert_eq!(
+            lines(world.load_without_a_file()),
+            ["BURGEE_SOURCE: found nothing, expected \"file\" or \"reflag\""]
+        );
+    }
 }
 
 #[test]
 fn variables_are_checked_like_a_file() {
     let world = World::with(&[
-        ("BURGEE_SOURCE", "reflag"),
+        ("BURGEE_SOURCE", "flagsmith"),
+        ("BURGEE_SOURCE_URL", "ftp://front.reflag.com"),
+        ("BURGEE_SOURCE_KEY", "a quince"),
         ("BURGEE_SOURCE_FORMAT", "flagsmith"),
         ("BURGEE_PUBLISHABLE_KEYS", "pub_orange,,sec_quince,ser.quince"),
         ("BURGEE_SECRET_KEYS", "pub_orange,a quince"),
@@ -500,8 +665,13 @@ fn variables_are_checked_like_a_file() {
     assert_eq!(
         lines(world.load_without_a_file()),
         [
-            "BURGEE_SOURCE: found \"reflag\", expected \"file\" (hint: this build knows only \
-             \"file\")",
+            "BURGEE_SOURCE: found \"flagsmith\", expected \"file\" or \"reflag\" (hint: this \
+             build knows only \"file\" or \"reflag\")",
+            "BURGEE_SOURCE_FORMAT: found \"flagsmith\", expected \"reflag\" (hint: this build \
+             knows only \"reflag\")",
+            "BURGEE_SOURCE_URL: found \"ftp://front.reflag.com\", expected \"http://host\" or \
+             \"https://host\", perhaps with a port and a path",
+            "BURGEE_SOURCE_KEY: found a key with white space, expected a key",
             "BURGEE_PUBLISHABLE_KEYS[1]: found an empty key, expected a publishable key",
             "BURGEE_PUBLISHABLE_KEYS[2]: found a secret key, it starts with \"sec_\", expected a \
              publishable key (hint: move it to secret_keys; if a browser ever held it, replace \
@@ -510,8 +680,6 @@ fn variables_are_checked_like_a_file() {
              publishable key (hint: move it to secret_keys; if a browser ever held it, replace \
              it)",
             "BURGEE_SECRET_KEYS[1]: found a key with white space, expected a key",
-            "BURGEE_SOURCE_FORMAT: found \"flagsmith\", expected \"reflag\" (hint: this build \
-             knows only \"reflag\")",
             "BURGEE_SECRET_KEYS[0]: found the key of environments[0].publishable_keys[0], \
              expected a key of its own",
         ]
@@ -669,6 +837,14 @@ fn limits_and_log_have_types_and_bounds() {
             "log.level: found \"Debug\", expected \"error\", \"warn\", \"info\", \"debug\" or \
              \"trace\" (hint: did you mean \"debug\"?)",
         ),
+        (
+            "limits.waiters_per_environment = 1_000_001",
+            "limits.waiters_per_environment: found 1000001, expected an integer from 0 to 1000000",
+        ),
+        (
+            "limits.waiters_per_environment = -1",
+            "limits.waiters_per_environment: found -1, expected an integer from 0 to 1000000",
+        ),
         ("log.format = \"logfmt\"", "log.format: found \"logfmt\", expected \"text\" or \"json\""),
         ("log.format = \"a\\nb\"", "log.format: found \"a\\nb\", expected \"text\" or \"json\""),
     ] {
@@ -747,8 +923,8 @@ fn an_unknown_key_says_which_was_meant() {
         (
             "limits.Header-Timeout = \"1s\"",
             "limits.Header-Timeout: found an unknown key, expected one of connections, body, url, \
-             header_timeout, body_timeout, in_flight_body_bytes (hint: did you mean \
-             \"header_timeout\"?)",
+             header_timeout, body_timeout, in_flight_body_bytes, waiters_per_environment (hint: \
+             did you mean \"header_timeout\"?)",
         ),
         (
             "log.workers = 1",
@@ -774,15 +950,14 @@ fn an_unknown_key_of_an_environment_says_where_it_belongs() {
              one of type, path, format, poll_interval (hint: secret_keys belongs below \
              [[environments]], not below [environments.source])",
             "burgee.toml:9: environments[0].source.url: found an unknown key, expected one of \
-             type, path, format, poll_interval (hint: url belongs below [limits], not below \
-             [environments.source])",
+             type, path, format, poll_interval (hint: url belongs to type = \"reflag\")",
         ],
     );
     refuses_in_environment(
         "publishable_key = [\"pub_orange\"]\nsecret_keys = [\"sec_quince\"]",
         "burgee.toml:4: environments[0].publishable_key: found an unknown key, expected one of \
-         name, publishable_keys, secret_keys, max_staleness, on_stale, source, reflag, cors \
-         (hint: did you mean \"publishable_keys\"?)",
+         name, publishable_keys, secret_keys, max_staleness, on_stale, on_unauthorized, source, \
+         reflag, cors, gate (hint: did you mean \"publishable_keys\"?)",
     );
 }
 
@@ -813,7 +988,7 @@ fn an_environment_has_a_name_a_source_and_a_key() {
             "burgee.toml:1: environments[0].name: found nothing, expected 1 to 64 letters, digits \
              and . _ - /",
             "burgee.toml:1: environments[0].source: found nothing, expected a table, \
-             [environments.source], with type and path",
+             [environments.source], with a type",
             "burgee.toml:1: environments[0]: found no key, expected at least one in \
              publishable_keys or secret_keys (hint: a key selects the environment: without one \
              nobody can ask for its flags)",
@@ -827,7 +1002,8 @@ fn an_environment_has_a_name_a_source_and_a_key() {
              nobody can ask for its flags)",
             "burgee.toml:2: environments[0].name: found \"a b\", expected 1 to 64 letters, digits \
              and . _ - /",
-            "burgee.toml:4: environments[0].source.type: found nothing, expected \"file\"",
+            "burgee.toml:4: environments[0].source.type: found nothing, expected \"file\" or \
+             \"reflag\"",
             "burgee.toml:4: environments[0].source.path: found nothing, expected the path of a \
              file",
         ],
@@ -851,6 +1027,39 @@ fn an_environments_settings_have_types_and_bounds() {
             "reflag.secret_flags = \"learn\"",
             "reflag.secret_flags: found \"learn\", expected a list of flag keys (hint: learning \
              which flags are public needs an upstream, and a file has none)",
+        ),
+        (
+            "on_unauthorized = \"mark\"",
+            "on_unauthorized: found \"mark\", expected \"serve\" or \"refuse\"",
+        ),
+        (
+            "on_unauthorized = \"served\"",
+            "on_unauthorized: found \"served\", expected \"serve\" or \"refuse\" (hint: did you \
+             mean \"serve\"?)",
+        ),
+        ("gate.max_shrink = 1.01", "gate.max_shrink: found 1.01, expected a number from 0 to 1"),
+        ("gate.max_shrink = -1", "gate.max_shrink: found -1, expected a number from 0 to 1"),
+        ("gate.max_shrink = nan", "gate.max_shrink: found nan, expected a number from 0 to 1"),
+        (
+            "gate.max_shrink = \"0.5\"",
+            "gate.max_shrink: found \"0.5\", expected a number from 0 to 1 (hint: without the \
+             quotes)",
+        ),
+        (
+            "gate.max_shrink = \"50%\"",
+            "gate.max_shrink: found \"50%\", expected a number from 0 to 1",
+        ),
+        (
+            "gate.confirm_after = 0",
+            "gate.confirm_after: found 0, expected an integer from 1 to 1000",
+        ),
+        (
+            "gate.confirm_after = 1001",
+            "gate.confirm_after: found 1001, expected an integer from 1 to 1000",
+        ),
+        (
+            "gate.confirm = 2",
+            "gate.confirm: found an unknown key, expected one of max_shrink, confirm_after",
         ),
         (
             "reflag.secret_flags = [\"\"]",
@@ -898,26 +1107,26 @@ fn an_environments_settings_have_types_and_bounds() {
 }
 
 #[test]
-fn a_source_is_a_file_in_this_build() {
+fn a_source_is_a_file_or_reflag_in_this_build() {
     let source = |lines: &str| {
         format!(
             "[[environments]]\nname = \"a\"\nsecret_keys = [\"k\"]\n[environments.source]\n{lines}"
         )
     };
-    for word in ["reflag", "flagsmith", "origin"] {
+    for word in ["flagsmith", "origin"] {
         refuses(
             &source(&format!("type = \"{word}\"\nurl = \"https://front.reflag.com\"\n")),
             &[&format!(
                 "burgee.toml:5: environments[0].source.type: found \"{word}\", expected \"file\" \
-                 (hint: this build knows only \"file\")"
+                 or \"reflag\" (hint: this build knows only \"file\" or \"reflag\")"
             )],
         );
     }
     refuses(
         &source("type = \"fil\"\nformat = \"flagsmith\"\npoll_interval = \"49ms\"\npath = \"\"\n"),
         &[
-            "burgee.toml:5: environments[0].source.type: found \"fil\", expected \"file\" (hint: \
-             did you mean \"file\"?)",
+            "burgee.toml:5: environments[0].source.type: found \"fil\", expected \"file\" or \
+             \"reflag\" (hint: did you mean \"file\"?)",
             "burgee.toml:6: environments[0].source.format: found \"flagsmith\", expected \
              \"reflag\" (hint: this build knows only \"reflag\")",
             "burgee.toml:7: environments[0].source.poll_interval: found \"49ms\", expected a \
@@ -926,6 +1135,381 @@ fn a_source_is_a_file_in_this_build() {
         ],
     );
 }
+
+// Upstreams.
+
+/// An environment whose source is of type reflag and has a key, with these lines below the source;
+/// the first of them is the sixth of the file.
+fn upstream(lines: &str) -> String {
+    format!(
+        "[[environments]]\nname = \"a\"\n[environments.source]\ntype = \"reflag\"\n\
+         secret_key = \"sec_quince\"\n{lines}\n"
+    )
+}
+
+#[track_caller]
+fn refuses_upstream(line: &str, expected: &str) {
+    refuses(&upstream(line), &[&format!("burgee.toml:6: environments[0].{expected}")]);
+}
+
+#[test]
+fn an_upstreams_settings_have_types_and_bounds() {
+    let url = "\"http://host\" or \"https://host\", perhaps with a port and a path";
+    for (line, found) in [
+        ("url = \"ftp://host\"", "\"ftp://host\""),
+        ("url = \"https://host:0\"", "\"https://host:0\""),
+        ("url = \"https://host/a b\"", "\"https://host/a b\""),
+        ("url = \"front.reflag.com\"", "text without \"://\""),
+        ("url = \"https://me:lemon@host\"", "a URL with a user or a password"),
+        ("url = \"https://host/?key=lemon\"", "a URL with a query"),
+        ("url = \"https://host#lemon\"", "a URL with a fragment"),
+        ("url = 8000", "8000"),
+    ] {
+        refuses_upstream(line, &format!("source.url: found {found}, expected {url}"));
+    }
+    for (line, expected) in [
+        (
+            "poll_interval = \"99ms\"",
+            "source.poll_interval: found \"99ms\", expected a duration from 100ms to 1day",
+        ),
+        (
+            "poll_interval = \"25h\"",
+            "source.poll_interval: found \"25h\", expected a duration from 100ms to 1day",
+        ),
+        (
+            "timeout = \"9ms\"",
+            "source.timeout: found \"9ms\", expected a duration from 10ms to 10m",
+        ),
+        (
+            "timeout = 10",
+            "source.timeout: found 10, expected a duration from 10ms to 10m (hint: a unit is \
+             missing: \"10s\" for seconds)",
+        ),
+        ("ca_file = \"\"", "source.ca_file: found \"\", expected the path of a file"),
+        (
+            "upstream_publishable_key = \"sec_lemon\"",
+            "source.upstream_publishable_key: found a secret key, it starts with \"sec_\", \
+             expected a publishable key (hint: the upstream's secret key is secret_key)",
+        ),
+        (
+            "upstream_publishable_key = [\"pub_lemon\"]",
+            "source.upstream_publishable_key: found a list, expected a publishable key",
+        ),
+        (
+            "[environments.reflag]\nsecret_flags = \"lern\"",
+            "reflag.secret_flags: found \"lern\", expected \"learn\" or a list of flag keys (hint: \
+             did you mean \"learn\"?)",
+        ),
+        (
+            "[environments.reflag]\nsecret_flags = true",
+            "reflag.secret_flags: found true, expected \"learn\" or a list of flag keys",
+        ),
+    ] {
+        let line_number = if line.starts_with('[') { 7 } else { 6 };
+        refuses(
+            &upstream(line),
+            &[&format!("burgee.toml:{line_number}: environments[0].{expected}")],
+        );
+    }
+    refuses(
+        &upstream("").replace("\"sec_quince\"", "\"\""),
+        &["burgee.toml:5: environments[0].source.secret_key: found an empty key, expected a key"],
+    );
+    refuses(
+        &upstream("").replace("secret_key = \"sec_quince\"\n", ""),
+        &["burgee.toml:3: environments[0].source.secret_key: found nothing, expected a key"],
+    );
+}
+
+#[test]
+fn plain_http_and_a_path_are_good_enough_for_an_upstream() {
+    for (written, shown) in [
+        ("http://edge.internal", "http://edge.internal"),
+        ("https://front-eu.reflag.com/", "https://front-eu.reflag.com"),
+        ("http://10.0.0.1:8000/flags/", "http://10.0.0.1:8000/flags"),
+    ] {
+        let settings = World::default().load(&upstream(&format!("url = {written:?}"))).unwrap();
+        let Source::Reflag(source) = &settings.environments[0].source else {
+            panic!("an upstream")
+        };
+        assert_eq!(source.url.to_string(), shown);
+    }
+}
+
+#[test]
+fn a_key_of_another_type_of_source_says_to_which_it_belongs() {
+    let known = "expected one of type, url, secret_key, upstream_publishable_key, poll_interval, \
+                 timeout, ca_file";
+    for (line, expected) in [
+        (
+            "path = \"f\"",
+            "path: found an unknown key, KNOWN (hint: path belongs to type = \"file\")",
+        ),
+        (
+            "format = \"reflag\"",
+            "format: found an unknown key, KNOWN (hint: format belongs to type = \"file\")",
+        ),
+        ("push = true", "push: found an unknown key, KNOWN"),
+        (
+            "time_out = \"1s\"",
+            "time_out: found an unknown key, KNOWN (hint: did you mean \"timeout\"?)",
+        ),
+        // Not "did you mean secret_key": that one is written already.
+        (
+            "secret_keys = [\"sec_lime\"]",
+            "secret_keys: found an unknown key, KNOWN (hint: secret_keys belongs below \
+             [[environments]], not below [environments.source])",
+        ),
+    ] {
+        refuses_upstream(line, &format!("source.{}", expected.replace("KNOWN", known)));
+    }
+    refuses_in_environment(
+        "secret_keys = [\"k\"]\nurl = \"https://front.reflag.com\"",
+        "burgee.toml:5: environments[0].url: found an unknown key, expected one of name, \
+         publishable_keys, secret_keys, max_staleness, on_stale, on_unauthorized, source, reflag, \
+         cors, gate (hint: url belongs below [environments.source] or [limits], not below \
+         [[environments]])",
+    );
+}
+
+#[test]
+fn a_mistyped_type_is_taken_for_the_one_that_was_meant() {
+    let kind = "expected \"file\" or \"reflag\"";
+    for (written, problem) in [
+        ("type = \"reflg\"", format!("found \"reflg\", {kind} (hint: did you mean \"reflag\"?)")),
+        ("type = \"s3\"", format!("found \"s3\", {kind}")),
+        ("type = 1", format!("found 1, {kind}")),
+    ] {
+        refuses(
+            &upstream("timeout = \"1h\"").replace("type = \"reflag\"", written),
+            &[
+                &format!("burgee.toml:4: environments[0].source.type: {problem}"),
+                "burgee.toml:6: environments[0].source.timeout: found \"1h\", expected a duration \
+                 from 10ms to 10m",
+            ],
+        );
+    }
+}
+
+#[test]
+fn the_sources_key_is_the_secret_key_unless_others_are_listed() {
+    for (line, expected) in [
+        ("", &["sec_quince"][..]),
+        ("secret_keys = [\"sec_lime\"]", &["sec_lime"]),
+        ("secret_keys = [\"sec_lime\", \"sec_quince\"]", &["sec_lime", "sec_quince"]),
+        ("publishable_keys = [\"pub_orange\"]\nsecret_keys = []", &[]),
+    ] {
+        let contents = upstream("").replace("name = \"a\"", &format!("name = \"a\"\n{line}"));
+        let settings = World::default().load(&contents).unwrap();
+        assert_eq!(exposed(&settings.environments[0].secret_keys), expected, "{line}");
+    }
+    refuses(
+        &upstream("").replace("name = \"a\"", "name = \"a\"\nsecret_keys = []"),
+        &["burgee.toml:1: environments[0]: found no key, expected at least one in \
+           publishable_keys or secret_keys (hint: a key selects the environment: without one \
+           nobody can ask for its flags)"],
+    );
+}
+
+#[test]
+fn flags_are_learned_with_the_upstreams_publishable_key_or_the_first_of_ours() {
+    let publishable = "publishable_keys = [\"pub_orange\", \"pub_cherry\"]";
+    let listed = "[environments.reflag]\nsecret_flags = []";
+    let learn = "[environments.reflag]\nsecret_flags = \"learn\"";
+    let own = "upstream_publishable_key = \"pub_grape\"";
+    for (environment, source, expected) in [
+        (publishable, "", Some("pub_orange")),
+        (publishable, learn, Some("pub_orange")),
+        (publishable, own, Some("pub_grape")),
+        (publishable, listed, None),
+        // Nobody would see the difference.
+        ("", own, None),
+        ("", "", None),
+    ] {
+        let contents =
+            upstream(source).replace("name = \"a\"", &format!("name = \"a\"\n{environment}"));
+        let settings = World::default().load(&contents).unwrap();
+        let key = |settings: &Settings| {
+            settings.environments[0].learning_key().map(|key| key.expose().to_owned())
+        };
+        assert_eq!(key(&settings).as_deref(), expected, "{environment} {source}");
+        assert_eq!(key(&settings.without_keys()).as_deref(), expected, "{environment} {source}");
+    }
+    let settings = World::default().load(MINIMAL).unwrap();
+    assert_eq!(settings.environments[0].learning_key(), None);
+}
+
+#[test]
+fn a_word_from_outside_may_ask_for_learning_too() {
+    let contents = upstream("[environments.reflag]\nsecret_flags = \"${SECRET_FLAGS}\"");
+    let settings = World::with(&[("SECRET_FLAGS", "learn")]).load(&contents).unwrap();
+    assert_eq!(settings.environments[0].reflag.secret_flags, SecretFlags::Learn);
+}
+
+#[test]
+fn only_what_is_sent_to_upstreams_outlives_the_start() {
+    let settings = World::default().load(COMPLETE).unwrap().without_keys();
+    assert_eq!(settings.admin.token, None);
+    for environment in &settings.environments {
+        assert!(environment.publishable_keys.is_empty());
+        assert!(environment.secret_keys.is_empty());
+    }
+    let Source::Reflag(source) = &settings.environments[1].source else { panic!("an upstream") };
+    assert_eq!(source.secret_key.expose(), "sec_plum");
+    assert_eq!(source.upstream_publishable_key.as_ref().map(Key::expose), Some("pub_grape"));
+}
+
+#[test]
+fn a_browser_never_holds_the_key_of_a_source() {
+    let second = upstream("").replace("\"a\"", "\"b\"").replace("quince", "lime");
+    let hint = "(hint: it opens the rules at the upstream; if a browser ever held it, replace it)";
+    // In the same environment, with that key as the only secret one, and in another.
+    for (key, source) in [("quince", 0), ("lime", 1)] {
+        // Without the prefix that is refused by itself.
+        let publishable = format!("name = \"a\"\npublishable_keys = [\"pub_orange\", \"{key}\"]");
+        let contents = format!("{}{second}", upstream("").replace("name = \"a\"", &publishable));
+        refuses(
+            &contents.replace("sec_", ""),
+            &[&format!(
+                "burgee.toml:3: environments[0].publishable_keys[1]: found the key of \
+                 environments[{source}].source.secret_key, expected a publishable key {hint}"
+            )],
+        );
+    }
+}
+
+#[test]
+fn an_upstreams_publishable_key_is_nobodys_secret_key() {
+    let hint = "(hint: browsers hold it, so it must open nothing that is secret)";
+    let second = upstream("").replace("\"a\"", "\"b\"\nsecret_keys = [\"plum\"]");
+    let second = second.replace("quince", "lime");
+    for (key, other) in [
+        ("quince", "environments[0].source.secret_key"),
+        ("lime", "environments[1].source.secret_key"),
+        ("plum", "environments[1].secret_keys[0]"),
+    ] {
+        let contents =
+            format!("{}{second}", upstream(&format!("upstream_publishable_key = \"{key}\"")));
+        refuses(
+            &contents.replace("sec_", ""),
+            &[&format!(
+                "burgee.toml:6: environments[0].source.upstream_publishable_key: found the key of \
+                 {other}, expected a publishable key {hint}"
+            )],
+        );
+    }
+    let twice = upstream("upstream_publishable_key = \"pub_orange\"")
+        .replace("name = \"a\"", "name = \"a\"\npublishable_keys = [\"pub_orange\"]");
+    assert_eq!(lines(World::default().load(&twice)), [""; 0]);
+}
+
+#[test]
+fn two_environments_may_ask_with_one_key_but_not_be_asked_with_one() {
+    let with = |name: &str, secret_keys: &str| {
+        upstream("").replace("name = \"a\"", &format!("name = \"{name}\"\n{secret_keys}"))
+    };
+    let hint = "(hint: where secret_keys is left out, clients send the source's secret_key, and it \
+                can select one environment only: write secret_keys)";
+    let listed = "secret_keys = [\"sec_quince\"]";
+    for (first, second, expected) in [
+        (
+            "",
+            "",
+            format!(
+                "burgee.toml:13: environments[1].source.secret_key: found the key of \
+                 environments[0].source.secret_key, expected a key of its own {hint}"
+            ),
+        ),
+        (
+            listed,
+            "",
+            format!(
+                "burgee.toml:13: environments[1].source.secret_key: found the key of \
+                 environments[0].secret_keys[0], expected a key of its own {hint}"
+            ),
+        ),
+        (
+            "",
+            listed,
+            format!(
+                "burgee.toml:10: environments[1].secret_keys[0]: found the key of \
+                 environments[0].source.secret_key, expected a key of its own {hint}"
+            ),
+        ),
+        (
+            listed,
+            listed,
+            "burgee.toml:10: environments[1].secret_keys[0]: found the key of \
+             environments[0].secret_keys[0], expected a key of its own"
+                .to_owned(),
+        ),
+    ] {
+        refuses(&format!("{}{}", with("a", first), with("b", second)), &[&expected]);
+    }
+    for (first, second) in [
+        ("secret_keys = [\"sec_lime\"]", ""),
+        ("", "secret_keys = [\"sec_plum\"]"),
+        ("secret_keys = [\"sec_lime\"]", "secret_keys = [\"sec_plum\"]"),
+        ("secret_keys = [\"sec_lime\"]", "publishable_keys = [\"pub_orange\"]\nsecret_keys = []"),
+    ] {
+        let contents = format!("{}{}", with("a", first), with("b", second));
+        assert_eq!(lines(World::default().load(&contents)), [""; 0], "{first} {second}");
+    }
+}
+
+// Proxies.
+
+#[test]
+fn proxies_come_from_the_variables_that_everybody_reads() {
+    let of = |variables| World::with(variables).load(MINIMAL).unwrap();
+    assert_eq!(of(&[]).proxy, Proxy::default());
+    let upper = [
+        ("HTTPS_PROXY", "http://lemon:1"),
+        ("HTTP_PROXY", "http://lemon:2"),
+        ("ALL_PROXY", "socks5://lemon:3"),
+        ("NO_PROXY", "localhost,.internal"),
+    ];
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        of(&upper).proxy,
+        Proxy {
+            https: text("http://lemon:1"),
+            http: text("http://lemon:2"),
+            all: text("socks5://lemon:3"),
+            no_proxy: text("localhost,.internal"),
+        }
+    );
+    let mut both = upper.to_vec();
+    both.extend([
+        ("https_proxy", "no proxy at all"),
+        ("http_proxy", "http://lime:2"),
+        ("all_proxy", "http://lime:3"),
+        // As good as none.
+        ("no_proxy", ""),
+    ]);
+    let settings = of(&both);
+    assert_eq!(
+        settings.proxy,
+        Proxy {
+            https: text("no proxy at all"),
+            http: text("http://lime:2"),
+            all: text("http://lime:3"),
+            no_proxy: text("localhost,.internal"),
+        }
+    );
+    let table = printed(&settings);
+    let (_, table) = table.split_once("log.format = \"text\" (default)\n").unwrap();
+    let (table, _) = table.split_once("environments").unwrap();
+    assert_eq!(
+        table,
+        "proxy.https = [redacted] (variable https_proxy)\n\
+         proxy.http = [redacted] (variable http_proxy)\n\
+         proxy.all = [redacted] (variable all_proxy)\n\
+         proxy.no_proxy = \"localhost,.internal\" (variable NO_PROXY)\n"
+    );
+}
+
+// Keys.
 
 #[test]
 fn a_key_has_its_rules_and_is_never_quoted() {
@@ -1113,7 +1697,7 @@ fn placeholders_are_replaced_in_any_string() {
     assert_eq!(environment.name, "shop/production");
     assert_eq!(exposed(&environment.publishable_keys), ["pub_orange", "${KEY}", "$KEY"]);
     assert_eq!(exposed(&environment.secret_keys), ["sec_quince"]);
-    let Source::File(source) = &environment.source;
+    let Source::File(source) = &environment.source else { panic!("a file") };
     assert_eq!(source.path, Path::new("/etc/shop.json"));
 }
 
@@ -1171,12 +1755,18 @@ source = { type = "file", path = "f" }
 
 #[test]
 fn settings_never_show_a_key_or_a_token() {
-    let world =
-        World::with(&[("BURGEE_ADMIN_TOKEN", "lemon-lemon-lemon"), ("KEY", "sec_quince_2")]);
+    let world = World::with(&[
+        ("BURGEE_ADMIN_TOKEN", "lemon-lemon-lemon"),
+        ("KEY", "sec_quince_2"),
+        ("https_proxy", "http://user:lemon@proxy"),
+        ("HTTP_PROXY", "http://user:lemon@proxy"),
+        ("ALL_PROXY", "http://user:lemon@proxy"),
+    ]);
     let contents = COMPLETE.replace("\"sec_quince\",", "\"sec_quince\", \"${KEY}\"");
     let settings = world.load(&contents).unwrap();
     let environment = &settings.environments[0];
     assert_eq!(environment.secret_keys.len(), 2);
+    assert_eq!(settings.environments[1].secret_keys.len(), 2);
     let shown = format!(
         "{settings:?} {settings:#?} {} {} {} {:?}",
         environment.secret_keys[1],
@@ -1184,7 +1774,7 @@ fn settings_never_show_a_key_or_a_token() {
         printed(&settings),
         settings.to_table(),
     );
-    for secret in ["orange", "cherry", "quince", "lemon"] {
+    for secret in ["orange", "cherry", "quince", "lemon", "lime", "plum", "peach", "grape"] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }
     assert!(shown.contains("[redacted]"));
@@ -1209,6 +1799,21 @@ fn problems_never_show_a_key_or_a_token() {
         "[[environments]]\nsecret_keys = [\"lemon\", \"lemon\"]",
         "[[environments]]\npublishable_keys = [\"sec_lemon\"]",
         "[[environments]]\npublishable_keys = [\"${LEMON}\"]",
+        "[[environments]]\nsource = { type = \"reflag\", secret_key = \"a lemon\" }",
+        "[[environments]]\nsource = { type = \"reflag\", secret_key = [\"lemon\"] }",
+        "[[environments]]\nsource = { type = \"reflag\", secret_key = \"lemon${ABSENT}\" }",
+        "[[environments]]\nsource = { type = \"reflag\", upstream_publishable_key = \"a lemon\" }",
+        "[[environments]]\nsource = { type = \"reflag\", upstream_publishable_key = \"sec_lemon\" }",
+        "[[environments]]\nsource = { type = \"reflag\", url = \"lemon\" }",
+        "[[environments]]\nsource = { type = \"reflag\", url = \"https://user:lemon@host\" }",
+        "[[environments]]\nsource = { type = \"reflag\", url = \"https://host/?lemon\" }",
+        "[[environments]]\nsource = { type = \"reflag\", url = \"${LEMON}\" }",
+        "[[environments]]\nsource = { type = \"file\", secret_key = \"lemon\" }",
+        "[[environments]]\nsource = { type = \"flagsmith\", secret_key = \"lemon\" }",
+        "[[environments]]\npublishable_keys = [\"lemon\"]\n\
+         source = { type = \"reflag\", secret_key = \"lemon\" }",
+        "[[environments]]\nsource = { type = \"reflag\", secret_key = \"lemon\", \
+         upstream_publishable_key = \"lemon\" }",
         // Not even where the file is not TOML.
         "[[environments]]\npublishable_keys = [lemon]",
         "[[environments]]\npublishable_keys = [\"lemon]",
@@ -1227,6 +1832,9 @@ fn problems_never_show_a_key_or_a_token() {
         ("BURGEE_ADMIN_TOKEN", "lemon"),
         ("BURGEE_PUBLISHABLE_KEYS", "sec_lemon,lem on,lemon"),
         ("BURGEE_SECRET_KEYS", "lemon"),
+        ("BURGEE_SOURCE_KEY", "a lemon"),
+        ("BURGEE_SOURCE_URL", "https://user:lemon@host"),
+        ("HTTPS_PROXY", "lemon"),
     ]);
     for result in [variables.load_without_a_file(), variables.load(MINIMAL)] {
         let problems = result.unwrap_err();

@@ -11,7 +11,7 @@ use super::configuration::{ConfigArgument, Configuration};
 use super::memory::{self, Bytes, Part};
 use super::output::{Plain, Table, count, grouped, print};
 use super::rules::{self, Rules};
-use crate::config::{Environment, Place, Problem, Problems, Settings, Source};
+use crate::config::{FileSource, Place, Problem, Problems, Settings, Source};
 use crate::model;
 use crate::time::Clock;
 
@@ -40,15 +40,17 @@ impl Check {
     }
 }
 
-/// The rules of all environments, or what is wrong with them.
+/// The rules of all environments that have them on this machine, or what is wrong with them.
+/// Upstreams are not asked: whether they can be reached says nothing about the configuration.
 fn read_all(settings: &Settings) -> Result<Vec<Rules>, Failure> {
     let now = Clock::System.now();
     let mut problems = Vec::new();
     let mut rules = Vec::new();
     for (index, environment) in settings.environments.iter().enumerate() {
+        let Source::File(file) = &environment.source else { continue };
         match rules::read(environment, now) {
             Ok(read) => rules.push(read),
-            Err(failure) => problems.push(problem(settings, index, environment, &failure)),
+            Err(failure) => problems.push(problem(settings, index, file, &failure)),
         }
     }
     match Problems::of(problems) {
@@ -60,10 +62,9 @@ fn read_all(settings: &Settings) -> Result<Vec<Rules>, Failure> {
 fn problem(
     settings: &Settings,
     index: usize,
-    environment: &Environment,
+    file: &FileSource,
     failure: &model::Failure,
 ) -> Problem {
-    let Source::File(file) = &environment.source;
     let path = format!("environments[{index}].source.path");
     // Never used: a path has no default, so it was written.
     let nowhere = Place::Variable { name: "BURGEE_SOURCE_PATH", item: None };
@@ -90,6 +91,12 @@ fn report(configuration: &Configuration, rules: &[Rules]) -> String {
     let _ = writeln!(text, "{}", settings_table(settings));
     for rules in rules {
         let _ = writeln!(text, "{}", environment(rules));
+    }
+    for environment in &settings.environments {
+        if let Source::Reflag(source) = &environment.source {
+            let name = &environment.name;
+            let _ = writeln!(text, "environment {name}\n  from {}, not asked\n", source.url);
+        }
     }
     text.push_str(&memory(settings, rules));
     text
@@ -157,7 +164,7 @@ fn memory(settings: &Settings, rules: &[Rules]) -> String {
     let mut text = format!("memory at worst: {}, all bounds together\n{table}", Bytes(total));
     let _ = writeln!(
         text,
-        "With every rules file at its bound of {} it would be {}. Kernel socket buffers come on top.",
+        "With every document at its bound of {} it would be {}. Kernel socket buffers come on top.",
         Bytes(memory::LONGEST_DOCUMENT),
         Bytes(memory::sum(&memory::parts_with_longest_documents(settings, rules))),
     );

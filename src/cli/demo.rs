@@ -47,8 +47,9 @@ impl Demo {
         let mut settings = Settings::load(file, &ProcessSurroundings)
             .map_err(|problems| Failure::Usage(problems.to_string()))?;
         for environment in &mut settings.environments {
-            let Source::File(file) = &mut environment.source;
-            file.path = self.flags();
+            if let Source::File(file) = &mut environment.source {
+                file.path = self.flags();
+            }
         }
         Ok(settings)
     }

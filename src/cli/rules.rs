@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::app;
 use crate::config;
-use crate::model::{Failure, Update};
+use crate::model::{Failure, FailureKind, Update};
 use crate::snapshot::publisher::next_version;
 use crate::snapshot::{Content, Profile};
 use crate::source::{FileSource, Source};
@@ -22,7 +22,10 @@ pub(super) struct Rules {
 
 /// Looks at the source of `environment` and prepares what it gives.
 pub(super) fn read(environment: &config::Environment, now: Timestamp) -> Result<Rules, Failure> {
-    let config::Source::File(file) = &environment.source;
+    let config::Source::File(file) = &environment.source else {
+        let message = "a source of type reflag cannot be read by this build".to_owned();
+        return Err(Failure { kind: FailureKind::Network, message, at: now });
+    };
     let ruleset = match FileSource::new(file.path.clone()).look(now) {
         Update::Replace(ruleset) => ruleset,
         Update::Unavailable(failure) => return Err(failure),

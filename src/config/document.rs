@@ -37,6 +37,7 @@ struct Unknown {
     key: String,
     table: String,
     siblings: Vec<&'static str>,
+    hint: Option<String>,
 }
 
 impl<'d> Reader<'d> {
@@ -56,10 +57,8 @@ impl<'d> Reader<'d> {
 
     /// What is left when everything was asked for.
     pub(super) fn finish(mut self) -> (Places, Vec<Problem>) {
-        for unknown in std::mem::take(&mut self.unknown) {
-            let hint = nearest(&unknown.key, unknown.siblings.iter().copied())
-                .map(did_you_mean)
-                .or_else(|| self.belongs_elsewhere(&unknown));
+        for mut unknown in std::mem::take(&mut self.unknown) {
+            let hint = unknown.hint.take().or_else(|| self.belongs_elsewhere(&unknown));
             self.problems.push(Problem {
                 place: unknown.place,
                 found: "an unknown key".to_owned(),
@@ -104,7 +103,7 @@ impl<'d> Reader<'d> {
         entries: Option<&'d DeTable<'d>>,
         read: impl FnOnce(&mut Table<'_, 'd>) -> R,
     ) -> R {
-        let mut table = Table { reader: self, path, entries, known: Vec::new(), lenient: false };
+        let mut table = Table::new(self, path, entries);
         let result = read(&mut table);
         table.leave();
         result
@@ -167,6 +166,13 @@ impl<'d> Reader<'d> {
         )
     }
 
+    /// Notes that a variable is not set that has to be.
+    pub(super) fn require_variable(&mut self, name: &'static str, expected: String) {
+        if self.variable(name).is_none() {
+            self.problem(Place::Variable { name, item: None }, "nothing", expected, None);
+        }
+    }
+
     fn variable_item<T>(
         &mut self,
         place: Place,
@@ -225,6 +231,10 @@ impl<'d> Reader<'d> {
                     Err(_) => Err(Refusal::default()),
                 }
             }
+            DeValue::Float(float) => match float.as_str().parse() {
+                Ok(float) => shape.accept(Scalar::Float(float)),
+                Err(_) => Err(Refusal::default()),
+            },
             DeValue::Boolean(boolean) => shape.accept(Scalar::Boolean(*boolean)),
             _ => Err(Refusal::default()),
         };
@@ -253,10 +263,21 @@ pub(super) struct Table<'r, 'd> {
     path: String,
     entries: Option<&'d DeTable<'d>>,
     known: Vec<&'static str>,
+    foreign: Vec<Foreign>,
     lenient: bool,
 }
 
-impl<'d> Table<'_, 'd> {
+/// A key that would be known if the table were of another kind.
+struct Foreign {
+    key: &'static str,
+    kind: String,
+}
+
+impl<'r, 'd> Table<'r, 'd> {
+    fn new(reader: &'r mut Reader<'d>, path: String, entries: Option<&'d DeTable<'d>>) -> Self {
+        Self { reader, path, entries, known: Vec::new(), foreign: Vec::new(), lenient: false }
+    }
+
     /// The setting of this name, if it was written and is good.
     pub(super) fn value<T>(&mut self, key: &'static str, shape: &Shape<T>) -> Option<T> {
         let value = self.entry(key)?;
@@ -385,6 +406,19 @@ impl<'d> Table<'_, 'd> {
         self.reader.problem(place, "nothing", expected, None);
     }
 
+    /// Notes which keys `read` would ask for, were the table of another `kind`: they are unknown
+    /// here, and their problem says where they belong.
+    pub(super) fn other_kind(&mut self, kind: &str, read: impl FnOnce(&mut Table<'_, 'd>)) {
+        // Nothing is written in there, and what it misses is nobody's problem.
+        let mut reader = Reader::new(None, self.reader.surroundings);
+        let mut table = Table::new(&mut reader, self.path.clone(), None);
+        read(&mut table);
+        for key in table.known {
+            self.reader.known.insert((key, self.path.clone()));
+            self.foreign.push(Foreign { key, kind: kind.to_owned() });
+        }
+    }
+
     /// Leaves keys alone that were not asked for: it is not known which there should be.
     pub(super) fn allow_unknown(&mut self) {
         self.lenient = true;
@@ -424,8 +458,20 @@ impl<'d> Table<'_, 'd> {
                 key: key.get_ref().to_string(),
                 table: self.path.clone(),
                 siblings: self.known.clone(),
+                hint: self.meant_by(key.get_ref()),
             });
         }
+    }
+
+    /// What this table knows about a key that it does not know.
+    fn meant_by(&self, unknown: &str) -> Option<String> {
+        if let Some(Foreign { key, kind }) = self.foreign.iter().find(|known| known.key == unknown)
+        {
+            return Some(format!("{key} belongs to {kind}"));
+        }
+        // Whoever has written a key already does not mean it a second time.
+        let open = self.known.iter().copied().filter(|key| !self.has(key));
+        nearest(unknown, open).map(did_you_mean)
     }
 }
 

@@ -10,6 +10,7 @@
 //! each with its place; a configuration with a problem never runs. Opens no file and reads no
 //! variable by itself: both go through [`Surroundings`]. Never prints a key or a token.
 
+mod base_url;
 mod document;
 mod places;
 mod problem;
@@ -26,12 +27,14 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+pub use base_url::BaseUrl;
 pub use problem::{Place, Problem, Problems};
 pub(crate) use raw::ENVIRONMENT as ENVIRONMENT_VARIABLES;
 pub use secret::{Key, Token};
 pub use settings::{
-    Admin, AllowedOrigins, Cors, Environment, Evaluator, FileFormat, FileSource, Limits, Listen,
-    Log, LogFormat, LogLevel, OnStale, Reflag, Server, SetBy, Settings, Source,
+    Admin, AllowedOrigins, Cors, Environment, Evaluator, FileFormat, FileSource, Fraction, Gate,
+    Limits, Listen, Log, LogFormat, LogLevel, OnStale, OnUnauthorized, Proxy, Reflag, ReflagSource,
+    SecretFlags, Server, SetBy, Settings, Source,
 };
 pub(crate) use shape::{did_you_mean, nearest};
 pub use table::Row;
@@ -106,12 +109,18 @@ impl Settings {
         }
     }
 
-    /// The same without any key's text: once keys are digested nothing needs it any more.
+    /// The same without the keys that clients hold and without the token: once they are digested
+    /// nothing needs their text any more.
+    ///
+    /// What the sources send with every poll stays, in [`ReflagSource`], for as long as the process
+    /// runs. An environment that learns keeps its first publishable key for the same reason, see
+    /// [`Environment::learning_key`].
     #[must_use]
     pub fn without_keys(mut self) -> Self {
         self.admin.token = None;
         for environment in &mut self.environments {
-            environment.publishable_keys.clear();
+            let kept = usize::from(environment.learning_key().is_some());
+            environment.publishable_keys.truncate(kept);
             environment.secret_keys.clear();
         }
         self

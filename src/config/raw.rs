@@ -9,15 +9,18 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::Surroundings;
+use super::base_url::BaseUrl;
 use super::document::{List, Reader, Table, line_and_column, quoted};
 use super::places::Places;
 use super::problem::{Place, Problem, Problems};
 use super::secret::{Key, Token};
-use super::settings::{Evaluator, FileFormat, Listen, LogFormat, LogLevel, OnStale};
+use super::settings::{
+    Evaluator, FileFormat, Fraction, Listen, LogFormat, LogLevel, OnStale, OnUnauthorized, Proxy,
+};
 use super::shape::{
-    AllowedOrigin, ClosedSet, SourceType, allowed_origin, any_word_of, base_path, boolean,
-    duration, environment_name, flag_key, integer, listen, one_of, path, publishable_key,
-    secret_key, size, token,
+    AllowedOrigin, ClosedSet, SourceType, allowed_origin, any_word_of, base_path, base_url,
+    boolean, duration, environment_name, flag_key, fraction, integer, learn, listen, nearest,
+    one_of, path, publishable_key, secret_key, size, token, upstream_publishable_key,
 };
 
 const KIB: usize = 1 << 10;
@@ -25,6 +28,7 @@ const MIB: usize = 1 << 20;
 const GIB: usize = 1 << 30;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Far beyond any use, and near enough that adding it to an instant cannot overflow.
 const YEAR: Duration = Duration::from_secs(31_557_600);
@@ -35,20 +39,31 @@ const ADMIN_TOKEN: &str = "BURGEE_ADMIN_TOKEN";
 const LOG: &str = "BURGEE_LOG";
 
 const SOURCE: &str = "BURGEE_SOURCE";
+const SOURCE_URL: &str = "BURGEE_SOURCE_URL";
+const SOURCE_KEY: &str = "BURGEE_SOURCE_KEY";
 const SOURCE_PATH: &str = "BURGEE_SOURCE_PATH";
 const SOURCE_FORMAT: &str = "BURGEE_SOURCE_FORMAT";
 const PUBLISHABLE_KEYS: &str = "BURGEE_PUBLISHABLE_KEYS";
 const SECRET_KEYS: &str = "BURGEE_SECRET_KEYS";
 
 /// The variables that describe an environment where no file does.
-pub(crate) const ENVIRONMENT: [&str; 5] =
-    [SOURCE, SOURCE_PATH, SOURCE_FORMAT, PUBLISHABLE_KEYS, SECRET_KEYS];
+pub(crate) const ENVIRONMENT: [&str; 7] =
+    [SOURCE, SOURCE_URL, SOURCE_KEY, SOURCE_PATH, SOURCE_FORMAT, PUBLISHABLE_KEYS, SECRET_KEYS];
+
+/// Of those, the ones that belong to one type of source.
+const OF_A_SOURCE: [(&str, SourceType); 4] = [
+    (SOURCE_URL, SourceType::Reflag),
+    (SOURCE_KEY, SourceType::Reflag),
+    (SOURCE_PATH, SourceType::File),
+    (SOURCE_FORMAT, SourceType::File),
+];
 
 pub(super) struct Settings {
     pub(super) server: Server,
     pub(super) admin: Admin,
     pub(super) limits: Limits,
     pub(super) log: Log,
+    pub(super) proxy: Proxy,
     pub(super) environments: Vec<Environment>,
 }
 
@@ -74,6 +89,7 @@ pub(super) struct Limits {
     pub(super) header_timeout: Option<Duration>,
     pub(super) body_timeout: Option<Duration>,
     pub(super) in_flight_body_bytes: Option<usize>,
+    pub(super) waiters_per_environment: Option<usize>,
 }
 
 pub(super) struct Log {
@@ -90,20 +106,49 @@ pub(super) struct Environment {
     pub(super) secret_keys: Option<List<Key>>,
     pub(super) max_staleness: Option<Duration>,
     pub(super) on_stale: Option<OnStale>,
+    pub(super) on_unauthorized: Option<OnUnauthorized>,
     pub(super) source: Source,
     pub(super) evaluator: Option<Evaluator>,
-    pub(super) secret_flags: Option<List<String>>,
+    pub(super) secret_flags: Option<SecretFlags>,
     pub(super) origins: Option<List<AllowedOrigin>>,
     pub(super) credentials: Option<bool>,
+    pub(super) gate: Gate,
 }
 
-/// A source without a type is one whose problem was noted already.
 #[derive(Default)]
-pub(super) struct Source {
-    pub(super) kind: Option<SourceType>,
+pub(super) enum Source {
+    /// One whose type is not known, which was noted already.
+    #[default]
+    Unknown,
+    File(FileSource),
+    Reflag(ReflagSource),
+}
+
+pub(super) struct FileSource {
     pub(super) path: Option<PathBuf>,
     pub(super) format: Option<FileFormat>,
     pub(super) poll_interval: Option<Duration>,
+}
+
+#[derive(Default)]
+pub(super) struct ReflagSource {
+    pub(super) url: Option<BaseUrl>,
+    pub(super) secret_key: Option<Key>,
+    pub(super) upstream_publishable_key: Option<Key>,
+    pub(super) poll_interval: Option<Duration>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) ca_file: Option<PathBuf>,
+}
+
+pub(super) enum SecretFlags {
+    Learn,
+    Listed(List<String>),
+}
+
+#[derive(Default)]
+pub(super) struct Gate {
+    pub(super) max_shrink: Option<Fraction>,
+    pub(super) confirm_after: Option<usize>,
 }
 
 /// Reads file and variables. `Err` is the one problem of a file that is not TOML.
@@ -152,6 +197,7 @@ fn settings(table: &mut Table<'_, '_>) -> Settings {
         admin: table.table("admin", admin),
         limits: table.table("limits", limits),
         log: table.table("log", log),
+        proxy: proxy(table.reader()),
         environments: environments(table),
     }
 }
@@ -184,6 +230,7 @@ fn limits(table: &mut Table<'_, '_>) -> Limits {
         body_timeout: table.value("body_timeout", &duration(MILLISECOND..=DAY)),
         in_flight_body_bytes: table
             .value("in_flight_body_bytes", &size(KIB..=GIB.saturating_mul(1024))),
+        waiters_per_environment: table.value("waiters_per_environment", &integer(0..=1_000_000)),
     }
 }
 
@@ -229,6 +276,23 @@ fn log_variable(reader: &mut Reader<'_>, log: &mut Log) {
     if format.is_some() {
         log.format = format;
         reader.places().mark("log.format", place);
+    }
+}
+
+/// As curl reads them, save that `HTTP_PROXY` counts too: no web server that puts header fields
+/// of requests into variables starts Burgee.
+fn proxy(reader: &mut Reader<'_>) -> Proxy {
+    let mut first = |path, names: [&'static str; 2]| {
+        let found = names.into_iter().find_map(|name| Some((name, reader.variable(name)?)));
+        let (name, text) = found?;
+        reader.places().mark(path, Place::Variable { name, item: None });
+        Some(text)
+    };
+    Proxy {
+        https: first("proxy.https", ["https_proxy", "HTTPS_PROXY"]),
+        http: first("proxy.http", ["http_proxy", "HTTP_PROXY"]),
+        all: first("proxy.all", ["all_proxy", "ALL_PROXY"]),
+        no_proxy: first("proxy.no_proxy", ["no_proxy", "NO_PROXY"]),
     }
 }
 
@@ -285,28 +349,42 @@ fn environment(table: &mut Table<'_, '_>) -> Environment {
         secret_keys: table.list("secret_keys", &secret_key()),
         max_staleness: table.value("max_staleness", &duration(MILLISECOND..=YEAR)),
         on_stale: table.value("on_stale", &one_of::<OnStale>()),
+        on_unauthorized: table.value("on_unauthorized", &one_of::<OnUnauthorized>()),
         ..Environment::default()
     };
     if table.has("source") {
         environment.source = table.table("source", source);
     } else {
-        table.missing("source", "a table, [environments.source], with type and path");
+        table.missing("source", "a table, [environments.source], with a type");
     }
     table.table("reflag", |table| {
         environment.evaluator = table.value("evaluator", &one_of::<Evaluator>());
-        environment.secret_flags =
-            table.list_unless("secret_flags", &flag_key(), "a list of flag keys", |written| {
-                (written == "learn").then(|| {
-                    "learning which flags are public needs an upstream, and a file has none"
-                        .to_owned()
-                })
-            });
+        environment.secret_flags = secret_flags(table, &environment.source);
     });
     table.table("cors", |table| {
         environment.origins = table.list("origins", &allowed_origin());
         environment.credentials = table.value("credentials", &boolean());
     });
+    environment.gate = table.table("gate", |table| Gate {
+        max_shrink: table.value("max_shrink", &fraction()),
+        confirm_after: table.value("confirm_after", &integer(1..=1_000)),
+    });
     environment
+}
+
+fn secret_flags(table: &mut Table<'_, '_>, source: &Source) -> Option<SecretFlags> {
+    const KEY: &str = "secret_flags";
+    let has_upstream = !matches!(source, Source::File(_));
+    if has_upstream && table.literal(KEY).is_some() {
+        return table.value(KEY, &learn()).map(|()| SecretFlags::Learn);
+    }
+    let expected = if has_upstream { learn().expected } else { "a list of flag keys".to_owned() };
+    let listed = table.list_unless(KEY, &flag_key(), &expected, |written| {
+        (written == "learn").then(|| {
+            "learning which flags are public needs an upstream, and a file has none".to_owned()
+        })
+    });
+    listed.map(SecretFlags::Listed)
 }
 
 fn source(table: &mut Table<'_, '_>) -> Source {
@@ -315,17 +393,45 @@ fn source(table: &mut Table<'_, '_>) -> Source {
         table.literal("type").is_some_and(|word| SourceType::NOT_IN_THIS_BUILD.contains(&word));
     if of_a_later_build {
         table.allow_unknown();
-        return Source::default();
+        return Source::Unknown;
     }
-    // A type that is missing or mistyped is taken for a file, so that the other problems of the
-    // source are found in the same run.
-    match kind.unwrap_or(SourceType::File) {
-        SourceType::File => Source {
-            kind: Some(SourceType::File),
+    let kind = kind.unwrap_or_else(|| likely_type(table));
+    for &other in SourceType::ALL.iter().filter(|&&other| other != kind) {
+        table.other_kind(&format!("type = {:?}", other.word()), |table| {
+            source_of_type(other, table);
+        });
+    }
+    source_of_type(kind, table)
+}
+
+/// A type that is missing or mistyped is guessed, so that the other problems of the source are
+/// found in the same run.
+fn likely_type(table: &Table<'_, '_>) -> SourceType {
+    let words = SourceType::ALL.iter().map(|kind| kind.word());
+    let near = table.literal("type").and_then(|written| nearest(written, words));
+    near.and_then(SourceType::from_word).unwrap_or(if table.has("url") || table.has("secret_key") {
+        SourceType::Reflag
+    } else {
+        SourceType::File
+    })
+}
+
+fn source_of_type(kind: SourceType, table: &mut Table<'_, '_>) -> Source {
+    match kind {
+        SourceType::File => Source::File(FileSource {
             path: table.required("path", &path()),
             format: table.value("format", &one_of::<FileFormat>()),
-            poll_interval: table.value("poll_interval", &duration(Duration::from_millis(50)..=DAY)),
-        },
+            poll_interval: table.value("poll_interval", &duration(50 * MILLISECOND..=DAY)),
+        }),
+        SourceType::Reflag => Source::Reflag(ReflagSource {
+            url: table.value("url", &base_url()),
+            secret_key: table.required("secret_key", &secret_key()),
+            upstream_publishable_key: table
+                .value("upstream_publishable_key", &upstream_publishable_key()),
+            poll_interval: table.value("poll_interval", &duration(100 * MILLISECOND..=DAY)),
+            timeout: table.value("timeout", &duration(10 * MILLISECOND..=10 * MINUTE)),
+            ca_file: table.value("ca_file", &path()),
+        }),
     }
 }
 
@@ -333,37 +439,73 @@ fn source(table: &mut Table<'_, '_>) -> Source {
 fn environment_from_variables(reader: &mut Reader<'_>) -> Environment {
     let here = "environments[0]";
     let beneath = |key: &str| format!("{here}.{key}");
-    let variable = |name| Place::Variable { name, item: None };
 
-    let kind = reader.variable_value(SOURCE, &beneath("source.type"), &one_of::<SourceType>());
-    if reader.variable(SOURCE).is_none() {
-        reader.problem(variable(SOURCE), "nothing", any_word_of::<SourceType>(), None);
-    }
-    if kind == Some(SourceType::File) && reader.variable(SOURCE_PATH).is_none() {
-        reader.problem(variable(SOURCE_PATH), "nothing", path().expected, None);
-    }
+    let source = source_from_variables(reader, &beneath("source"));
     let publishable_keys =
         reader.variable_list(PUBLISHABLE_KEYS, &beneath("publishable_keys"), &publishable_key());
     let secret_keys = reader.variable_list(SECRET_KEYS, &beneath("secret_keys"), &secret_key());
-    if publishable_keys.is_none() && secret_keys.is_none() {
+    let has_key = publishable_keys.is_some() || secret_keys.is_some();
+    // The source's own key is one.
+    if !has_key && !matches!(source, Source::Reflag(_)) {
         let expected = format!("a key here or in {SECRET_KEYS}");
-        reader.problem(variable(PUBLISHABLE_KEYS), "nothing", expected, None);
+        let place = Place::Variable { name: PUBLISHABLE_KEYS, item: None };
+        reader.problem(place, "nothing", expected, None);
     }
     Environment {
         path: here.to_owned(),
         name: Some("default".to_owned()),
         publishable_keys,
         secret_keys,
-        source: Source {
-            kind,
-            path: reader.variable_value(SOURCE_PATH, &beneath("source.path"), &path()),
-            format: reader.variable_value(
-                SOURCE_FORMAT,
-                &beneath("source.format"),
-                &one_of::<FileFormat>(),
-            ),
-            poll_interval: None,
-        },
+        source,
         ..Environment::default()
+    }
+}
+
+fn source_from_variables(reader: &mut Reader<'_>, here: &str) -> Source {
+    reader.require_variable(SOURCE, any_word_of::<SourceType>());
+    let kind = reader.variable_value(SOURCE, &format!("{here}.type"), &one_of::<SourceType>());
+    let Some(kind) = kind else {
+        // Which of them are needed is not known, but what is there has to be good.
+        file_source_from_variables(reader, here);
+        reflag_source_from_variables(reader, here);
+        return Source::Unknown;
+    };
+    for (name, owner) in OF_A_SOURCE {
+        if owner != kind && reader.variable(name).is_some() {
+            reader.problem(
+                Place::Variable { name, item: None },
+                format!("a variable that belongs to {SOURCE}={}", owner.word()),
+                format!("only those that belong to {SOURCE}={}", kind.word()),
+                Some("unset it, or choose the other source".to_owned()),
+            );
+        }
+    }
+    match kind {
+        SourceType::File => {
+            reader.require_variable(SOURCE_PATH, path().expected);
+            Source::File(file_source_from_variables(reader, here))
+        }
+        SourceType::Reflag => {
+            reader.require_variable(SOURCE_KEY, secret_key().expected);
+            Source::Reflag(reflag_source_from_variables(reader, here))
+        }
+    }
+}
+
+fn file_source_from_variables(reader: &mut Reader<'_>, here: &str) -> FileSource {
+    let format = one_of::<FileFormat>();
+    FileSource {
+        path: reader.variable_value(SOURCE_PATH, &format!("{here}.path"), &path()),
+        format: reader.variable_value(SOURCE_FORMAT, &format!("{here}.format"), &format),
+        poll_interval: None,
+    }
+}
+
+fn reflag_source_from_variables(reader: &mut Reader<'_>, here: &str) -> ReflagSource {
+    let secret_key_path = format!("{here}.secret_key");
+    ReflagSource {
+        url: reader.variable_value(SOURCE_URL, &format!("{here}.url"), &base_url()),
+        secret_key: reader.variable_value(SOURCE_KEY, &secret_key_path, &secret_key()),
+        ..ReflagSource::default()
     }
 }

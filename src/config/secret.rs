@@ -8,8 +8,17 @@ use std::fmt;
 /// What stands in the place of a secret wherever something is printed.
 pub(super) const REDACTED: &str = "[redacted]";
 
-/// A publishable or secret key of an environment: 1 to 256 bytes, no white space, no control
-/// characters.
+/// Stands for a secret in the `Debug` output of what holds one as plain text.
+pub(super) struct Redacted;
+
+impl fmt::Debug for Redacted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(REDACTED)
+    }
+}
+
+/// A key of an environment or of its source, publishable or secret: 1 to 256 bytes, no white
+/// space, no control characters.
 ///
 /// Publishable keys are redacted too: they are what an abuser needs, and which of the two a key
 /// is can be a typing error in the very file that is being printed.
@@ -21,7 +30,8 @@ impl Key {
         Self(text)
     }
 
-    /// The text, for hashing and comparing. Never log it, never put it in an answer.
+    /// The text, for hashing, for comparing, and for the upstream that gave it. Never log it, never
+    /// put it in an answer.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -9,8 +9,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::base_url::BaseUrl;
 use super::problem::Place;
-use super::secret::{Key, Token};
+use super::secret::{Key, Redacted, Token};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What is logged, and how.
     pub log: Log,
+    /// Through which proxies upstreams are reached.
+    pub proxy: Proxy,
     /// At least one, with names and keys of their own.
     pub environments: Vec<Environment>,
     /// Where each key path was written; all others are defaults.
@@ -132,6 +135,9 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Bytes of all request bodies held at once; never less than `body`.
     pub in_flight_body_bytes: usize,
+    /// Requests of one environment that may wait for a version at once; above it they are
+    /// answered without waiting.
+    pub waiters_per_environment: usize,
 }
 
 impl Default for Limits {
@@ -143,6 +149,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),
             in_flight_body_bytes: 64 * MIB,
+            waiters_per_environment: 1_000,
         }
     }
 }
@@ -156,6 +163,35 @@ pub struct Log {
     pub format: LogFormat,
 }
 
+/// Through which proxies upstreams are reached, as the variables of these names say, lower case
+/// first. Nothing here was checked: what it means is for whoever connects.
+///
+/// Proxies' URLs can hold a password, so they are never shown.
+#[derive(Clone, Default, Eq, PartialEq)]
+pub struct Proxy {
+    /// `https_proxy`, for upstreams that are reached through TLS.
+    pub https: Option<String>,
+    /// `http_proxy`, for the others.
+    pub http: Option<String>,
+    /// `all_proxy`, for both where they have none of their own.
+    pub all: Option<String>,
+    /// `no_proxy`: hosts that are reached directly, separated by commas.
+    pub no_proxy: Option<String>,
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let redacted = |url: &Option<String>| url.as_ref().map(|_| Redacted);
+        formatter
+            .debug_struct("Proxy")
+            .field("https", &redacted(&self.https))
+            .field("http", &redacted(&self.http))
+            .field("all", &redacted(&self.all))
+            .field("no_proxy", &self.no_proxy)
+            .finish()
+    }
+}
+
 /// One isolated set of flags.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Environment {
@@ -163,18 +199,40 @@ pub struct Environment {
     pub name: String,
     /// What browsers may hold. Together with `secret_keys` never empty, and no key twice anywhere.
     pub publishable_keys: Vec<Key>,
-    /// What only servers may hold.
+    /// What only servers may hold. When none were written, the source's own, if it has one.
     pub secret_keys: Vec<Key>,
     /// The age beyond which an answer is stale. Without one no age is too old.
     pub max_staleness: Option<Duration>,
     /// What becomes of stale answers.
     pub on_stale: OnStale,
+    /// What becomes of answers when the upstream refuses the source's key.
+    pub on_unauthorized: OnUnauthorized,
     /// Where the rules come from.
     pub source: Source,
     /// How Reflag rules are read.
     pub reflag: Reflag,
     /// Which web pages may read answers.
     pub cors: Cors,
+    /// Which documents are held back until they are confirmed.
+    pub gate: Gate,
+}
+
+impl Environment {
+    /// The key with which the upstream is asked which flags are public: the source's
+    /// `upstream_publishable_key`, else the first of `publishable_keys`, for which that one has to
+    /// be known to the upstream.
+    ///
+    /// None when there is nothing to learn: secret flags are listed, or nobody holds a publishable
+    /// key. The same before and after [`Settings::without_keys`].
+    pub fn learning_key(&self) -> Option<&Key> {
+        let first = self.publishable_keys.first()?;
+        match (&self.source, &self.reflag.secret_flags) {
+            (Source::Reflag(source), SecretFlags::Learn) => {
+                Some(source.upstream_publishable_key.as_ref().unwrap_or(first))
+            }
+            (Source::Reflag(_), SecretFlags::Listed(_)) | (Source::File(_), _) => None,
+        }
+    }
 }
 
 /// Where an environment's rules come from.
@@ -182,6 +240,8 @@ pub struct Environment {
 pub enum Source {
     /// A document on disk, read again when it changes.
     File(FileSource),
+    /// Reflag's service, or what speaks its protocol, such as another Burgee.
+    Reflag(ReflagSource),
 }
 
 /// A document on disk.
@@ -199,13 +259,112 @@ impl FileSource {
     pub(super) const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(1);
 }
 
+/// Reflag's service, or what speaks its protocol.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ReflagSource {
+    /// Where it is reached.
+    pub url: BaseUrl,
+    /// Opens the rules. Sent with every poll, so it is kept for as long as the process runs.
+    pub secret_key: Key,
+    /// What browsers may send there. No source's secret key, and in no list of secret keys.
+    pub upstream_publishable_key: Option<Key>,
+    /// How often the rules are asked for while all is well.
+    pub poll_interval: Duration,
+    /// How long one request may take, its connection and its body included.
+    pub timeout: Duration,
+    /// A file of PEM certificates that are trusted beside the bundled ones. A relative path starts
+    /// at the directory in which the process started.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl ReflagSource {
+    pub(super) const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(60);
+    pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+}
+
 /// How Reflag rules are read.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Reflag {
     /// The generation of the rules' semantics.
     pub evaluator: Evaluator,
-    /// Keys of flags that publishable keys never see.
-    pub secret_flags: Vec<String>,
+    /// Flags that publishable keys never see.
+    pub secret_flags: SecretFlags,
+}
+
+/// Flags that publishable keys never see, beside those that their own definition marks as secret.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum SecretFlags {
+    /// All that the upstream does not list to a publishable key; see
+    /// [`Environment::learning_key`]. The default for a source that has an upstream to ask, and
+    /// refused for others.
+    Learn,
+    /// Those with these keys.
+    Listed(Vec<String>),
+}
+
+impl Default for SecretFlags {
+    fn default() -> Self {
+        Self::Listed(Vec::new())
+    }
+}
+
+/// Which documents are held back until they are confirmed: those with far fewer flags than are
+/// held, as an upstream may give after a mishap.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Gate {
+    /// The share of the held flags that a document has to have. Zero lets every document pass,
+    /// and is the default for files, which are the operator's word; a half is for the others.
+    pub max_shrink: Fraction,
+    /// How often the same document has to be fetched until it passes all the same: 1 to 1000.
+    pub confirm_after: usize,
+}
+
+impl Gate {
+    pub(super) const DEFAULT_MAX_SHRINK: Fraction = Fraction(MILLION / 2);
+    pub(super) const DEFAULT_CONFIRM_AFTER: usize = 3;
+
+    /// Whether a document with `received` flags is held back while `held` are served. Unless the
+    /// gate is off, that is so for a document without any flag.
+    pub fn holds_back(&self, held: usize, received: usize) -> bool {
+        received < self.max_shrink.of(held)
+    }
+}
+
+/// A number from 0 to 1, exact to six decimal places.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Fraction(u32);
+
+const MILLION: u32 = 1_000_000;
+
+impl Fraction {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+    /// Everything.
+    pub const ONE: Self = Self(MILLION);
+
+    /// The nearest one; none for what is no number from 0 to 1.
+    #[expect(clippy::cast_sign_loss, reason = "the range was checked")]
+    pub fn new(number: f64) -> Option<Self> {
+        let millionths = (number * f64::from(MILLION)).round();
+        (0.0..=1.0).contains(&number).then_some(Self(millionths as u32))
+    }
+
+    /// The least whole number that is not less than this share of `count`.
+    pub fn of(self, count: usize) -> usize {
+        let millionths = count as u128 * u128::from(self.0);
+        millionths.div_ceil(u128::from(MILLION)) as usize
+    }
+
+    /// The number itself.
+    pub fn as_f64(self) -> f64 {
+        f64::from(self.0) / f64::from(MILLION)
+    }
+}
+
+impl fmt::Display for Fraction {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.as_f64(), formatter)
+    }
 }
 
 /// Which web pages may read answers.
@@ -245,6 +404,16 @@ pub enum OnStale {
     /// Answered, with the age in the answer too.
     Mark,
     /// Not answered.
+    Refuse,
+}
+
+/// What becomes of answers when the upstream refuses the source's key.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OnUnauthorized {
+    /// Answered from the last good rules.
+    #[default]
+    Serve,
+    /// Not answered: whoever revoked the key meant it for those who hold answers made with it too.
     Refuse,
 }
 
@@ -290,4 +459,57 @@ pub enum LogLevel {
     Debug,
     /// For finding a fault in Burgee.
     Trace,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate(max_shrink: f64) -> Gate {
+        Gate { max_shrink: Fraction::new(max_shrink).unwrap(), confirm_after: 3 }
+    }
+
+    #[test]
+    fn the_gate_holds_back_documents_with_fewer_flags_than_the_share() {
+        for (max_shrink, held, received, holds_back) in [
+            (0.5, 10, 5, false),
+            (0.5, 10, 4, true),
+            (0.5, 7, 4, false),
+            (0.5, 7, 3, true),
+            (0.5, 1, 0, true),
+            (0.000_001, 1, 0, true),
+            (0.000_001, 1, 1, false),
+            (1.0, 10, 10, false),
+            (1.0, 10, 9, true),
+            // Not a hair more than 7, as a product of floating point numbers would be.
+            (0.07, 100, 7, false),
+            (0.07, 100, 6, true),
+            (1.0, usize::MAX, usize::MAX, false),
+            // Off, or nothing to be lost.
+            (0.0, 10, 0, false),
+            (1.0, 0, 0, false),
+        ] {
+            let held_back = gate(max_shrink).holds_back(held, received);
+            assert_eq!(held_back, holds_back, "{received} after {held}, {max_shrink}");
+        }
+    }
+
+    #[test]
+    fn a_fraction_is_shown_as_it_was_written() {
+        for shown in ["0", "0.5", "0.333333", "0.07", "1"] {
+            assert_eq!(Fraction::new(shown.parse().unwrap()).unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn proxies_are_shown_as_being_there_only() {
+        let url = || Some("http://user:lemon@proxy:3128".to_owned());
+        let no_proxy = Some("localhost".to_owned());
+        let proxy = Proxy { https: url(), http: None, all: url(), no_proxy };
+        assert_eq!(
+            format!("{proxy:?}"),
+            "Proxy { https: Some([redacted]), http: None, all: Some([redacted]), no_proxy: \
+             Some(\"localhost\") }"
+        );
+    }
 }

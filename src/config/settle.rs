@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
+use super::base_url::BaseUrl;
 use super::document::List;
 use super::places::Places;
 use super::problem::Problem;
 use super::raw;
 use super::secret::Key;
 use super::settings::{
-    Admin, AllowedOrigins, Cors, Environment, FileSource, Limits, Listen, Log, Reflag, Server,
-    Settings, Source,
+    Admin, AllowedOrigins, Cors, Environment, FileSource, Fraction, Gate, Limits, Listen, Log,
+    Reflag, ReflagSource, SecretFlags, Server, Settings, Source,
 };
-use super::shape::{AllowedOrigin, Bytes, SourceType};
+use super::shape::{AllowedOrigin, Bytes};
 
 /// The settings that run. They are whole only if `problems` is empty afterwards: what has a
 /// problem is left out or has its default.
@@ -29,6 +30,7 @@ pub(super) fn settle(
         admin: admin(written.admin),
         limits: rules.limits(&written.limits),
         log: log(&written.log),
+        proxy: written.proxy,
         environments: rules.environments(written.environments),
         ..Settings::default()
     };
@@ -80,6 +82,9 @@ impl Rules<'_> {
             in_flight_body_bytes: written
                 .in_flight_body_bytes
                 .unwrap_or(default.in_flight_body_bytes),
+            waiters_per_environment: written
+                .waiters_per_environment
+                .unwrap_or(default.waiters_per_environment),
         };
         if self.is_good("limits.body", written.body.as_ref())
             && limits.in_flight_body_bytes < limits.body
@@ -146,23 +151,79 @@ impl Rules<'_> {
     /// A key alone selects the environment and its class, so it may stand in one place only. The
     /// same key twice in one list would do no harm by itself, but then the second was meant to be
     /// another one.
+    ///
+    /// Keys of sources are no clients' keys and select nothing. Two sources may have the same one,
+    /// but no browser may hold it.
     fn keys_are_used_once(&mut self, written: &[raw::Environment]) {
-        let mut first: HashMap<&Key, String> = HashMap::new();
+        let mut of_sources = HashMap::new();
         for environment in written {
-            let publishable = (&environment.publishable_keys, "publishable_keys");
-            let secret = (&environment.secret_keys, "secret_keys");
-            for (keys, list) in [publishable, secret] {
-                for (position, key) in keys.iter().flatten().enumerate() {
-                    let Some(key) = key else { continue };
-                    let path = format!("{}.{list}[{position}]", environment.path);
-                    if let Some(other) = first.get(key) {
-                        let found = format!("the key of {other}");
-                        self.problem(&path, found, "a key of its own".to_owned(), None);
-                    } else {
-                        first.insert(key, path);
-                    }
+            if let Some((path, key)) = source_key(environment) {
+                of_sources.entry(key).or_insert(path);
+            }
+        }
+        let mut of_clients = HashMap::new();
+        let mut secret = of_sources.clone();
+        for environment in written {
+            for (path, key) in publishable_keys(environment) {
+                if let Some(source) = of_sources.get(key) {
+                    self.problem(
+                        &path,
+                        format!("the key of {source}"),
+                        "a publishable key".to_owned(),
+                        Some("it opens the rules at the upstream; if a browser ever held it, replace it"),
+                    );
+                } else {
+                    self.is_used_once(&mut of_clients, path, key);
                 }
             }
+            for (path, key) in self.secret_keys(environment) {
+                secret.entry(key).or_insert_with(|| path.clone());
+                self.is_used_once(&mut of_clients, path, key);
+            }
+        }
+        for environment in written {
+            let raw::Source::Reflag(source) = &environment.source else { continue };
+            let Some(key) = &source.upstream_publishable_key else { continue };
+            if let Some(other) = secret.get(key) {
+                self.problem(
+                    &format!("{}.source.upstream_publishable_key", environment.path),
+                    format!("the key of {other}"),
+                    "a publishable key".to_owned(),
+                    Some("browsers hold it, so it must open nothing that is secret"),
+                );
+            }
+        }
+    }
+
+    fn is_used_once<'w>(
+        &mut self,
+        first: &mut HashMap<&'w Key, String>,
+        path: String,
+        key: &'w Key,
+    ) {
+        let Some(other) = first.get(key) else {
+            first.insert(key, path);
+            return;
+        };
+        let is_default = [&path, other].into_iter().any(|path| path.ends_with(SOURCE_KEY));
+        self.problem(
+            &path,
+            format!("the key of {other}"),
+            "a key of its own".to_owned(),
+            is_default.then_some(
+                "where secret_keys is left out, clients send the source's secret_key, and it can \
+                 select one environment only: write secret_keys",
+            ),
+        );
+    }
+
+    /// What servers may hold, each key with its path. When nothing was written, the source's own.
+    fn secret_keys<'w>(&self, written: &'w raw::Environment) -> Vec<(String, &'w Key)> {
+        let list = format!("{}.secret_keys", written.path);
+        if self.places.has(&list) {
+            listed(list, written.secret_keys.as_ref()).collect()
+        } else {
+            source_key(written).into_iter().collect()
         }
     }
 
@@ -170,18 +231,23 @@ impl Rules<'_> {
     fn environment(&mut self, written: raw::Environment) -> Option<Environment> {
         self.has_a_key(&written);
         let cors = self.cors(&written);
+        let secret_keys = self.secret_keys(&written).into_iter().map(|(_, key)| key.clone());
+        let secret_keys = secret_keys.collect();
+        let source = source(written.source)?;
         Some(Environment {
             name: written.name?,
             publishable_keys: good(written.publishable_keys),
-            secret_keys: good(written.secret_keys),
+            secret_keys,
             max_staleness: written.max_staleness,
             on_stale: written.on_stale.unwrap_or_default(),
-            source: source(written.source)?,
+            on_unauthorized: written.on_unauthorized.unwrap_or_default(),
             reflag: Reflag {
                 evaluator: written.evaluator.unwrap_or_default(),
-                secret_flags: good(written.secret_flags),
+                secret_flags: secret_flags(written.secret_flags, &source),
             },
             cors,
+            gate: gate(&written.gate, &source),
+            source,
         })
     }
 
@@ -195,7 +261,9 @@ impl Rules<'_> {
         ];
         let has_none = lists.into_iter().all(|(list, keys)| match keys {
             Some(keys) => keys.is_empty(),
-            None => !self.places.has(&format!("{path}.{list}")),
+            None if self.places.has(&format!("{path}.{list}")) => false,
+            // The source's key stands in for them. That it is missing was noted already.
+            None => !(list == "secret_keys" && matches!(written.source, raw::Source::Reflag(_))),
         });
         // An environment from variables has no place of its own: its lack of keys was noted
         // where the variables were read.
@@ -265,13 +333,65 @@ impl Rules<'_> {
     }
 }
 
+/// The end of the path of every source's secret key.
+const SOURCE_KEY: &str = ".source.secret_key";
+
+/// The key with which the environment's rules are asked for, with its path.
+fn source_key(written: &raw::Environment) -> Option<(String, &Key)> {
+    match &written.source {
+        raw::Source::Reflag(source) => {
+            Some((format!("{}{SOURCE_KEY}", written.path), source.secret_key.as_ref()?))
+        }
+        raw::Source::File(_) | raw::Source::Unknown => None,
+    }
+}
+
+fn publishable_keys(written: &raw::Environment) -> impl Iterator<Item = (String, &Key)> {
+    listed(format!("{}.publishable_keys", written.path), written.publishable_keys.as_ref())
+}
+
+fn listed(path: String, keys: Option<&List<Key>>) -> impl Iterator<Item = (String, &Key)> {
+    keys.into_iter()
+        .flatten()
+        .enumerate()
+        .filter_map(move |(position, key)| Some((format!("{path}[{position}]"), key.as_ref()?)))
+}
+
 fn source(written: raw::Source) -> Option<Source> {
-    match written.kind? {
-        SourceType::File => Some(Source::File(FileSource {
+    match written {
+        raw::Source::Unknown => None,
+        raw::Source::File(written) => Some(Source::File(FileSource {
             path: written.path?,
             format: written.format.unwrap_or_default(),
             poll_interval: written.poll_interval.unwrap_or(FileSource::DEFAULT_POLL_INTERVAL),
         })),
+        raw::Source::Reflag(written) => Some(Source::Reflag(ReflagSource {
+            url: written.url.unwrap_or_else(BaseUrl::reflag),
+            secret_key: written.secret_key?,
+            upstream_publishable_key: written.upstream_publishable_key,
+            poll_interval: written.poll_interval.unwrap_or(ReflagSource::DEFAULT_POLL_INTERVAL),
+            timeout: written.timeout.unwrap_or(ReflagSource::DEFAULT_TIMEOUT),
+            ca_file: written.ca_file,
+        })),
+    }
+}
+
+fn secret_flags(written: Option<raw::SecretFlags>, source: &Source) -> SecretFlags {
+    match (written, source) {
+        (Some(raw::SecretFlags::Listed(listed)), _) => SecretFlags::Listed(good(Some(listed))),
+        (Some(raw::SecretFlags::Learn), _) | (None, Source::Reflag(_)) => SecretFlags::Learn,
+        (None, Source::File(_)) => SecretFlags::default(),
+    }
+}
+
+fn gate(written: &raw::Gate, source: &Source) -> Gate {
+    let max_shrink = match source {
+        Source::File(_) => Fraction::ZERO,
+        Source::Reflag(_) => Gate::DEFAULT_MAX_SHRINK,
+    };
+    Gate {
+        max_shrink: written.max_shrink.unwrap_or(max_shrink),
+        confirm_after: written.confirm_after.unwrap_or(Gate::DEFAULT_CONFIRM_AFTER),
     }
 }
 

@@ -5,19 +5,22 @@
 //! `found` is fixed text, so no shape can put a secret into a problem.
 
 use std::fmt;
-use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::base_url::{BaseUrl, host_and_port};
 use super::secret::{Key, Token};
-use super::settings::{Evaluator, FileFormat, Listen, LogFormat, LogLevel, OnStale};
+use super::settings::{
+    Evaluator, FileFormat, Fraction, Listen, LogFormat, LogLevel, OnStale, OnUnauthorized,
+};
 
 /// One value without its place.
 #[derive(Clone, Copy)]
 pub(super) enum Scalar<'a> {
     Text(&'a str),
     Integer(i64),
+    Float(f64),
     Boolean(bool),
 }
 
@@ -96,6 +99,19 @@ pub(super) fn integer(range: RangeInclusive<usize>) -> Shape<usize> {
     })
 }
 
+/// A share of something, with or without a decimal point.
+pub(super) fn fraction() -> Shape<Fraction> {
+    Shape::new("a number from 0 to 1", |scalar| match scalar {
+        Scalar::Float(number) => Fraction::new(number).ok_or_else(Refusal::default),
+        Scalar::Integer(0) => Ok(Fraction::ZERO),
+        Scalar::Integer(1) => Ok(Fraction::ONE),
+        Scalar::Text(text) if text.parse().ok().and_then(Fraction::new).is_some() => {
+            Err(Refusal::hint("without the quotes"))
+        }
+        _ => Err(Refusal::default()),
+    })
+}
+
 /// Bytes: an integer, or text with a unit. Fractions are not read: they have no exact meaning.
 pub(super) fn size(range: RangeInclusive<usize>) -> Shape<usize> {
     let expected = format!("a size from {} to {}", Bytes(*range.start()), Bytes(*range.end()));
@@ -109,7 +125,7 @@ pub(super) fn size(range: RangeInclusive<usize>) -> Shape<usize> {
             })?;
             within(&range, usize::try_from(bytes).ok())
         }
-        Scalar::Boolean(_) => Err(Refusal::default()),
+        Scalar::Float(_) | Scalar::Boolean(_) => Err(Refusal::default()),
     })
 }
 
@@ -145,7 +161,7 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> Shape<Duration> {
         Scalar::Integer(integer) => {
             Err(Refusal::hint(format!("a unit is missing: \"{integer}s\" for seconds")))
         }
-        Scalar::Boolean(_) => Err(Refusal::default()),
+        Scalar::Float(_) | Scalar::Boolean(_) => Err(Refusal::default()),
     })
 }
 
@@ -188,6 +204,17 @@ impl ClosedSet for OnStale {
         match self {
             Self::Serve => "serve",
             Self::Mark => "mark",
+            Self::Refuse => "refuse",
+        }
+    }
+}
+
+impl ClosedSet for OnUnauthorized {
+    const ALL: &'static [Self] = &[Self::Serve, Self::Refuse];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Serve => "serve",
             Self::Refuse => "refuse",
         }
     }
@@ -244,15 +271,17 @@ impl ClosedSet for LogLevel {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum SourceType {
     File,
+    Reflag,
 }
 
 impl ClosedSet for SourceType {
-    const ALL: &'static [Self] = &[Self::File];
-    const NOT_IN_THIS_BUILD: &'static [&'static str] = &["reflag", "flagsmith", "origin"];
+    const ALL: &'static [Self] = &[Self::File, Self::Reflag];
+    const NOT_IN_THIS_BUILD: &'static [&'static str] = &["flagsmith", "origin"];
 
     fn word(self) -> &'static str {
         match self {
             Self::File => "file",
+            Self::Reflag => "reflag",
         }
     }
 }
@@ -323,6 +352,27 @@ pub(super) fn path() -> Shape<PathBuf> {
     })
 }
 
+pub(super) fn base_url() -> Shape<BaseUrl> {
+    // What is beside the host and the path of a URL can be a password, and text without a scheme
+    // can be the key from the next line: such text is named, not quoted.
+    const NEVER_QUOTED: [(char, &str); 3] = [
+        ('@', "a URL with a user or a password"),
+        ('?', "a URL with a query"),
+        ('#', "a URL with a fragment"),
+    ];
+    let expected = "\"http://host\" or \"https://host\", perhaps with a port and a path";
+    Shape::text(expected, |text| {
+        let never_quoted = NEVER_QUOTED.into_iter().find(|(sign, _)| text.contains(*sign));
+        if let Some((_, found)) = never_quoted {
+            return Err(Refusal::found(found));
+        }
+        if !text.contains("://") {
+            return Err(Refusal::found("text without \"://\""));
+        }
+        BaseUrl::parse(text).ok_or_else(Refusal::default)
+    })
+}
+
 pub(super) fn environment_name() -> Shape<String> {
     Shape::text("1 to 64 letters, digits and . _ - /", |text| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
@@ -343,26 +393,38 @@ pub(super) fn flag_key() -> Shape<String> {
     })
 }
 
+/// The word that may stand in the place of a list of flags' keys.
+pub(super) fn learn() -> Shape<()> {
+    Shape::text("\"learn\" or a list of flag keys", |text| match text {
+        "learn" => Ok(()),
+        _ => Err(Refusal { found: None, hint: nearest(text, ["learn"]).map(did_you_mean) }),
+    })
+}
+
 pub(super) fn secret_key() -> Shape<Key> {
     Shape::text(KEY, key).secret()
 }
 
+/// A key that clients of ours hold.
 pub(super) fn publishable_key() -> Shape<Key> {
+    not_secret("move it to secret_keys; if a browser ever held it, replace it")
+}
+
+/// A key that the upstream gave for browsers.
+pub(super) fn upstream_publishable_key() -> Shape<Key> {
+    not_secret("the upstream's secret key is secret_key")
+}
+
+fn not_secret(hint: &'static str) -> Shape<Key> {
     // Prefixes that Flagsmith and Reflag give to keys for servers.
     const SECRET_PREFIXES: [(&str, &str); 2] = [
         ("ser.", "a secret key, it starts with \"ser.\""),
         ("sec_", "a secret key, it starts with \"sec_\""),
     ];
-    let expected = "a publishable key";
-    Shape::text(expected, |text| {
+    Shape::text("a publishable key", move |text| {
         for (prefix, found) in SECRET_PREFIXES {
             if text.starts_with(prefix) {
-                return Err(Refusal {
-                    found: Some(found),
-                    hint: Some(
-                        "move it to secret_keys; if a browser ever held it, replace it".to_owned(),
-                    ),
-                });
+                return Err(Refusal { found: Some(found), hint: Some(hint.to_owned()) });
             }
         }
         key(text)
@@ -434,25 +496,10 @@ fn web_origin(text: &str) -> Option<String> {
     let (scheme, authority) = text.split_once("://")?;
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    let (host, port) = match authority.rsplit_once(':') {
-        // The last colon of "[::1]" belongs to the address.
-        Some((host, port)) if !port.ends_with(']') => {
-            // `parse` alone would take a sign as well.
-            let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-            (host, Some(port.parse::<u16>().ok().filter(|_| digits)?))
-        }
-        _ => (authority, None),
-    };
-    let is_host = match host.strip_prefix('[') {
-        Some(address) => address.strip_suffix(']')?.parse::<Ipv6Addr>().is_ok(),
-        None => {
-            !host.is_empty()
-                && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
-        }
-    };
-    if !is_scheme || !is_host {
+    if !is_scheme {
         return None;
     }
+    let (host, port) = host_and_port(authority)?;
     let scheme = scheme.to_ascii_lowercase();
     let host = host.to_ascii_lowercase();
     Some(match (scheme.as_str(), port) {
@@ -512,7 +559,7 @@ fn distance(left: &str, right: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use std::net::{Ipv6Addr, SocketAddr};
 
     use super::*;
 
@@ -610,6 +657,22 @@ mod tests {
     }
 
     #[test]
+    fn a_fraction_is_a_number_from_0_to_1() {
+        let accepted = |scalar| fraction().accept(scalar).ok();
+        assert_eq!(accepted(Scalar::Integer(0)), Some(Fraction::ZERO));
+        assert_eq!(accepted(Scalar::Integer(1)), Some(Fraction::ONE));
+        assert_eq!(accepted(Scalar::Float(1.0)), Some(Fraction::ONE));
+        assert_eq!(accepted(Scalar::Float(-0.0)), Some(Fraction::ZERO));
+        for number in [-0.1, 1.1, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(accepted(Scalar::Float(number)), None, "{number}");
+        }
+        for integer in [-1, 2, i64::MAX] {
+            assert_eq!(accepted(Scalar::Integer(integer)), None, "{integer}");
+        }
+        assert_eq!(accepted(Scalar::Boolean(true)), None);
+    }
+
+    #[test]
     fn an_environments_name_has_1_to_64_plain_characters() {
         let longest = "n".repeat(64);
         for name in ["a", "shop/production", "A-1_b.c", &longest] {
@@ -676,6 +739,7 @@ mod tests {
             }
         }
         check::<OnStale>();
+        check::<OnUnauthorized>();
         check::<Evaluator>();
         check::<FileFormat>();
         check::<LogFormat>();

@@ -5,13 +5,14 @@ use std::fmt;
 use std::time::Duration;
 
 use super::secret::REDACTED;
-use super::settings::{AllowedOrigins, Environment, Listen, SetBy, Settings, Source};
+use super::settings::{AllowedOrigins, Environment, Listen, SecretFlags, SetBy, Settings, Source};
 use super::shape::{Bytes, ClosedSet, SourceType};
 
 /// One setting.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Row {
-    /// The key path, such as `environments[0].source.type`.
+    /// The key path, such as `environments[0].source.type`. What only variables say has one too,
+    /// such as `proxy.https`.
     pub path: String,
     /// The effective value as it could be written in the file, `[redacted]` for secrets; for a
     /// setting without a value, words that say what that means.
@@ -28,6 +29,7 @@ impl Settings {
         table.admin();
         table.limits();
         table.log();
+        table.proxy();
         for (index, environment) in self.environments.iter().enumerate() {
             table.environment(&format!("environments[{index}]"), environment);
         }
@@ -71,6 +73,7 @@ impl Rows<'_> {
         self.row("limits.header_timeout", duration(limits.header_timeout));
         self.row("limits.body_timeout", duration(limits.body_timeout));
         self.row("limits.in_flight_body_bytes", size(limits.in_flight_body_bytes));
+        self.row("limits.waiters_per_environment", limits.waiters_per_environment);
     }
 
     fn log(&mut self) {
@@ -79,17 +82,27 @@ impl Rows<'_> {
         self.row("log.format", word(log.format));
     }
 
+    /// Only what is there: a proxy is no setting, but whoever wonders why an upstream cannot be
+    /// reached wants to see that there is one.
+    fn proxy(&mut self) {
+        let proxy = &self.settings.proxy;
+        let urls = [("https", &proxy.https), ("http", &proxy.http), ("all", &proxy.all)];
+        for (name, _) in urls.into_iter().filter(|(_, url)| url.is_some()) {
+            self.row(&format!("proxy.{name}"), REDACTED);
+        }
+        if let Some(no_proxy) = &proxy.no_proxy {
+            self.row("proxy.no_proxy", text(no_proxy));
+        }
+    }
+
     fn environment(&mut self, path: &str, environment: &Environment) {
         let mut row = |key: &str, value: String| self.row(&format!("{path}.{key}"), value);
-        let max_staleness = match environment.max_staleness {
-            Some(max_staleness) => duration(max_staleness),
-            None => "none".to_owned(),
-        };
         row("name", text(&environment.name));
         row("publishable_keys", list(environment.publishable_keys.iter().map(ToString::to_string)));
         row("secret_keys", list(environment.secret_keys.iter().map(ToString::to_string)));
-        row("max_staleness", max_staleness);
+        row("max_staleness", environment.max_staleness.map_or_else(none, duration));
         row("on_stale", word(environment.on_stale));
+        row("on_unauthorized", word(environment.on_unauthorized));
         match &environment.source {
             Source::File(file) => {
                 row("source.type", word(SourceType::File));
@@ -97,24 +110,48 @@ impl Rows<'_> {
                 row("source.format", word(file.format));
                 row("source.poll_interval", duration(file.poll_interval));
             }
+            Source::Reflag(reflag) => {
+                let upstream_publishable_key = reflag.upstream_publishable_key.as_ref();
+                let ca_file = reflag.ca_file.as_ref();
+                row("source.type", word(SourceType::Reflag));
+                row("source.url", text(&reflag.url.to_string()));
+                row("source.secret_key", reflag.secret_key.to_string());
+                row(
+                    "source.upstream_publishable_key",
+                    upstream_publishable_key.map_or_else(none, ToString::to_string),
+                );
+                row("source.poll_interval", duration(reflag.poll_interval));
+                row("source.timeout", duration(reflag.timeout));
+                row(
+                    "source.ca_file",
+                    ca_file.map_or_else(none, |path| text(&path.to_string_lossy())),
+                );
+            }
         }
         row("reflag.evaluator", word(environment.reflag.evaluator));
-        row(
-            "reflag.secret_flags",
-            list(environment.reflag.secret_flags.iter().map(|flag| text(flag))),
-        );
+        let secret_flags = match &environment.reflag.secret_flags {
+            SecretFlags::Learn => text("learn"),
+            SecretFlags::Listed(flags) => list(flags.iter().map(|flag| text(flag))),
+        };
+        row("reflag.secret_flags", secret_flags);
         let origins = match &environment.cors.origins {
             AllowedOrigins::Any => list([text("*")].into_iter()),
             AllowedOrigins::Only(origins) => list(origins.iter().map(|origin| text(origin))),
         };
         row("cors.origins", origins);
         row("cors.credentials", environment.cors.credentials.to_string());
+        row("gate.max_shrink", environment.gate.max_shrink.to_string());
+        row("gate.confirm_after", environment.gate.confirm_after.to_string());
     }
 
     fn row(&mut self, path: &str, value: impl fmt::Display) {
         let set_by = self.settings.set_by(path);
         self.rows.push(Row { path: path.to_owned(), value: value.to_string(), set_by });
     }
+}
+
+fn none() -> String {
+    "none".to_owned()
 }
 
 fn text(text: &str) -> String {

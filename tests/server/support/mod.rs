@@ -204,8 +204,9 @@ impl Setup {
             .unwrap_or_else(|problems| panic!("{problems}\n{toml}"));
         if self.looks_often {
             for environment in &mut settings.environments {
-                let Source::File(file) = &mut environment.source;
-                file.poll_interval = Duration::from_millis(2);
+                if let Source::File(file) = &mut environment.source {
+                    file.poll_interval = Duration::from_millis(2);
+                }
             }
         }
         let (told, addresses) = mpsc::channel();

@@ -387,6 +387,41 @@ environment shop
     );
 }
 
+#[test]
+fn an_upstream_is_checked_without_being_asked() {
+    let folder = Folder::with_flags();
+    let variables = [
+        ("BURGEE_SOURCE", "reflag"),
+        // Nobody listens there.
+        ("BURGEE_SOURCE_URL", "http://127.0.0.1:1/flags/"),
+        ("BURGEE_SOURCE_KEY", SECRET),
+        ("BURGEE_PUBLISHABLE_KEYS", PUBLISHABLE),
+        ("HTTPS_PROXY", "http://user:lemon@127.0.0.1:1"),
+    ];
+    fs::remove_file(folder.path("burgee.toml")).unwrap();
+    let said = folder.run_with(&variables, &["check"]);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    let squeezed =
+        said.out.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    contains(
+        &squeezed,
+        &[
+            "environment variables: no problems\n",
+            "\nproxy.https [redacted] HTTPS_PROXY\n",
+            "\nenvironments[0].secret_keys [[redacted]] default\n",
+            "\nenvironments[0].source.url \"http://127.0.0.1:1/flags\" BURGEE_SOURCE_URL\n",
+            "\nenvironments[0].source.secret_key [redacted] BURGEE_SOURCE_KEY\n",
+            "\nenvironments[0].reflag.secret_flags \"learn\" default\n",
+            "\nenvironment default\n from http://127.0.0.1:1/flags, not asked\n",
+            "\n waiters 500 KiB limits.waiters_per_environment 1,000 x 1 environment x 512 B\n",
+            "\n upstream documents 768 MiB 1 upstream x 3 x 256 MiB, the longest that is taken\n",
+        ],
+    );
+    for secret in [SECRET, PUBLISHABLE, "lemon"] {
+        assert!(!said.out.contains(secret), "{secret} in {}", said.out);
+    }
+}
+
 fn fingerprint(text: &str) -> String {
     let (_, rest) = text.split_once("fingerprint  ").unwrap();
     rest.lines().next().unwrap().to_owned()

@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::output::grouped;
+use super::output::{count, grouped};
 use super::rules::Rules;
 use crate::admin;
 use crate::app;
-use crate::config::Settings;
+use crate::config::{Settings, Source};
 use crate::http::routing;
 use crate::http::worker::HEAD_BEYOND_URL;
 use crate::json::write_string;
@@ -41,6 +41,13 @@ const PREPARED: u64 = 100;
 /// The least that preparing takes.
 const PREPARED_AT_LEAST: u64 = 512 * KIB;
 
+/// Documents of one upstream that may be in memory at once, beside the rules made of them: one as
+/// it arrives, the same inflated, and the one before.
+const UPSTREAM_DOCUMENTS: u64 = 3;
+
+/// A request that waits for a version, beside its connection: its timer and its place in the line.
+const WAITER: u64 = 512;
+
 /// A connection without its head: its task, its state, and the buffer of its answer's head.
 const CONNECTION: u64 = 16 * KIB;
 /// hyper's own bound on a head where none is set, as on the admin port.
@@ -61,15 +68,15 @@ const ENVIRONMENT_COUNTERS: u64 = 32 * KIB;
 /// The program, its runtime and the allocator, before anybody asks for anything.
 const IDLE: u64 = 12 * MIB;
 
-/// All bounds with the rules as they are now.
+/// All bounds with the rules as they are now; those of upstreams are not known here.
 pub(super) fn parts(settings: &Settings, rules: &[Rules]) -> Vec<Part> {
     let documents: Vec<u64> = rules.iter().map(|rules| rules.document_bytes).collect();
     parts_with(settings, rules, &documents)
 }
 
-/// All bounds with every rules file as long as it may become.
+/// All bounds with every document as long as it may become.
 pub(super) fn parts_with_longest_documents(settings: &Settings, rules: &[Rules]) -> Vec<Part> {
-    parts_with(settings, rules, &vec![LONGEST_DOCUMENT; rules.len()])
+    parts_with(settings, rules, &vec![LONGEST_DOCUMENT; settings.environments.len()])
 }
 
 pub(super) fn sum(parts: &[Part]) -> u64 {
@@ -84,7 +91,8 @@ fn parts_with(settings: &Settings, rules: &[Rules], documents: &[u64]) -> Vec<Pa
     let answer = answer.unwrap_or(0);
     let held = documents.iter().fold(0_u64, |sum, &bytes| sum.saturating_add(bytes));
     let longest = documents.iter().max().copied().unwrap_or(0);
-    let reports = app::REPORTS.min(documents.len()) as u64;
+    let environments = settings.environments.len();
+    let reports = app::REPORTS.min(environments) as u64;
     let keys = settings.environments.iter();
     let keys = keys.map(|e| e.publishable_keys.len() + e.secret_keys.len()).sum::<usize>() as u64;
 
@@ -130,12 +138,17 @@ fn parts_with(settings: &Settings, rules: &[Rules], documents: &[u64]) -> Vec<Pa
         product(workers, context.saturating_add(answer)),
         format!("{workers} workers x ({CONTEXT_PER_BODY} x limits.body + the longest answer)"),
     );
+    let (bytes, reckoning) = waiters(settings);
+    part("waiters", bytes, reckoning);
     part("rules, held", product(HELD, held), format!("{HELD} x the documents, {}", Bytes(held)));
     part(
         "rules, prepared",
         prepared(longest),
         format!("{PREPARED} x the longest document, one at a time"),
     );
+    if let Some((bytes, reckoning)) = upstream_documents(settings) {
+        part("upstream documents", bytes, reckoning);
+    }
     part(
         "report queue",
         product(reports, product(HELD, longest)),
@@ -155,7 +168,7 @@ fn parts_with(settings: &Settings, rules: &[Rules], documents: &[u64]) -> Vec<Pa
         "keys, metrics",
         128 * keys
             + workers * routing::LABELS.len() as u64 * ROUTE_COUNTERS
-            + documents.len() as u64 * ENVIRONMENT_COUNTERS,
+            + environments as u64 * ENVIRONMENT_COUNTERS,
         "fixed by the configuration".to_owned(),
     );
     part(
@@ -165,6 +178,31 @@ fn parts_with(settings: &Settings, rules: &[Rules], documents: &[u64]) -> Vec<Pa
     );
     part("Burgee, idle", IDLE, String::new());
     parts
+}
+
+fn waiters(settings: &Settings) -> (u64, String) {
+    let (waiters, environments) =
+        (settings.limits.waiters_per_environment, settings.environments.len());
+    let reckoning = format!(
+        "limits.waiters_per_environment {} x {} x {}",
+        grouped(waiters),
+        count(environments, "environment"),
+        Bytes(WAITER)
+    );
+    (product(product(environments as u64, waiters as u64), WAITER), reckoning)
+}
+
+/// None when there are no upstreams.
+fn upstream_documents(settings: &Settings) -> Option<(u64, String)> {
+    let sources = settings.environments.iter().map(|environment| &environment.source);
+    let upstreams = sources.filter(|source| matches!(source, Source::Reflag(_))).count();
+    let reckoning = format!(
+        "{} x {UPSTREAM_DOCUMENTS} x {}, the longest that is taken",
+        count(upstreams, "upstream"),
+        Bytes(LONGEST_DOCUMENT)
+    );
+    let bytes = product(upstreams as u64, product(UPSTREAM_DOCUMENTS, LONGEST_DOCUMENT));
+    (upstreams > 0).then_some((bytes, reckoning))
 }
 
 fn product(left: u64, right: u64) -> u64 {
@@ -376,11 +414,36 @@ mod tests {
         settings.limits.in_flight_body_bytes += 1;
         assert_eq!(total(&settings) - before, 2);
         settings.limits.in_flight_body_bytes -= 1;
+        settings.limits.waiters_per_environment += 1;
+        assert_eq!(total(&settings) - before, WAITER);
+        settings.limits.waiters_per_environment -= 1;
         settings.server.h2c = true;
         assert!(total(&settings) > before + 10_000 * 8 * MIB);
         settings.server.h2c = false;
         assert_eq!(total(&settings), before);
         assert!(sum(&parts_with_longest_documents(&settings, &rules)) > before + HELD * 255 * MIB);
+    }
+
+    #[test]
+    fn an_upstream_counts_with_its_documents_at_their_bound() {
+        let (settings, rules, _) = read(include_str!("../../config/demo-flags.json"));
+        let toml = "[[environments]]\nname = \"b\"\n\
+                    source = { type = \"reflag\", secret_key = \"k\" }\n";
+        let file = Some((std::path::Path::new("burgee.toml"), toml));
+        let upstream = Settings::load(file, &ProcessSurroundings).unwrap().environments;
+        let mut with_upstream = settings.clone();
+        with_upstream.environments.extend(upstream);
+        let rules = [rules];
+        let (before, after) = (parts(&settings, &rules), parts(&with_upstream, &rules));
+        let find = |parts: &[Part], what| {
+            parts.iter().find(|part| part.what == what).map(|part| part.bytes)
+        };
+        assert_eq!(find(&before, "upstream documents"), None);
+        assert_eq!(find(&after, "upstream documents"), Some(3 * 256 * MIB));
+        assert_eq!(find(&before, "waiters"), Some(1_000 * WAITER));
+        assert_eq!(find(&after, "waiters"), Some(2_000 * WAITER));
+        let longest = parts_with_longest_documents(&with_upstream, &rules);
+        assert_eq!(find(&longest, "rules, held"), Some(2 * HELD * LONGEST_DOCUMENT));
     }
 
     #[test]

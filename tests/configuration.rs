@@ -356,6 +356,57 @@ fn every_setting_has_a_row_in_the_table() {
     }
 }
 
+/// `config/burgee.toml` as it stands, and with all its settings.
+fn sample() -> (String, String) {
+    let written = include_str!("../config/burgee.toml");
+    let setting = |line: &&str| {
+        let first = line.strip_prefix('#').and_then(|line| line.chars().next());
+        first.is_some_and(|first| first == '[' || first.is_ascii_lowercase())
+    };
+    let all = written.lines().map(|line| if setting(&line) { &line[1..] } else { line });
+    (written.to_owned(), all.collect::<Vec<_>>().join("\n"))
+}
+
+#[test]
+fn the_sample_file_shows_every_setting_with_its_default() {
+    let (as_it_stands, all) = sample();
+    let world = World::with(&[
+        ("REFLAG_SECRET_KEY", "sec_quince"),
+        ("REFLAG_PUBLISHABLE_KEY", "pub_orange"),
+    ])
+    .file("/run/secrets/burgee-admin-token", "0123456789-lemon");
+    let all = world.load(&all).unwrap();
+    assert_eq!(all.environments.len(), 2);
+    let mut defaults = BTreeMap::new();
+    for row in World::default().load(&as_it_stands).unwrap().to_table() {
+        defaults.insert(row.path.clone(), row);
+    }
+    for row in World::default().load(MINIMAL_REFLAG).unwrap().to_table() {
+        defaults.insert(row.path.replace("environments[0]", "environments[1]"), row);
+    }
+    // They have no default, or none that can be written.
+    let examples = [
+        "server.workers",
+        "admin.token",
+        "environments[0].max_staleness",
+        "environments[1].publishable_keys",
+        "environments[1].source.upstream_publishable_key",
+        "environments[1].source.ca_file",
+    ];
+    for row in all.to_table() {
+        let default = &defaults[&row.path];
+        // The second environment does not repeat what is the same as in the first.
+        let like_the_first = row.path.starts_with("environments[1]")
+            && defaults
+                .get(&row.path.replace("[1]", "[0]"))
+                .is_some_and(|it| it.value == row.value);
+        assert!(row.set_by == SetBy::File || like_the_first, "{}", row.path);
+        if default.set_by == SetBy::Default && !examples.contains(&row.path.as_str()) {
+            assert_eq!(row.value, default.value, "{}", row.path);
+        }
+    }
+}
+
 #[test]
 fn sections_may_be_inline_or_dotted_and_an_empty_list_of_origins_allows_none() {
     let contents = r#"

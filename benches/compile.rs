@@ -7,9 +7,10 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 use burgee::compile::{Policy, compile};
+use burgee::config::{Fraction, Gate};
 use burgee::dialect::reflag::definitions;
 use burgee::model::{EnvironmentName, Ruleset, Version};
-use burgee::snapshot::{Content, Cors, OnStale, Profile};
+use burgee::snapshot::{Authority, Content, Cors, OnStale, OnUnauthorized, Profile};
 use divan::Bencher;
 use serde_json::{Value, json};
 
@@ -62,6 +63,9 @@ fn prepare_content(bencher: Bencher<'_, '_>, flags: usize) {
         policy: Policy::default(),
         max_staleness: None,
         on_stale: OnStale::Serve,
+        on_unauthorized: OnUnauthorized::Serve,
+        authority: Authority::Operator,
+        gate: Gate { max_shrink: Fraction::ZERO, confirm_after: 1 },
         cors: Cors::Any,
     };
     bencher.bench_local(|| {

@@ -3,7 +3,6 @@
 //! Threads: the one that calls [`App::run`] accepts connections and serves the admin port; one in
 //! the background reads sources and publishes; the workers answer requests.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,11 +10,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::admin::{self, Admin};
-use crate::compile::Policy;
+use crate::compile::{Policy, Visibility};
 use crate::config::{self, AllowedOrigins, Evaluator, Listen, SecretFlags, Settings};
 use crate::http::body::InFlight;
 use crate::http::listener::{Lane, accept_all};
@@ -26,11 +26,13 @@ use crate::model::{EnvironmentName, Generation, KeyClass};
 use crate::snapshot::publisher::Publisher;
 use crate::snapshot::status::{Board, EnvironmentStatus, Readiness};
 use crate::snapshot::{
-    Cors, Credential, Environment, Freshness, KeyDigests, KeyTable, OnStale, Profile, Snapshot,
+    Authority, Cors, Credential, Environment, Freshness, KeyDigests, KeyTable, OnStale,
+    OnUnauthorized, Patience, Profile, Snapshot, Waiting,
 };
-use crate::source::{self, FileSource};
+use crate::source::{self, FileSource, Pace, ReflagSource, ReflagUpstream};
 use crate::telemetry::metrics::Metrics;
 use crate::time::Clock;
+use crate::upstream::{Client, ClientError, ClientSettings, ProxySettings};
 
 /// A server that is bound and not yet running.
 #[derive(Debug)]
@@ -41,6 +43,14 @@ pub struct App {
     listener: Listener,
     admin_listener: Listener,
     admin: Arc<Admin>,
+    sources: Vec<AnySource>,
+}
+
+/// A source that nobody follows yet.
+#[derive(Debug)]
+enum AnySource {
+    File(FileSource),
+    Reflag(Box<ReflagSource>),
 }
 
 /// Why the server does not start.
@@ -58,11 +68,13 @@ pub enum StartError {
     /// No thread or runtime.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
-    /// An environment's rules come from where this build cannot get them.
-    #[error("environment {environment}: a source of type reflag cannot be started by this build")]
-    SourceNotInThisBuild {
-        /// Its name.
+    /// An upstream cannot be asked.
+    #[error("environment {environment}: {error}")]
+    Upstream {
+        /// The environment's name.
         environment: String,
+        /// Why.
+        error: ClientError,
     },
 }
 
@@ -75,9 +87,17 @@ const LAST_CALL: Duration = Duration::from_millis(100);
 impl App {
     /// Binds both ports and prepares everything else. Must be called inside a runtime.
     pub fn bind(settings: Settings, clock: Clock) -> Result<Self, StartError> {
-        for environment in &settings.environments {
-            startable(environment)?;
-        }
+        Self::bind_with(settings, clock, Patience::default())
+    }
+
+    /// The same, for tests that cannot wait for as long as clients can.
+    pub fn bind_with(
+        settings: Settings,
+        clock: Clock,
+        patience: Patience,
+    ) -> Result<Self, StartError> {
+        let sources = settings.environments.iter().map(|e| source_of(&settings, e));
+        let sources = sources.collect::<Result<Vec<_>, _>>()?;
         let listener = listen(&settings.server.listen)?;
         let admin_listener = listen(&settings.admin.listen)?;
         let names: Vec<_> =
@@ -102,6 +122,7 @@ impl App {
             .map(|environment| Environment {
                 profile: Arc::new(profile(environment)),
                 freshness: Arc::new(Freshness::default()),
+                waiting: Arc::new(Waiting::new(settings.limits.waiters_per_environment)),
                 content: None,
             })
             .collect();
@@ -124,11 +145,14 @@ impl App {
             base_path: settings.server.base_path.clone(),
             h2c: settings.server.h2c,
             clock,
+            patience,
+            timers: Handle::current(),
             metrics,
             readiness,
             in_flight: InFlight::new(limits.in_flight_body_bytes),
             connections: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            hinted: AtomicBool::new(false),
             limits,
         });
         let token = settings.admin.token.as_ref().map(config::Token::expose);
@@ -140,6 +164,7 @@ impl App {
             listener,
             admin_listener,
             admin,
+            sources,
         })
     }
 
@@ -155,7 +180,7 @@ impl App {
 
     /// Serves until `stop` is done, then lets requests finish for as long as the settings allow.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
-        let Self { settings, process, board, listener, admin_listener, admin } = self;
+        let Self { settings, process, board, listener, admin_listener, admin, sources } = self;
         info!(
             listen = listener.address(),
             admin = admin_listener.address(),
@@ -163,7 +188,7 @@ impl App {
             version = env!("CARGO_PKG_VERSION"),
             "serving"
         );
-        let background = start_background(&settings, &process, board)?;
+        let background = start_background(&settings, sources, &process, board)?;
         let workers = worker_count(&settings);
         let (lanes, threads) = start_workers(workers, &process)?;
         let workers: Vec<_> = lanes.iter().map(|(worker, _)| Arc::clone(worker)).collect();
@@ -175,6 +200,7 @@ impl App {
         stop.await;
         info!(drain = ?settings.server.drain, "draining");
         process.draining.store(true, Ordering::Relaxed);
+        process.snapshot.load().environments.iter().for_each(|e| e.waiting.end());
         tokio::time::sleep(LAST_CALL.min(settings.server.drain)).await;
         // Ends the accept loop and with it the lanes: workers stop once they are empty.
         accepting.abort();
@@ -197,15 +223,45 @@ impl App {
     }
 }
 
-/// The environment's source, if this build can start it.
-fn startable(environment: &config::Environment) -> Result<&config::FileSource, StartError> {
-    match &environment.source {
-        config::Source::File(file) => Ok(file),
-        config::Source::Reflag(_) => {
-            let environment = environment.name.clone();
-            Err(StartError::SourceNotInThisBuild { environment })
+/// The source of an environment. Reads the file of certificate authorities, if there is one.
+fn source_of(
+    settings: &Settings,
+    environment: &config::Environment,
+) -> Result<AnySource, StartError> {
+    Ok(match &environment.source {
+        config::Source::File(file) => AnySource::File(FileSource::new(file.path.clone())),
+        config::Source::Reflag(reflag) => {
+            AnySource::Reflag(Box::new(reflag_source(settings, environment, reflag)?))
         }
-    }
+    })
+}
+
+/// A source that has not sent anything yet.
+pub(crate) fn reflag_source(
+    settings: &Settings,
+    environment: &config::Environment,
+    reflag: &config::ReflagSource,
+) -> Result<ReflagSource, StartError> {
+    let config::Proxy { https, http, all, no_proxy } = settings.proxy.clone();
+    let client = Client::new(&ClientSettings {
+        ca_file: reflag.ca_file.clone(),
+        proxy: ProxySettings {
+            https: https.unwrap_or_default(),
+            http: http.unwrap_or_default(),
+            all: all.unwrap_or_default(),
+            no_proxy: no_proxy.unwrap_or_default(),
+        },
+        connect_timeout: reflag.timeout,
+    });
+    let client = client
+        .map_err(|error| StartError::Upstream { environment: environment.name.clone(), error })?;
+    let upstream = ReflagUpstream {
+        url: reflag.url.to_string(),
+        secret_key: reflag.secret_key.clone(),
+        learning_key: environment.learning_key().cloned(),
+        timeout: reflag.timeout,
+    };
+    Ok(ReflagSource::new(client, upstream))
 }
 
 fn listen(address: &Listen) -> Result<Listener, ListenError> {
@@ -230,10 +286,11 @@ pub fn profile(environment: &config::Environment) -> Profile {
                 Evaluator::V1_0 => Generation::V1_0,
                 Evaluator::V1_1 => Generation::V1_1,
             },
-            secret_flags: match &environment.reflag.secret_flags {
-                SecretFlags::Listed(flags) => flags.iter().cloned().collect(),
-                // Only environments that this build cannot start learn.
-                SecretFlags::Learn => BTreeSet::new(),
+            visibility: match &environment.reflag.secret_flags {
+                SecretFlags::Listed(flags) => Visibility::Except(flags.iter().cloned().collect()),
+                SecretFlags::Learn if environment.learning_key().is_some() => Visibility::Learned,
+                // No key of this environment is publishable: nobody asks.
+                SecretFlags::Learn => Visibility::default(),
             },
         },
         max_staleness: environment
@@ -244,6 +301,15 @@ pub fn profile(environment: &config::Environment) -> Profile {
             config::OnStale::Mark => OnStale::Mark,
             config::OnStale::Refuse => OnStale::Refuse,
         },
+        on_unauthorized: match environment.on_unauthorized {
+            config::OnUnauthorized::Serve => OnUnauthorized::Serve,
+            config::OnUnauthorized::Refuse => OnUnauthorized::Refuse,
+        },
+        authority: match &environment.source {
+            config::Source::File(_) => Authority::Operator,
+            config::Source::Reflag(_) => Authority::Upstream,
+        },
+        gate: environment.gate,
         cors: match &environment.cors.origins {
             AllowedOrigins::Any => Cors::Any,
             AllowedOrigins::Only(origins) => {
@@ -278,16 +344,25 @@ impl Background {
 /// Starts the thread that reads sources and publishes.
 fn start_background(
     settings: &Settings,
+    sources: Vec<AnySource>,
     process: &Arc<Process>,
     board: Arc<Board>,
 ) -> Result<Background, StartError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (sender, reports) = mpsc::channel(REPORTS);
-    for (index, environment) in settings.environments.iter().enumerate() {
-        let file = startable(environment)?;
-        let source = FileSource::new(file.path.clone());
+    for (index, (environment, source)) in settings.environments.iter().zip(sources).enumerate() {
+        let waiting = Arc::clone(&process.snapshot.load().environments[index].waiting);
         let (clock, sender) = (process.clock.clone(), sender.clone());
-        runtime.spawn(source::follow(index, source, file.poll_interval, clock, sender));
+        match source {
+            AnySource::File(file) => {
+                let pace = Pace::steady(environment.source.poll_interval());
+                runtime.spawn(source::follow(index, file, pace, waiting, clock, sender));
+            }
+            AnySource::Reflag(reflag) => {
+                let pace = Pace::shared(environment.source.poll_interval(), fastrand::u64(..));
+                runtime.spawn(source::follow(index, *reflag, pace, waiting, clock, sender));
+            }
+        }
     }
     let snapshot = Arc::clone(&process.snapshot);
     let publisher =

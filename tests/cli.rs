@@ -412,7 +412,7 @@ fn an_upstream_is_checked_without_being_asked() {
             "\nenvironments[0].source.url \"http://127.0.0.1:1/flags\" BURGEE_SOURCE_URL\n",
             "\nenvironments[0].source.secret_key [redacted] BURGEE_SOURCE_KEY\n",
             "\nenvironments[0].reflag.secret_flags \"learn\" default\n",
-            "\nenvironment default\n from http://127.0.0.1:1/flags, not asked\n",
+            "\nenvironment default\n from http://127.0.0.1:1/flags, not asked (--online asks)\n",
             "\n waiters 500 KiB limits.waiters_per_environment 1,000 x 1 environment x 512 B\n",
             "\n upstream documents 768 MiB 1 upstream x 3 x 256 MiB, the longest that is taken\n",
         ],

@@ -11,6 +11,8 @@ use super::configuration::{ConfigArgument, Configuration};
 use super::memory::{self, Bytes, Part};
 use super::output::{Plain, Table, count, grouped, print};
 use super::rules::{self, Rules};
+use crate::app;
+use crate::compile::Visibility;
 use crate::config::{FileSource, Place, Problem, Problems, Settings, Source};
 use crate::model;
 use crate::time::Clock;
@@ -29,28 +31,45 @@ Examples:
 pub(super) struct Check {
     #[command(flatten)]
     config: ConfigArgument,
+    /// Ask upstreams for their flags, too
+    #[arg(long)]
+    online: bool,
 }
 
 impl Check {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let configuration = self.config.load()?;
-        let rules = read_all(&configuration.settings)?;
-        print(&report(&configuration, &rules))?;
+        let rules = read_all(&configuration.settings, self.online)?;
+        print(&report(&configuration, &rules, self.online))?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// The rules of all environments that have them on this machine, or what is wrong with them.
-/// Upstreams are not asked: whether they can be reached says nothing about the configuration.
-fn read_all(settings: &Settings) -> Result<Vec<Rules>, Failure> {
+/// The rules of all environments, or what is wrong with them. Upstreams are asked on demand only:
+/// whether they can be reached says nothing about the configuration.
+fn read_all(settings: &Settings, online: bool) -> Result<Vec<Rules>, Failure> {
     let now = Clock::System.now();
     let mut problems = Vec::new();
     let mut rules = Vec::new();
     for (index, environment) in settings.environments.iter().enumerate() {
-        let Source::File(file) = &environment.source else { continue };
-        match rules::read(environment, now) {
-            Ok(read) => rules.push(read),
-            Err(failure) => problems.push(problem(settings, index, file, &failure)),
+        match &environment.source {
+            Source::Reflag(reflag) if !online => {
+                if let Err(error) = app::reflag_source(settings, environment, reflag) {
+                    problems.push(bad_upstream(settings, index, "ca_file", error.to_string()));
+                }
+                continue;
+            }
+            _ => {}
+        }
+        match (rules::read(settings, environment, now), &environment.source) {
+            (Ok(read), _) => rules.push(read),
+            (Err(failure), Source::File(file)) => {
+                problems.push(problem(settings, index, file, &failure));
+            }
+            (Err(failure), Source::Reflag(_)) => {
+                let found = format!("an upstream that gives no flags: {}", Plain(&failure.message));
+                problems.push(bad_upstream(settings, index, "url", found));
+            }
         }
     }
     match Problems::of(problems) {
@@ -80,7 +99,21 @@ fn problem(
     }
 }
 
-fn report(configuration: &Configuration, rules: &[Rules]) -> String {
+fn bad_upstream(settings: &Settings, index: usize, key: &str, found: String) -> Problem {
+    let path = format!("environments[{index}].source.{key}");
+    let kind = format!("environments[{index}].source.type");
+    // The URL has a default; the type does not.
+    let written = settings.written.get(&path).or_else(|| settings.written.get(&kind));
+    let nowhere = Place::Variable { name: "BURGEE_SOURCE", item: None };
+    Problem {
+        place: written.cloned().unwrap_or(nowhere),
+        found,
+        expected: "an upstream that can be asked".to_owned(),
+        hint: None,
+    }
+}
+
+fn report(configuration: &Configuration, rules: &[Rules], online: bool) -> String {
     let Configuration { file, settings } = configuration;
     let mut text = String::new();
     let from = file.as_deref().map(Path::display);
@@ -93,9 +126,15 @@ fn report(configuration: &Configuration, rules: &[Rules]) -> String {
         let _ = writeln!(text, "{}", environment(rules));
     }
     for environment in &settings.environments {
-        if let Source::Reflag(source) = &environment.source {
+        if let Source::Reflag(source) = &environment.source
+            && !online
+        {
             let name = &environment.name;
-            let _ = writeln!(text, "environment {name}\n  from {}, not asked\n", source.url);
+            let _ = writeln!(
+                text,
+                "environment {name}\n  from {}, not asked (--online asks)\n",
+                source.url
+            );
         }
     }
     text.push_str(&memory(settings, rules));
@@ -137,7 +176,11 @@ fn environment(rules: &Rules) -> String {
     for broken in broken {
         let _ = writeln!(text, "    {}: {}", Plain(&broken.flag), Plain(&broken.reason));
     }
-    let unknown = profile.policy.secret_flags.iter().filter(|&secret| {
+    let listed = match &profile.policy.visibility {
+        Visibility::Except(listed) => Some(listed),
+        Visibility::Learned => None,
+    };
+    let unknown = listed.into_iter().flatten().filter(|&secret| {
         let is = |key: &str| key == secret;
         !content.ruleset.flags.iter().any(|flag| is(&flag.key))
             && !broken.iter().any(|broken| is(&broken.flag))

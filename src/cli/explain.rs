@@ -67,7 +67,7 @@ impl Explain {
         let settings = self.config.load()?.settings;
         let environment = choose(&settings, self.environment.as_deref())?;
         let clock = Clock::System;
-        let rules = rules::read(environment, clock.now()).map_err(|failure| {
+        let rules = rules::read(&settings, environment, clock.now()).map_err(|failure| {
             let what = format!("{} has no flags: {}", environment.name, Plain(&failure.message));
             Failure::Refused(what)
         })?;

@@ -302,7 +302,7 @@ mod tests {
         let settings = Settings::load(file, &ProcessSurroundings).unwrap();
         let mut rules = None;
         let used = allocation_counter::measure(|| {
-            rules = rules::read(&settings.environments[0], Timestamp(0)).ok();
+            rules = rules::read(&settings, &settings.environments[0], Timestamp(0)).ok();
             if let Some(rules) = &rules {
                 rules.content.compress();
             }

@@ -23,14 +23,45 @@ use crate::model::{
 pub struct Policy {
     /// Which release of the rule semantics applies.
     pub generation: Generation,
-    /// Flags that are secret whatever the source says.
-    pub secret_flags: BTreeSet<String>,
+    /// Which flags publishable keys may see.
+    pub visibility: Visibility,
+}
+
+/// Which flags publishable keys may see (DESIGN section 6). A flag that its source marks as secret
+/// never is among them.
+#[derive(Clone, Debug)]
+pub enum Visibility {
+    /// All but these.
+    Except(BTreeSet<String>),
+    /// Those that the source's own service listed to a publishable key: [`Ruleset::public`].
+    Learned,
+}
+
+impl Default for Visibility {
+    fn default() -> Self {
+        Self::Except(BTreeSet::new())
+    }
 }
 
 impl Policy {
-    /// Whether publishable keys may see the flag.
-    pub fn is_public(&self, flag: &Flag) -> bool {
-        !flag.secret && !self.secret_flags.contains(&*flag.key)
+    /// Whether publishable keys may see a flag of this ruleset.
+    pub fn is_public(&self, flag: &Flag, ruleset: &Ruleset) -> bool {
+        !flag.secret
+            && match &self.visibility {
+                Visibility::Except(secret) => !secret.contains(&*flag.key),
+                Visibility::Learned => {
+                    ruleset.public.as_ref().is_some_and(|public| public.contains(&*flag.key))
+                }
+            }
+    }
+
+    /// Whether it is known which flags are public. Before that publishable keys are not served: an
+    /// answer without any flag would read as "all are off".
+    pub fn knows_public(&self, ruleset: &Ruleset) -> bool {
+        match self.visibility {
+            Visibility::Except(_) => true,
+            Visibility::Learned => ruleset.public.is_some(),
+        }
     }
 }
 
@@ -69,7 +100,7 @@ pub fn compile(ruleset: &Ruleset, policy: &Policy) -> Compiled {
         let targeting = compiler.list(flag, rules);
         let config = flag.config.as_ref().map(|_| compiler.list(flag, variants));
         let key = flag.key.clone();
-        let public = policy.is_public(flag);
+        let public = policy.is_public(flag, ruleset);
         compiler.program.flags.push(FlagProgram { key, public, targeting, config });
     }
     compiler.finish()

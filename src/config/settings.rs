@@ -244,6 +244,16 @@ pub enum Source {
     Reflag(ReflagSource),
 }
 
+impl Source {
+    /// How often the source is asked when nothing is wrong with it.
+    pub fn poll_interval(&self) -> Duration {
+        match self {
+            Self::File(file) => file.poll_interval,
+            Self::Reflag(reflag) => reflag.poll_interval,
+        }
+    }
+}
+
 /// A document on disk.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FileSource {

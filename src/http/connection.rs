@@ -29,13 +29,15 @@ enum Phase {
     Body = 2,
     /// Answering.
     Serving = 3,
+    /// Held for a version; whoever holds it has a timer of its own.
+    Holding = 4,
 }
 
 /// Longest waits by phase, in ticks of the worker.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadlines {
     /// Indexed by phase.
-    pub ticks: [u32; 4],
+    pub ticks: [u32; 5],
 }
 
 /// A connection's state, shared between its task, its requests and the worker's check.
@@ -81,6 +83,11 @@ impl Connection {
     /// A request is being answered.
     pub fn serving(&self) {
         self.enter(Phase::Serving);
+    }
+
+    /// A request waits for a version.
+    pub fn holding(&self) {
+        self.enter(Phase::Holding);
     }
 
     /// A request's body is being read.

@@ -1,13 +1,14 @@
 //! The hot path, top to bottom: [`serve`] receives a request, [`answer`] answers it.
 //!
 //! `answer` is synchronous: it loads the snapshot once and borrows all else from it. A request
-//! without a body never awaits. Refusals leave early as a [`Rejection`]; their bodies are drawn by
+//! without a body never awaits, unless it asks to be held for a version that is not here yet. Refusals leave early as a [`Rejection`]; their bodies are drawn by
 //! the dialect that owns the path.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -18,6 +19,7 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode, Version as HttpVersion};
+use tokio::task::JoinSet;
 use tracing::{error, warn};
 
 use super::admission::{authenticate, exposed_secret};
@@ -39,27 +41,83 @@ use crate::time::{Stopwatch, Timestamp};
 /// Status, head and body of an answer.
 type Reply = (StatusCode, HeaderMap, Bytes);
 
+/// Why there is no answer yet.
+enum Stop {
+    /// There will be none.
+    Refused(Rejection),
+    /// The request asks for a version that is not here, and may wait for it.
+    Behind(Behind),
+}
+
+/// Who waits for what.
+struct Behind {
+    environment: u32,
+    class: KeyClass,
+    wanted: u64,
+}
+
+impl From<Rejection> for Stop {
+    fn from(rejection: Rejection) -> Self {
+        Self::Refused(rejection)
+    }
+}
+
 /// Receives a request, has it answered and counts it.
 pub async fn serve(
     connection: Arc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
-    let watch = Stopwatch::start();
+    let mut watch = Stopwatch::start();
     connection.serving();
     let process = &connection.worker.shared;
     let (head, body) = request.into_parts();
     let route = route(process, &head);
     let reply = match received(process, &connection, route, &head, body).await {
-        Ok(body) => answer(&connection, route, &head, &body),
-        Err(rejection) => Err(rejection),
+        Ok(body) => match answer(&connection, route, &head, &body, true) {
+            Err(Stop::Behind(behind)) => {
+                wait(process, &connection, &behind).await;
+                watch = Stopwatch::start();
+                answer(&connection, route, &head, &body, false)
+            }
+            reply => reply,
+        },
+        Err(rejection) => Err(rejection.into()),
     };
-    let (status, fields, body) =
-        reply.unwrap_or_else(|rejection| refuse(process, route, &head, &rejection));
+    let (status, fields, body) = reply.unwrap_or_else(|stop| match stop {
+        Stop::Refused(rejection) => refuse(process, route, &head, &rejection),
+        // Nobody waits twice.
+        Stop::Behind(_) => refuse(process, route, &head, &Rejection::Internal),
+    });
     let timer = Timer { watch, route: route.label, status: status.as_u16(), connection };
     let mut response = Response::new(ResponseBody::new(body, timer));
     *response.status_mut() = status;
     *response.headers_mut() = fields;
     Ok(response)
+}
+
+/// Holds a request until its version is here, or for as long as its key may wait (DESIGN section 6).
+/// The only await beside the body's.
+#[cold]
+async fn wait(process: &Process, connection: &Connection, behind: &Behind) {
+    let (waiting, name) = {
+        let environment = &process.snapshot.load().environments[behind.environment as usize];
+        (Arc::clone(&environment.waiting), environment.profile.name.clone())
+    };
+    let Some(place) = waiting.place() else {
+        process.metrics.dropped_at_bound("waiters");
+        return;
+    };
+    let watch = Stopwatch::start();
+    connection.holding();
+    // Workers have no timers of their own. The set ends its task when it is dropped.
+    let mut timer = JoinSet::new();
+    timer.spawn_on(tokio::time::sleep(process.patience.of(behind.class)), &process.timers);
+    tokio::select! {
+        () = waiting.wait(&place, behind.wanted, behind.class) => {}
+        _ = timer.join_next() => {}
+    }
+    connection.serving();
+    process.metrics.waited(&name, watch.elapsed());
 }
 
 /// Finds the route of a head.
@@ -143,14 +201,15 @@ fn answer(
     route: Route,
     head: &Parts,
     body: &[u8],
-) -> Result<Reply, Rejection> {
+    may_wait: bool,
+) -> Result<Reply, Stop> {
     catch_unwind(AssertUnwindSafe(|| {
         let snapshot = connection.worker.shared.snapshot.load();
-        answer_from(&snapshot, connection, route, head, body)
+        answer_from(&snapshot, connection, route, head, body, may_wait)
     }))
     .unwrap_or_else(|_| {
         error!(route = routing::LABELS[route.label].route, "a request panicked");
-        Err(Rejection::Internal)
+        Err(Rejection::Internal.into())
     })
 }
 
@@ -160,16 +219,17 @@ fn answer_from(
     route: Route,
     head: &Parts,
     body: &[u8],
-) -> Result<Reply, Rejection> {
+    may_wait: bool,
+) -> Result<Reply, Stop> {
     let process = &connection.worker.shared;
     if cors::is_preflight_of(&head.method, &head.headers) {
         let fields = cors::preflight(&head.headers, &snapshot.environments);
         return Ok((StatusCode::NO_CONTENT, fields, Bytes::new()));
     }
     let endpoint = match route.target {
-        Target::Unknown => return Err(Rejection::UnknownPath),
+        Target::Unknown => return Err(Rejection::UnknownPath.into()),
         _ if route.refuses(&head.method).is_some() => {
-            return Err(Rejection::Method(route.refuses(&head.method).unwrap_or_default()));
+            return Err(Rejection::Method(route.refuses(&head.method).unwrap_or_default()).into());
         }
         Target::Reflag(endpoint) => endpoint,
         Target::Readiness => return Ok(readiness(process)),
@@ -180,19 +240,28 @@ fn answer_from(
     match endpoint {
         Endpoint::Definitions => {
             if credential.class == KeyClass::Publishable {
-                return Err(Rejection::Forbidden(Forbidden::SecretRequired));
+                return Err(Rejection::Forbidden(Forbidden::SecretRequired).into());
             }
             let now = process.clock.now();
             let (content, staleness) = present(environment, now)?;
+            if let Some(query) = head.uri.query() {
+                let wanted = mapping::wanted_version(query)?;
+                if wanted.is_some() {
+                    hint_at_stream(process, environment, head);
+                }
+                catch_up(environment, content, credential, wanted, may_wait)?;
+            }
             let age = environment.freshness.age(now);
             let fields = content.heads[class_index(credential.class)].definitions.clone();
             let (status, mut fields, body) = shared(fields, &content.definitions, head);
             write_state(environment, staleness, Some(age), &mut fields);
             Ok((status, fields, body))
         }
-        Endpoint::Evaluated => evaluated(connection, environment, credential, head, Selection::All),
+        Endpoint::Evaluated => {
+            evaluated(connection, environment, credential, head, Selection::All, may_wait)
+        }
         Endpoint::Enabled => {
-            evaluated(connection, environment, credential, head, Selection::Enabled)
+            evaluated(connection, environment, credential, head, Selection::Enabled, may_wait)
         }
         Endpoint::Track(post) => {
             let counts = tracking::check(post, body)?;
@@ -205,8 +274,38 @@ fn answer_from(
             }
             Ok((StatusCode::OK, fields, Bytes::from_static(b"{\"success\":true}")))
         }
-        Endpoint::Forwarded => Err(Rejection::NotForwarded),
+        Endpoint::Forwarded => Err(Rejection::NotForwarded.into()),
     }
+}
+
+/// A server SDK names a version that it heard of on a stream. There is none here, so it listens to
+/// the vendor's: its stream does not follow `apiBaseUrl` (reflag-runtime.md section 1).
+#[cold]
+fn hint_at_stream(process: &Process, environment: &Environment, head: &Parts) {
+    let sdk = head.headers.get("reflag-sdk-version").map_or(&b""[..], HeaderValue::as_bytes);
+    if sdk.starts_with(b"node-sdk/") && !process.hinted.swap(true, Ordering::Relaxed) {
+        warn!(
+            environment = %environment.profile.name,
+            "a node SDK that gets its flags here listens to another stream for changes: its \
+             flagsPushUrl does not follow apiBaseUrl; set flagsSyncMode to \"polling\""
+        );
+    }
+}
+
+/// Stops a request that asks for a later version than is held, if it may wait for it.
+fn catch_up(
+    environment: &Environment,
+    content: &Content,
+    credential: Credential,
+    wanted: Option<u64>,
+    may_wait: bool,
+) -> Result<(), Stop> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    if wanted <= content.version.number() || !may_wait || !environment.waiting.is_ahead(wanted) {
+        return Ok(());
+    }
+    let Credential { environment, class } = credential;
+    Err(Stop::Behind(Behind { environment, class, wanted }))
 }
 
 /// What a thread keeps from request to request, so that only the body of an answer is allocated.
@@ -227,15 +326,20 @@ fn evaluated(
     credential: Credential,
     head: &Parts,
     selection: Selection<'_>,
-) -> Result<Reply, Rejection> {
+    may_wait: bool,
+) -> Result<Reply, Stop> {
     let process = &connection.worker.shared;
     let now = process.clock.now();
     let (content, staleness) = present(environment, now)?;
     let class = class_index(credential.class);
+    if !content.serves[class] {
+        return Err(Rejection::NotReady.into());
+    }
     let reply = SCRATCH.with_borrow_mut(|Scratch { context, answer }| {
         context.reset(&content.program);
         let query = head.uri.query().unwrap_or_default();
         let query = mapping::read_query(query, &content.program, context)?;
+        catch_up(environment, content, credential, query.wanted, may_wait)?;
         connection.worker.metrics.evaluated(credential.environment as usize, Dialect::Reflag);
         if let (Selection::All, None, Some(body)) =
             (selection, &query.flag, &content.evaluated[class])
@@ -259,7 +363,7 @@ fn evaluated(
         let known = matches_etag(head, &etag);
         fill(&mut fields, &ETAG, etag);
         let body = recycled(std::mem::take(&mut answer.body));
-        Ok(if known {
+        Ok::<_, Stop>(if known {
             (StatusCode::NOT_MODIFIED, fields, Bytes::new())
         } else {
             (StatusCode::OK, fields, body)
@@ -280,6 +384,9 @@ fn present(
     now: Timestamp,
 ) -> Result<(&Content, Option<OnStale>), Rejection> {
     let content = environment.content.as_deref().ok_or(Rejection::NotReady)?;
+    if environment.freshness.is_withdrawn() {
+        return Err(Rejection::NotReady);
+    }
     if !environment.is_stale(now) {
         return Ok((content, None));
     }
@@ -370,7 +477,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
 
 fn readiness(process: &Process) -> Reply {
-    let draining = process.draining.load(std::sync::atomic::Ordering::Relaxed);
+    let draining = process.draining.load(Ordering::Relaxed);
     let (ready, body) = process.readiness.flagsmith(process.clock.now(), draining);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, uncached(), Bytes::from(body))

@@ -13,6 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 
 use super::Limits;
@@ -21,8 +22,8 @@ use super::connection::{Connection, Deadlines, Served, Socket, Transport};
 use super::pipeline;
 use super::routing::Route;
 use crate::dialect::{Dialect, Rejection};
-use crate::snapshot::Shared;
 use crate::snapshot::status::Readiness;
+use crate::snapshot::{Patience, Shared};
 use crate::telemetry::metrics::{Metrics, WorkerMetrics};
 use crate::time::Clock;
 
@@ -43,6 +44,10 @@ pub struct Process {
     pub h2c: bool,
     /// Where "now" comes from.
     pub clock: Clock,
+    /// How long requests are held for a version.
+    pub patience: Patience,
+    /// A runtime with timers: those of workers have none.
+    pub timers: Handle,
     /// Rare counters.
     pub metrics: Arc<Metrics>,
     /// Answers health checks.
@@ -53,6 +58,8 @@ pub struct Process {
     pub connections: AtomicUsize,
     /// Set once, when the process is to end.
     pub draining: AtomicBool,
+    /// Set once, when a mistake of an SDK's settings was seen and logged.
+    pub hinted: AtomicBool,
 }
 
 /// One thread's part of the server.
@@ -139,7 +146,8 @@ impl Worker {
         let limits = &self.shared.limits;
         let idle = ticks(limits.keep_alive);
         // A client that stops reading its answer is as gone as one that stops asking.
-        Deadlines { ticks: [idle, ticks(limits.header_timeout), ticks(limits.body_timeout), idle] }
+        let (header, body) = (ticks(limits.header_timeout), ticks(limits.body_timeout));
+        Deadlines { ticks: [idle, header, body, idle, u32::MAX] }
     }
 
     /// Serves the sockets that come until the sender is gone and all connections have ended.

@@ -13,4 +13,4 @@ pub use environment::{EnvironmentName, Fingerprint, KeyClass, Version};
 pub use flag::{Flag, RemoteConfig, Targeting, Variant};
 pub use ruleset::{BrokenFlag, Generation, Ruleset};
 pub use targeting::{Condition, Filter, GroupOperator, Operand, Operator, Rollout};
-pub use update::{Failure, FailureKind, Update};
+pub use update::{Confirmed, Failure, FailureKind, Update};

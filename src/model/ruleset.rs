@@ -1,5 +1,6 @@
 //! One environment's flags as a source gave them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -27,6 +28,9 @@ pub struct Ruleset {
     pub broken: Vec<BrokenFlag>,
     /// Things that are odd but served: one line each, the flag named.
     pub warnings: Vec<String>,
+    /// Keys of the flags that the source's own service listed to a publishable key; none while that
+    /// is not known, or where nobody asks.
+    pub public: Option<Arc<HashSet<Box<str>>>>,
     /// Members of the document beside the flags and its version, by name, as JSON text: passed on
     /// untouched.
     pub envelope: Vec<(Box<str>, Box<str>)>,

@@ -32,6 +32,9 @@ pub struct Content {
     pub definitions: PreparedBody,
     /// `GET /features/evaluated` by class of keys, where it is the same for everybody.
     pub evaluated: [Option<PreparedBody>; 2],
+    /// Whether keys of a class are served: publishable ones not before it is known which flags they
+    /// may see.
+    pub serves: [bool; 2],
     /// Header fields by class of keys.
     pub heads: [Heads; 2],
     /// What tags of answers depend on beside the flags: environment, class and version.
@@ -109,6 +112,7 @@ impl Content {
             fingerprint,
             definitions: PreparedBody::new(document, document_tag),
             evaluated,
+            serves: [profile.policy.knows_public(&ruleset), true],
             heads: CLASSES.map(|class| Heads::new(version, fingerprint, class, &profile.cors)),
             tag_seeds,
             ruleset,

@@ -14,10 +14,11 @@ pub(super) fn fingerprint(ruleset: &Ruleset, policy: &Policy) -> Fingerprint {
         Generation::V1_0 => 0,
         Generation::V1_1 => 1,
     }]);
+    hash.update([u8::from(policy.knows_public(ruleset))]);
     let mut flags: Vec<_> = ruleset.flags.iter().collect();
     flags.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     for flag in flags {
-        hash.update([u8::from(policy.is_public(flag))]);
+        hash.update([u8::from(policy.is_public(flag, ruleset))]);
         update_canonical(&mut hash, flag.raw.get());
     }
     let mut envelope: Vec<_> = ruleset.envelope.iter().collect();
@@ -48,6 +49,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::compile::Visibility;
     use crate::dialect::reflag::definitions;
 
     fn of(text: &str) -> Fingerprint {
@@ -72,7 +74,8 @@ mod tests {
         assert_ne!(base, of(&format!(r#"{{"features":[{A}],"extra":1}}"#)));
         assert_ne!(base, of(&format!(r#"{{"features":[{}]}}"#, A.replace(":1", ":2"))));
         let ruleset = definitions::read(&Bytes::from(format!(r#"{{"features":[{A}]}}"#))).unwrap();
-        let secret = Policy { secret_flags: ["a".to_owned()].into(), ..Policy::default() };
+        let secret =
+            Policy { visibility: Visibility::Except(["a".to_owned()].into()), ..Policy::default() };
         assert_ne!(base, fingerprint(&ruleset, &secret));
         let newer = Policy { generation: Generation::V1_1, ..Policy::default() };
         assert_ne!(base, fingerprint(&ruleset, &newer));

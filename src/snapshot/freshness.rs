@@ -1,12 +1,16 @@
 //! How old the content of an environment is.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+use crate::model::Confirmed;
 use crate::time::Timestamp;
 
 /// When the origin of the rules last confirmed the content. Written by the publisher only.
 #[derive(Debug)]
-pub struct Freshness(AtomicI64);
+pub struct Freshness {
+    confirmed_at: AtomicI64,
+    withdrawn: AtomicBool,
+}
 
 /// An age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,24 +25,41 @@ const NEVER: i64 = i64::MIN;
 
 impl Default for Freshness {
     fn default() -> Self {
-        Self(AtomicI64::new(NEVER))
+        Self { confirmed_at: AtomicI64::new(NEVER), withdrawn: AtomicBool::new(false) }
     }
 }
 
 impl Freshness {
-    /// Of content that was confirmed at `moment`.
-    pub fn confirmed(moment: Timestamp) -> Self {
-        Self(AtomicI64::new(moment.0))
+    /// Of content that was confirmed then.
+    pub fn confirmed(confirmed: Confirmed) -> Self {
+        let freshness = Self::default();
+        freshness.confirm(confirmed);
+        freshness
     }
 
-    /// Notes that the content was confirmed at `moment`.
-    pub fn confirm(&self, moment: Timestamp) {
-        self.0.store(moment.0, Ordering::Relaxed);
+    /// Notes that the content was confirmed, which also ends a withdrawal.
+    pub fn confirm(&self, confirmed: Confirmed) {
+        let moment = match confirmed {
+            Confirmed::At(moment) => moment.0,
+            Confirmed::Unknown => NEVER,
+        };
+        self.confirmed_at.store(moment, Ordering::Relaxed);
+        self.withdrawn.store(false, Ordering::Relaxed);
+    }
+
+    /// Notes that the content must not be served until it is confirmed again.
+    pub fn withdraw(&self) {
+        self.withdrawn.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the content must not be served.
+    pub fn is_withdrawn(&self) -> bool {
+        self.withdrawn.load(Ordering::Relaxed)
     }
 
     /// When it was last confirmed.
     pub fn confirmed_at(&self) -> Option<Timestamp> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|&at| at != NEVER).map(Timestamp)
+        Some(self.confirmed_at.load(Ordering::Relaxed)).filter(|&at| at != NEVER).map(Timestamp)
     }
 
     /// Its age at `now`.
@@ -68,7 +89,7 @@ mod tests {
     fn a_clock_that_went_backwards_makes_the_age_unknown_which_is_stale() {
         let freshness = Freshness::default();
         assert!(freshness.age(Timestamp(5)).exceeds(i64::MAX));
-        freshness.confirm(Timestamp(1_000));
+        freshness.confirm(Confirmed::At(Timestamp(1_000)));
         assert_eq!(freshness.age(Timestamp(1_250)), Age::Millis(250));
         assert_eq!(freshness.age(Timestamp(999)), Age::Unknown);
         assert!(!Age::Millis(10).exceeds(10));

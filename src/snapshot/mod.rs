@@ -7,9 +7,11 @@ mod body;
 mod content;
 mod fingerprint;
 mod freshness;
+mod gate;
 mod keys;
 pub mod publisher;
 pub mod status;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -18,9 +20,12 @@ use arc_swap::ArcSwap;
 pub use body::PreparedBody;
 pub use content::{Content, EXPOSED, Heads, STATE, class_index};
 pub use freshness::{Age, Freshness};
+pub use gate::{Document, Gate, Verdict};
 pub use keys::{Credential, KeyDigests, KeyTable};
+pub use waiting::{Patience, Place, Waiting, Wake};
 
 use crate::compile::Policy;
+use crate::config;
 use crate::model::EnvironmentName;
 
 /// Everything that a request may need, at one moment.
@@ -39,6 +44,8 @@ pub struct Environment {
     pub profile: Arc<Profile>,
     /// When its content was last confirmed; moves on without a new snapshot.
     pub freshness: Arc<Freshness>,
+    /// Requests that wait for newer content.
+    pub waiting: Arc<Waiting>,
     /// None before the first data.
     pub content: Option<Arc<Content>>,
 }
@@ -54,6 +61,12 @@ pub struct Profile {
     pub max_staleness: Option<i64>,
     /// What becomes of stale content.
     pub on_stale: OnStale,
+    /// What becomes of content whose upstream refuses our key.
+    pub on_unauthorized: OnUnauthorized,
+    /// Whose word the source's documents are.
+    pub authority: Authority,
+    /// When a document counts as shrunk, and what it takes to be believed.
+    pub gate: config::Gate,
     /// Which web pages may read its answers.
     pub cors: Cors,
 }
@@ -68,6 +81,25 @@ pub enum OnStale {
     Mark,
     /// It is not served.
     Refuse,
+}
+
+/// What becomes of content whose upstream refuses our key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnauthorized {
+    /// It is served: the upstream may be wrong, and an outage must not change an answer.
+    #[default]
+    Serve,
+    /// It is not served: the key was revoked for a reason.
+    Refuse,
+}
+
+/// Whose word a source's documents are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authority {
+    /// The operator's: a lower version number is meant.
+    Operator,
+    /// An upstream's: a lower version number is a late or lagging answer.
+    Upstream,
 }
 
 /// Which web pages may read answers to publishable keys.

@@ -13,8 +13,10 @@ use tracing::{info, warn};
 
 use super::content::Content;
 use super::status::{Board, Quarantined, State};
-use super::{Environment, Freshness, Shared, Snapshot};
-use crate::model::{Failure, Ruleset, Update, Version};
+use super::{
+    Authority, Document, Environment, Freshness, Gate, OnUnauthorized, Shared, Snapshot, Verdict,
+};
+use crate::model::{Confirmed, Failure, FailureKind, Fingerprint, Ruleset, Update, Version};
 use crate::telemetry::metrics::Metrics;
 use crate::time::{Clock, Timestamp};
 
@@ -25,6 +27,9 @@ pub struct Report {
     pub environment: usize,
     /// What the source said.
     pub update: Update,
+    /// What went wrong beside it, such as learning which flags are public. The update holds all the
+    /// same.
+    pub trouble: Option<Failure>,
     /// How long the look took.
     pub took: Duration,
 }
@@ -39,15 +44,27 @@ pub struct Publisher {
     board: Arc<Board>,
     metrics: Arc<Metrics>,
     clock: Clock,
-    /// By environment: the state that was logged last; none before the first look.
-    logged: Vec<Option<State>>,
+    memories: Vec<Memory>,
+}
+
+/// What the publisher knows of an environment beside what is published.
+#[derive(Debug, Default)]
+struct Memory {
+    /// The state that was logged last; none before the first look.
+    logged: Option<State>,
+    /// The highest number that the source gave to what is held.
+    source_version: Option<u64>,
+    gate: Gate,
+    /// The document that the gate holds back. A source that gives it again says only "unchanged".
+    held_back: Option<Ruleset>,
 }
 
 impl Publisher {
     /// Publishes into `shared`. There must be one publisher only.
     pub fn new(shared: Shared, board: Arc<Board>, metrics: Arc<Metrics>, clock: Clock) -> Self {
-        let logged = vec![None; shared.load().environments.len()];
-        Self { shared, board, metrics, clock, logged }
+        let count = shared.load().environments.len();
+        let memories = std::iter::repeat_with(Memory::default).take(count).collect();
+        Self { shared, board, metrics, clock, memories }
     }
 
     /// Takes reports until all sources are gone.
@@ -69,43 +86,139 @@ impl Publisher {
         let index = report.environment;
         let now = self.clock.now();
         let outcome = match report.update {
-            Update::Replace(ruleset) => self.replace(index, ruleset, now),
-            Update::Unchanged => {
-                self.confirm(index, now);
-                "unchanged"
+            Update::Replace(ruleset, confirmed) => self.replace(index, ruleset, confirmed, now),
+            Update::Unchanged(confirmed) => {
+                // The source's word is "the same again", and that may be what was not believed.
+                if let Some(ruleset) = self.memories[index].held_back.take() {
+                    self.replace(index, ruleset, confirmed, now)
+                } else {
+                    self.confirm(index, confirmed, now);
+                    "unchanged"
+                }
             }
-            Update::Unavailable(failure) => {
-                let kind = failure.kind.label();
-                self.fail(index, failure);
-                kind
-            }
+            Update::Unavailable(failure) => self.fail(index, failure),
         };
         let name = self.shared.load().environments[index].profile.name.clone();
         self.metrics.fetched(&name, outcome, report.took);
+        if let Some(trouble) = report.trouble {
+            let outcome = self.fail(index, trouble);
+            self.metrics.fetched(&name, outcome, Duration::ZERO);
+        }
         self.log_states();
     }
 
-    fn replace(&mut self, index: usize, mut ruleset: Ruleset, now: Timestamp) -> &'static str {
+    fn replace(
+        &mut self,
+        index: usize,
+        mut ruleset: Ruleset,
+        confirmed: Confirmed,
+        now: Timestamp,
+    ) -> &'static str {
         let environment = self.shared.load().environments[index].clone();
         let held = environment.content.as_deref();
         if let Some(held) = held {
             keep_last_good_forms(&mut ruleset, &held.ruleset);
         }
-        self.quarantine(index, &ruleset, now);
         let fingerprint = Content::fingerprint_of(&ruleset, &environment.profile);
-        if held.is_some_and(|held| held.fingerprint == fingerprint) {
-            self.confirm(index, now);
+        if let Some(held) = held
+            && held.fingerprint == fingerprint
+        {
+            let memory = &mut self.memories[index];
+            memory.source_version = memory.source_version.max(ruleset.source_version);
+            memory.held_back = None;
+            memory.gate.reset();
+            // Nothing changed that anybody can see, yet some may wait for the new number.
+            let source = memory.source_version.unwrap_or(0);
+            environment.waiting.reach(source.max(held.version.number()));
+            self.quarantine(index, &ruleset, now);
+            self.confirm(index, confirmed, now);
             return "unchanged";
         }
-        let version = next_version(held.map(|held| held.version), ruleset.source_version);
+        if let Some(held) = held
+            && environment.profile.authority == Authority::Upstream
+        {
+            let offered = Document {
+                source_version: ruleset.source_version,
+                flags: count_flags(&ruleset),
+                fingerprint,
+            };
+            if let Some(failure) = self.judge(index, held, offered, now) {
+                self.memories[index].held_back = Some(ruleset);
+                return self.fail(index, failure);
+            }
+        }
+        self.quarantine(index, &ruleset, now);
+        self.publish(index, &environment, ruleset, fingerprint, confirmed, now);
+        "changed"
+    }
+
+    /// Asks the gate. A failure when what is offered may not replace what is held.
+    fn judge(
+        &mut self,
+        index: usize,
+        held: &Content,
+        offered: Document,
+        now: Timestamp,
+    ) -> Option<Failure> {
+        let memory = &mut self.memories[index];
+        let held_document = Document {
+            source_version: memory.source_version,
+            flags: held.ruleset.flags.len(),
+            fingerprint: held.fingerprint,
+        };
+        let profile = Arc::clone(&self.shared.load().environments[index].profile);
+        let name = &profile.name;
+        let number = |version: Option<u64>| version.map_or("none".to_owned(), |v| v.to_string());
+        let (old, new) = (number(memory.source_version), number(offered.source_version));
+        match memory.gate.judge(held_document, offered, profile.gate, now) {
+            Verdict::Take => None,
+            Verdict::TakeRegressed => {
+                warn!(environment = %name, held = old, offered = new, "the source went back to an older version and stayed there: accepted");
+                self.metrics.regression_accepted(name);
+                None
+            }
+            Verdict::Older => {
+                self.metrics.snapshot_rejected(name, "older");
+                let message =
+                    format!("the source gave version {new}, older than {old} that is held");
+                Some(Failure::new(FailureKind::Older, message, now))
+            }
+            Verdict::Shrunk(fetches) => {
+                self.metrics.snapshot_rejected(name, "shrunk");
+                let needed = profile.gate.confirm_after;
+                let message = format!(
+                    "the source gave {} of {} flags: held back until the same was fetched {needed} \
+                     times 20 s apart, {fetches} so far",
+                    offered.flags, held_document.flags,
+                );
+                Some(Failure::new(FailureKind::Rejected, message, now))
+            }
+        }
+    }
+
+    fn publish(
+        &mut self,
+        index: usize,
+        environment: &Environment,
+        ruleset: Ruleset,
+        fingerprint: Fingerprint,
+        confirmed: Confirmed,
+        now: Timestamp,
+    ) {
+        let held = environment.content.as_deref();
+        let source_version = ruleset.source_version;
+        let version = next_version(held.map(|held| held.version), source_version);
         let (flags, broken) = (ruleset.flags.len(), ruleset.broken.len());
         let mut diagnostics = ruleset.warnings.clone();
         let (content, oddities) =
             Content::prepare(Arc::new(ruleset), fingerprint, version, &environment.profile);
         diagnostics.extend(oddities);
         let content = Arc::new(content);
-        self.swap(index, &environment, Arc::clone(&content), now);
-        self.confirm(index, now);
+        self.swap(index, environment, Arc::clone(&content), confirmed);
+        self.memories[index].source_version = source_version;
+        self.memories[index].held_back = None;
+        self.confirm(index, confirmed, now);
+        environment.waiting.reach(source_version.unwrap_or(0).max(version.number()));
         let name = &environment.profile.name;
         info!(environment = %name, %version, %fingerprint, flags, quarantined = broken, "published");
         for diagnostic in &diagnostics {
@@ -115,33 +228,48 @@ impl Publisher {
         status.diagnostics = diagnostics;
         status.last_change_at = Some(now);
         content.compress();
-        "changed"
     }
 
     /// The new content comes with an age of its own: no request may see it with the old one's.
-    fn swap(&self, index: usize, environment: &Environment, content: Arc<Content>, now: Timestamp) {
+    fn swap(
+        &self,
+        index: usize,
+        environment: &Environment,
+        content: Arc<Content>,
+        confirmed: Confirmed,
+    ) {
         let before = self.shared.load();
         let mut environments = before.environments.clone();
         environments[index] = Environment {
             profile: Arc::clone(&environment.profile),
-            freshness: Arc::new(Freshness::confirmed(now)),
+            freshness: Arc::new(Freshness::confirmed(confirmed)),
+            waiting: Arc::clone(&environment.waiting),
             content: Some(content),
         };
         self.shared.store(Arc::new(Snapshot { environments, keys: Arc::clone(&before.keys) }));
     }
 
-    fn confirm(&self, index: usize, now: Timestamp) {
-        self.shared.load().environments[index].freshness.confirm(now);
+    fn confirm(&self, index: usize, confirmed: Confirmed, now: Timestamp) {
+        self.shared.load().environments[index].freshness.confirm(confirmed);
         let status = &mut self.board.lock()[index];
         status.consecutive_failures = 0;
         status.last_error = None;
         status.last_success_at = Some(now);
     }
 
-    fn fail(&self, index: usize, failure: Failure) {
+    /// Notes a failure; gives its name for the metrics.
+    fn fail(&self, index: usize, failure: Failure) -> &'static str {
+        let environment = &self.shared.load().environments[index];
+        let kind = failure.kind;
+        if kind == FailureKind::Unauthorized
+            && environment.profile.on_unauthorized == OnUnauthorized::Refuse
+        {
+            environment.freshness.withdraw();
+        }
         let status = &mut self.board.lock()[index];
         status.consecutive_failures = status.consecutive_failures.saturating_add(1);
         status.last_error = Some(failure);
+        kind.label()
     }
 
     /// Names what is left out; logs each flag once.
@@ -171,12 +299,12 @@ impl Publisher {
         let board = self.board.lock();
         for (index, environment) in snapshot.environments.iter().enumerate() {
             let status = &board[index];
-            let (state, before) = (status.state(environment, now), self.logged[index]);
+            let (state, before) = (status.state(environment, now), self.memories[index].logged);
             let unseen = status.last_success_at.is_none() && status.last_error.is_none();
             if before == Some(state) || unseen {
                 continue;
             }
-            self.logged[index] = Some(state);
+            self.memories[index].logged = Some(state);
             let cause = status.last_error.as_ref().map(|error| error.message.as_str());
             let age = environment.freshness.confirmed_at().map(|at| now.since(at) / 1_000);
             let name = &environment.profile.name;
@@ -190,6 +318,13 @@ impl Publisher {
             }
         }
     }
+}
+
+/// How many flags a document has, those that cannot be read included.
+fn count_flags(ruleset: &Ruleset) -> usize {
+    let present: HashSet<&str> = ruleset.flags.iter().map(|flag| &*flag.key).collect();
+    let lost = ruleset.broken.iter().filter(|broken| !present.contains(broken.flag.as_str()));
+    present.len() + lost.count()
 }
 
 /// A flag that broke keeps the form in which it was last good, and its place.

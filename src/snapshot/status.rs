@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Environment, Shared};
-use crate::model::{EnvironmentName, Failure};
+use crate::model::{EnvironmentName, Failure, FailureKind};
 use crate::time::Timestamp;
 
 /// All environments, in the order of the configuration.
@@ -56,6 +56,8 @@ pub enum State {
     Stale,
     /// There is no data.
     Empty,
+    /// The source refuses the key, whether there is data or not.
+    Unauthorized,
 }
 
 impl State {
@@ -69,6 +71,7 @@ impl State {
             Self::Cached => "cached",
             Self::Stale => "stale",
             Self::Empty => "empty",
+            Self::Unauthorized => "unauthorized",
         }
     }
 }
@@ -91,7 +94,10 @@ impl EnvironmentStatus {
 
     /// The state at `now`; `environment` is the same one in the snapshot.
     pub fn state(&self, environment: &Environment, now: Timestamp) -> State {
-        if environment.content.is_none() {
+        let refused = |error: &Failure| error.kind == FailureKind::Unauthorized;
+        if self.last_error.as_ref().is_some_and(refused) {
+            State::Unauthorized
+        } else if environment.content.is_none() {
             State::Empty
         } else if environment.is_stale(now) {
             State::Stale
@@ -162,7 +168,7 @@ impl Readiness {
         let each = snapshot.environments.iter().zip(board.iter());
         each.map(|(environment, status)| EnvironmentReadiness {
             name: status.name.clone(),
-            ready: environment.content.is_some(),
+            ready: environment.content.is_some() && !environment.freshness.is_withdrawn(),
             state: status.state(environment, now),
         })
         .collect()
@@ -173,7 +179,9 @@ impl Readiness {
     pub fn is_ready(&self, now: Timestamp) -> bool {
         let environments = self.environments(now);
         let grace_is_over = now.since(self.started_at) >= self.startup_grace;
-        if grace_is_over || environments.iter().all(|environment| environment.ready) {
+        // Who is refused has its answer: waiting longer brings no data.
+        let settled = |e: &EnvironmentReadiness| e.ready || e.state == State::Unauthorized;
+        if grace_is_over || environments.iter().all(settled) {
             self.settled.store(true, Ordering::Relaxed);
         }
         self.settled.load(Ordering::Relaxed) && environments.iter().any(|e| e.ready)

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::Source;
+use super::{Look, Sight, Source};
 use crate::dialect::reflag::definitions;
-use crate::model::{Failure, FailureKind, Update};
+use crate::model::{Confirmed, Failure, FailureKind, Ruleset, Update};
 use crate::time::Timestamp;
 
 /// Larger files are refused: no environment comes near.
@@ -24,7 +24,7 @@ pub(crate) const MAX_BYTES: u64 = 256 << 20;
 const RACY_MILLIS: i64 = 2_000;
 
 /// A Reflag features document in a file.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FileSource {
     path: PathBuf,
     seen: Option<Seen>,
@@ -70,7 +70,7 @@ impl FileSource {
         Self { path, seen: None, good: None }
     }
 
-    fn read(&mut self, now: Timestamp) -> Result<Option<Update>, (FailureKind, String)> {
+    fn read(&mut self, now: Timestamp) -> Result<Option<Ruleset>, (FailureKind, String)> {
         let unreadable = |error: io::Error| {
             (FailureKind::Network, format!("cannot read {}: {error}", self.path.display()))
         };
@@ -109,7 +109,7 @@ impl FileSource {
                 ruleset.source_version.get_or_insert(modified);
                 self.seen = Some(Seen { identity, failure: None });
                 self.good = Some(hash);
-                Ok(Some(Update::Replace(ruleset)))
+                Ok(Some(ruleset))
             }
             Err(error) => {
                 let failure = (FailureKind::Malformed, format!("{}: {error}", self.path.display()));
@@ -120,12 +120,33 @@ impl FileSource {
     }
 }
 
-impl Source for FileSource {
-    fn look(&mut self, now: Timestamp) -> Update {
+impl FileSource {
+    /// Looks at the file, with calls that block.
+    pub fn look_blocking(&mut self, now: Timestamp) -> Update {
         match self.read(now) {
-            Ok(Some(update)) => update,
-            Ok(None) => Update::Unchanged,
-            Err((kind, message)) => Update::Unavailable(Failure { kind, message, at: now }),
+            Ok(Some(ruleset)) => Update::Replace(ruleset, Confirmed::At(now)),
+            Ok(None) => Update::Unchanged(Confirmed::At(now)),
+            Err((kind, message)) => Update::Unavailable(Failure::new(kind, message, now)),
+        }
+    }
+}
+
+impl Source for FileSource {
+    async fn look(&mut self, look: Look) -> Sight {
+        let path = self.path.clone();
+        let mut source = std::mem::take(self);
+        // On a thread of its own: a file system that hangs must hold up nobody else's rules.
+        let looked = tokio::task::spawn_blocking(move || {
+            let update = source.look_blocking(look.now);
+            (source, update)
+        });
+        if let Ok((source, update)) = looked.await {
+            *self = source;
+            update.into()
+        } else {
+            self.path = path;
+            let message = format!("reading {} failed", self.path.display());
+            Update::Unavailable(Failure::new(FailureKind::Malformed, message, look.now)).into()
         }
     }
 }
@@ -143,9 +164,9 @@ mod tests {
     }
 
     fn seen(source: &mut FileSource, now: Timestamp) -> String {
-        match source.look(now) {
-            Update::Replace(ruleset) => format!("version {:?}", ruleset.source_version.unwrap()),
-            Update::Unchanged => "unchanged".to_owned(),
+        match source.look_blocking(now) {
+            Update::Replace(ruleset, _) => format!("version {:?}", ruleset.source_version.unwrap()),
+            Update::Unchanged(_) => "unchanged".to_owned(),
             Update::Unavailable(failure) => failure.kind.label().to_owned(),
         }
     }

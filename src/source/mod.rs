@@ -1,49 +1,268 @@
 //! Where rules come from: siblings that do not know each other.
 //!
 //! A source is a state machine that is asked to look and says what it saw; the driver decides when
-//! to ask. Neither knows of snapshots: what an [`Update`] means is for the publisher.
+//! to ask. Neither knows what is published: what an [`Update`] means is for the publisher.
 
 mod file;
+mod pace;
+mod reflag;
 
 pub use file::FileSource;
 pub(crate) use file::MAX_BYTES as MAX_DOCUMENT;
+pub use pace::Pace;
+pub use reflag::{ReflagSource, ReflagUpstream};
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use crate::model::Update;
+use crate::model::{Failure, KeyClass, Update};
+use crate::snapshot::Waiting;
 use crate::snapshot::publisher::Report;
 use crate::time::{Clock, Stopwatch, Timestamp};
 
 /// Something that can be looked at for rules.
 pub trait Source {
-    /// Looks once.
-    fn look(&mut self, now: Timestamp) -> Update;
+    /// Looks once. Must end by itself, whatever is at the other end.
+    fn look(&mut self, look: Look) -> impl Future<Output = Sight> + Send;
 }
 
-/// Looks at a source now and every `interval`, until nobody takes the reports any more.
+/// What the driver says to a source.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// The present moment.
+    pub now: Timestamp,
+    /// Somebody waits for a newer state: this version, or just the next one when it is 0.
+    pub wanted: Option<u64>,
+}
+
+impl Look {
+    /// A look in its turn.
+    pub fn at(now: Timestamp) -> Self {
+        Self { now, wanted: None }
+    }
+}
+
+/// What a source saw.
+#[derive(Debug)]
+pub struct Sight {
+    /// The rules.
+    pub update: Update,
+    /// What went wrong beside them; worth another look soon.
+    pub trouble: Option<Failure>,
+}
+
+impl From<Update> for Sight {
+    fn from(update: Update) -> Self {
+        Self { update, trouble: None }
+    }
+}
+
+/// Looks that waiting requests ask for are at least so far apart...
+const BETWEEN_WAKES: Duration = Duration::from_secs(1);
+/// ...and so far when those who wait hold a key that everybody has.
+const BETWEEN_PUBLISHABLE_WAKES: Duration = Duration::from_secs(5);
+
+/// Looks at a source now, then at its pace and when a waiting request asks for it, until nobody
+/// takes the reports any more. One look at a time.
 pub async fn follow(
     environment: usize,
-    mut source: impl Source + Send + 'static,
-    interval: Duration,
+    mut source: impl Source,
+    mut pace: Pace,
+    waiting: Arc<Waiting>,
     clock: Clock,
     reports: mpsc::Sender<Report>,
 ) {
+    let mut wanted = None;
+    let mut calls = Calls { waiting, publishable_at: None };
     loop {
-        let watch = Stopwatch::start();
-        let now = clock.now();
-        // On a thread of its own: a file system that hangs must hold up nobody else's rules.
-        let look = tokio::task::spawn_blocking(move || {
-            let update = source.look(now);
-            (source, update)
-        });
-        let Ok((returned, update)) = look.await else { return };
-        source = returned;
-        let report = Report { environment, update, took: watch.elapsed() };
+        let (watch, started) = (Stopwatch::start(), Instant::now());
+        let Sight { update, trouble } = source.look(Look { now: clock.now(), wanted }).await;
+        let failure = match &update {
+            Update::Unavailable(failure) => Some(failure),
+            _ => trouble.as_ref(),
+        };
+        let failed = failure.is_some();
+        let pause = match failure {
+            Some(failure) => pace.after_failure(failure.retry_after),
+            None => pace.after_success(),
+        };
+        let report = Report { environment, update, trouble, took: watch.elapsed() };
         if reports.send(report).await.is_err() {
             return;
         }
-        tokio::time::sleep(interval).await;
+        let next = started + pause;
+        // A source that fails is left alone: those who wait would only make it worse.
+        wanted = if failed {
+            tokio::time::sleep_until(next).await;
+            None
+        } else {
+            calls.until(started, next).await
+        };
+    }
+}
+
+/// The calls of waiting requests, kept apart.
+struct Calls {
+    waiting: Arc<Waiting>,
+    /// When a look was last made because a publishable key waited.
+    publishable_at: Option<Instant>,
+}
+
+impl Calls {
+    /// Sleeps until `next`, or for as short as a call may make it. Gives what is waited for.
+    async fn until(&mut self, started: Instant, mut next: Instant) -> Option<u64> {
+        let mut called = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(next) => break,
+                class = self.waiting.wake().called() => {
+                    let mut earliest = started + BETWEEN_WAKES;
+                    if class == KeyClass::Publishable {
+                        if let Some(last) = self.publishable_at {
+                            earliest = earliest.max(last + BETWEEN_PUBLISHABLE_WAKES);
+                        }
+                        if earliest < next {
+                            self.publishable_at = Some(earliest.max(Instant::now()));
+                        }
+                    }
+                    next = next.min(earliest);
+                    called = true;
+                }
+            }
+        }
+        called.then(|| self.waiting.wake().take_wanted())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::model::{Confirmed, FailureKind};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// When a source was asked, and for what.
+    type Looks = Arc<Mutex<Vec<(Duration, Option<u64>)>>>;
+
+    /// Says what it was told to say, then that nothing changed.
+    struct Scripted {
+        failures: VecDeque<Option<Duration>>,
+        looks: Looks,
+        began: Instant,
+    }
+
+    impl Source for Scripted {
+        async fn look(&mut self, look: Look) -> Sight {
+            self.looks.lock().unwrap().push((self.began.elapsed(), look.wanted));
+            match self.failures.pop_front() {
+                None => Update::Unchanged(Confirmed::At(look.now)).into(),
+                Some(retry_after) => Update::Unavailable(Failure {
+                    retry_after,
+                    ..Failure::new(FailureKind::Network, "down".to_owned(), look.now)
+                })
+                .into(),
+            }
+        }
+    }
+
+    /// A source that is followed at a steady pace under paused time, and what it was asked.
+    struct Followed {
+        looks: Looks,
+        waiting: Arc<Waiting>,
+        began: Instant,
+        _reports: mpsc::Receiver<Report>,
+    }
+
+    impl Followed {
+        fn start(pace: Pace, failures: Vec<Option<Duration>>) -> Self {
+            let looks = Arc::default();
+            let waiting = Arc::new(Waiting::new(10));
+            let began = Instant::now();
+            let source = Scripted { failures: failures.into(), looks: Arc::clone(&looks), began };
+            let (sender, reports) = mpsc::channel(1_000);
+            let clock = Clock::frozen(Timestamp(0));
+            tokio::spawn(follow(0, source, pace, Arc::clone(&waiting), clock, sender));
+            Self { looks, waiting, began, _reports: reports }
+        }
+
+        async fn until(&self, seconds: f64) {
+            tokio::time::sleep_until(self.began + Duration::from_secs_f64(seconds)).await;
+        }
+
+        /// A request of this class waits for a version, and goes away at once.
+        async fn call(&self, class: KeyClass, wanted: u64) {
+            let place = self.waiting.place().unwrap();
+            let wait = self.waiting.wait(&place, wanted, class);
+            assert!(tokio::time::timeout(Duration::ZERO, wait).await.is_err());
+        }
+
+        fn seen(&self) -> Vec<(u64, Option<u64>)> {
+            let looks = self.looks.lock().unwrap();
+            looks.iter().map(|(at, wanted)| (at.as_millis() as u64, *wanted)).collect()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn looks_follow_the_pace() {
+        let followed = Followed::start(Pace::steady(MINUTE), vec![]);
+        followed.until(150.0).await;
+        assert_eq!(followed.seen(), [(0, None), (60_000, None), (120_000, None)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn servers_that_wait_have_it_looked_at_once_a_second() {
+        let followed = Followed::start(Pace::steady(MINUTE), vec![]);
+        followed.until(10.0).await;
+        followed.call(KeyClass::Secret, 7).await;
+        followed.until(10.1).await;
+        followed.call(KeyClass::Secret, 9).await;
+        followed.call(KeyClass::Secret, 8).await;
+        followed.until(30.0).await;
+        let woken = [(0, None), (10_000, Some(7)), (11_000, Some(9))];
+        assert_eq!(followed.seen(), woken, "those of one second share a look");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn publishable_keys_have_it_looked_at_every_five_seconds() {
+        let followed = Followed::start(Pace::steady(MINUTE), vec![]);
+        for tenth in 100..200 {
+            followed.until(f64::from(tenth) / 10.0).await;
+            followed.call(KeyClass::Publishable, 1_000_000).await;
+        }
+        followed.until(19.95).await;
+        let woken = [(0, None), (10_000, Some(0)), (15_000, Some(0))];
+        assert_eq!(followed.seen(), woken, "what they wait for is not passed on");
+        followed.call(KeyClass::Secret, 3).await;
+        followed.until(19.99).await;
+        assert_eq!(followed.seen().last(), Some(&(19_950, Some(3))), "a server need not wait");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_fails_is_left_alone_by_those_who_wait() {
+        let rest = Duration::from_secs(30);
+        let followed = Followed::start(Pace::shared(MINUTE, 7), vec![Some(rest)]);
+        followed.until(5.0).await;
+        followed.call(KeyClass::Secret, 3).await;
+        followed.until(29.0).await;
+        assert_eq!(followed.seen().len(), 1);
+        followed.until(30.5).await;
+        assert_eq!(followed.seen().len(), 2, "and looked at when its rest is over");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upstream_that_is_well_again_is_followed_within_three_intervals() {
+        let down = vec![None; 50];
+        let followed = Followed::start(Pace::shared(MINUTE, 11), down);
+        followed.until(50.0 * 120.0).await;
+        let seen = followed.seen();
+        let pauses = seen.windows(2).map(|pair| pair[1].0 - pair[0].0);
+        assert!(seen.len() > 50 && pauses.max().unwrap() <= 120_000);
     }
 }

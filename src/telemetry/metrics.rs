@@ -32,6 +32,9 @@ pub mod names {
     pub const FLAGS_QUARANTINED: &str = "burgee_flags_quarantined";
     pub const SOURCE_FETCHES: &str = "burgee_source_fetches_total";
     pub const SOURCE_FETCH_DURATION: &str = "burgee_source_fetch_duration_seconds";
+    pub const SNAPSHOTS_REJECTED: &str = "burgee_snapshots_rejected_total";
+    pub const REGRESSIONS_ACCEPTED: &str = "burgee_regressions_accepted_total";
+    pub const WAIT: &str = "burgee_wait_seconds";
     pub const SOURCE_LAST_SUCCESS: &str = "burgee_source_last_success_timestamp_seconds";
     pub const EVENTS_RECEIVED: &str = "burgee_events_received_total";
     pub const EVENTS_DROPPED: &str = "burgee_events_dropped_total";
@@ -69,6 +72,9 @@ const BUCKETS: [u64; 13] = [
     1_000_000_000,
     10_000_000_000,
 ];
+
+/// Upper bounds of the buckets of holds in seconds; none is longer than the last.
+const WAIT_BUCKETS: [f64; 8] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 4.0, 9.5];
 
 /// Requests of one worker.
 #[derive(Debug)]
@@ -115,6 +121,9 @@ pub struct Metrics {
     rejections: IntCounterVec,
     fetches: IntCounterVec,
     fetch_duration: HistogramVec,
+    snapshots_rejected: IntCounterVec,
+    regressions_accepted: IntCounterVec,
+    waits: HistogramVec,
     events_received: IntCounterVec,
     events_dropped: IntCounterVec,
     bounded_dropped: IntCounterVec,
@@ -145,6 +154,23 @@ impl Metrics {
             "Looks at an environment's source by what came of them.",
             &["environment", "outcome"],
         )?;
+        let snapshots_rejected = counters(
+            names::SNAPSHOTS_REJECTED,
+            "Documents of a source that were not published.",
+            &["environment", "reason"],
+        )?;
+        let regressions_accepted = counters(
+            names::REGRESSIONS_ACCEPTED,
+            "Older versions published since the source stayed with them.",
+            &["environment"],
+        )?;
+        for environment in environments {
+            let environment = environment.as_str();
+            for reason in ["older", "shrunk"] {
+                snapshots_rejected.with_label_values(&[environment, reason]);
+            }
+            regressions_accepted.with_label_values(&[environment]);
+        }
         let events_received = counters(
             names::EVENTS_RECEIVED,
             "Tracking events taken in.",
@@ -157,12 +183,17 @@ impl Metrics {
         )?;
         let bounded_dropped =
             counters(names::BOUNDED_DROPPED, "What was refused at a bound.", &["what"])?;
-        for what in ["connections", "admin_connections", "in_flight_body_bytes"] {
+        for what in ["connections", "admin_connections", "in_flight_body_bytes", "waiters"] {
             bounded_dropped.with_label_values(&[what]);
         }
         let options = HistogramOpts::new(names::SOURCE_FETCH_DURATION, "Time of one look.");
         let fetch_duration = HistogramVec::new(options, &["environment"])?;
         registry.register(Box::new(fetch_duration.clone()))?;
+        let options =
+            HistogramOpts::new(names::WAIT, "Time for which waitForVersion held requests.")
+                .buckets(WAIT_BUCKETS.to_vec());
+        let waits = HistogramVec::new(options, &["environment"])?;
+        registry.register(Box::new(waits.clone()))?;
         let build = Opts::new(names::BUILD_INFO, "Which build this is; always 1.");
         let build = IntGaugeVec::new(build, &["version", "revision"])?;
         let revision = option_env!("BURGEE_REVISION").unwrap_or("unknown");
@@ -181,6 +212,9 @@ impl Metrics {
             rejections,
             fetches,
             fetch_duration,
+            snapshots_rejected,
+            regressions_accepted,
+            waits,
             events_received,
             events_dropped,
             bounded_dropped,
@@ -202,6 +236,21 @@ impl Metrics {
         self.fetches.with_label_values(&[environment.as_str(), outcome]).inc();
         let duration = self.fetch_duration.with_label_values(&[environment.as_str()]);
         duration.observe(took.as_secs_f64());
+    }
+
+    /// Counts a document that was not published.
+    pub fn snapshot_rejected(&self, environment: &EnvironmentName, reason: &str) {
+        self.snapshots_rejected.with_label_values(&[environment.as_str(), reason]).inc();
+    }
+
+    /// Counts an older version that was published since the source insisted on it.
+    pub fn regression_accepted(&self, environment: &EnvironmentName) {
+        self.regressions_accepted.with_label_values(&[environment.as_str()]).inc();
+    }
+
+    /// Counts a request that was held for a newer version.
+    pub fn waited(&self, environment: &EnvironmentName, held: Duration) {
+        self.waits.with_label_values(&[environment.as_str()]).observe(held.as_secs_f64());
     }
 
     /// Counts events that were taken in and, for want of a queue, not kept.

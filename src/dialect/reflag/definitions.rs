@@ -37,6 +37,10 @@ pub enum DocumentError {
 /// 6 of the page), is left out and named in [`Ruleset::broken`]; of two flags with one key the
 /// later counts, as in the SDKs.
 pub fn read(document: &Bytes) -> Result<Ruleset, DocumentError> {
+    read_document(document, false)
+}
+
+fn read_document(document: &Bytes, must_succeed: bool) -> Result<Ruleset, DocumentError> {
     if document.trim_ascii().is_empty() {
         return Err(DocumentError::Empty);
     }
@@ -55,7 +59,7 @@ pub fn read(document: &Bytes) -> Result<Ruleset, DocumentError> {
             }
         }
     }
-    if success.is_some_and(|value| value != "true") {
+    if success.map_or(must_succeed, |value| value != "true") {
         return Err(DocumentError::NotFeatures("`success` is not true"));
     }
     let features = features.ok_or(DocumentError::NotFeatures("it has no `features`"))?;
@@ -66,6 +70,12 @@ pub fn read(document: &Bytes) -> Result<Ruleset, DocumentError> {
         ruleset.verbatim = Some(document.clone());
     }
     Ok(ruleset)
+}
+
+/// Reads a features document that a server gave as an answer. Without `"success": true` it is none:
+/// the SDKs would throw it away.
+pub fn read_answer(document: &Bytes) -> Result<Ruleset, DocumentError> {
+    read_document(document, true)
 }
 
 fn read_version(value: &RawValue) -> Result<u64, DocumentError> {
@@ -263,7 +273,7 @@ fn truthy(value: &Value) -> bool {
 /// its raw members put together again. Flags that the settings make secret are marked, so that an
 /// edge behind this one hides them too.
 pub fn write(ruleset: &Ruleset, policy: &Policy, version: Version) -> Bytes {
-    let marked = |flag: &Flag| flag.secret || policy.is_public(flag);
+    let marked = |flag: &Flag| flag.secret || policy.is_public(flag, ruleset);
     if let Some(document) = &ruleset.verbatim
         && ruleset.source_version == Some(version.number())
         && ruleset.flags.iter().all(|flag| marked(flag))
@@ -337,6 +347,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compile::Visibility;
 
     fn read_text(text: &str) -> Result<Ruleset, DocumentError> {
         read(&Bytes::copy_from_slice(text.as_bytes()))
@@ -344,7 +355,8 @@ mod tests {
 
     fn write_text(ruleset: &Ruleset, secret: &[&str], version: u64) -> String {
         let secret_flags = secret.iter().map(|&key| key.to_owned()).collect();
-        let policy = Policy { secret_flags, ..Policy::default() };
+        let visibility = Visibility::Except(secret_flags);
+        let policy = Policy { visibility, ..Policy::default() };
         String::from_utf8(write(ruleset, &policy, Version::new(version)).to_vec()).unwrap()
     }
 

@@ -14,6 +14,8 @@ use crate::evaluate::{EvaluationContext, Program};
 pub struct Query<'a> {
     /// `key=`: only this flag is asked for.
     pub flag: Option<Cow<'a, str>>,
+    /// `waitForVersion=`: the answer is to be of this version or a later one.
+    pub wanted: Option<u64>,
 }
 
 /// Reads a query into `context`, which was reset for `program`. `contextJson` counts before dotted
@@ -53,6 +55,8 @@ fn read_parameters<'a>(
             }
         } else if name == "key" {
             read.flag = Some(decode(value).ok_or_else(undecodable)?);
+        } else if name == "waitForVersion" {
+            read.wanted = Some(read_version(value)?);
         } else if name == "contextJson" {
             let value = decode_into(value, buffer).ok_or_else(undecodable)?;
             context.reset(program);
@@ -63,6 +67,21 @@ fn read_parameters<'a>(
         }
     }
     Ok(read)
+}
+
+/// The version that a request for definitions waits for (reflag-runtime.md section 6).
+pub fn wanted_version(query: &str) -> Result<Option<u64>, Rejection> {
+    let mut wanted = None;
+    for Parameter { name, value, .. } in Parameters(query) {
+        if name == "waitForVersion" {
+            wanted = Some(read_version(value)?);
+        }
+    }
+    Ok(wanted)
+}
+
+fn read_version(text: &str) -> Result<u64, Rejection> {
+    text.parse().map_err(|_| Rejection::Invalid("`waitForVersion` is not a whole number".into()))
 }
 
 /// The value of the first `publishableKey=`, decoded. Browsers cannot set headers on

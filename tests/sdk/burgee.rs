@@ -1,0 +1,101 @@
+//! The binary, as it is shipped: started with a configuration file, asked over its two ports.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use super::{PATIENCE, Written, lines_of};
+
+/// A running server with one environment. Killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Burgee {
+    child: Child,
+    public: SocketAddr,
+    admin: SocketAddr,
+    log: Written,
+}
+
+impl Burgee {
+    /// Starts the server in a folder, with this below `[server]` and `[admin]`, which are on ports
+    /// that the system chose.
+    pub(crate) fn start(folder: &Path, environment: &str) -> Self {
+        let listen = "listen = \"127.0.0.1:0\"\n";
+        let config = format!("[server]\n{listen}workers = 1\n[admin]\n{listen}\n{environment}");
+        fs::write(folder.join("burgee.toml"), config).expect("the folder is ours");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_burgee"))
+            .arg("serve")
+            .env_clear()
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary is built before its tests");
+        let (lines, log) = lines_of(child.stderr.take().expect("its stderr is piped"));
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut burgee = Self { child, public: nowhere, admin: nowhere, log };
+        let serving = std::iter::from_fn(|| lines.recv_timeout(PATIENCE).ok())
+            .find(|line| line.contains(" serving "))
+            .unwrap_or_else(|| panic!("the server does not start:\n{}", burgee.log.so_far()));
+        burgee.public = address(&serving, "listen");
+        burgee.admin = address(&serving, "admin");
+        burgee
+    }
+
+    /// Where SDKs find it.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.public)
+    }
+
+    /// Which version those with this key see; none when they see none yet.
+    pub(crate) fn version(&self, key: &str) -> Option<u64> {
+        let field = format!("Authorization: Bearer {key}\r\n");
+        let answer = get(self.public, "/features/evaluated", &field);
+        let (head, _) = answer.split_once("\r\n\r\n")?;
+        let version = head.lines().find_map(|line| line.strip_prefix("burgee-version: "))?;
+        head.starts_with("HTTP/1.1 200 ").then(|| version.parse().expect("a version is a number"))
+    }
+
+    /// How many requests of a route it answered with a status, by its metrics.
+    pub(crate) fn answered(&self, route: &str, status: u16) -> u64 {
+        let labels = format!("{{dialect=\"reflag\",route=\"{route}\",status=\"{status}\"}} ");
+        let metrics = get(self.admin, "/metrics", "");
+        let count = metrics.lines().find_map(|line| {
+            line.strip_prefix("burgee_http_requests_total")?.strip_prefix(labels.as_str())
+        });
+        count.map_or(0, |count| count.parse().expect("a count is a number"))
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.so_far()
+    }
+}
+
+impl Drop for Burgee {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The address in a field of a log line.
+fn address(line: &str, field: &str) -> SocketAddr {
+    let value = line.split_once(&format!(" {field}=\"")).and_then(|(_, rest)| rest.split_once('"'));
+    let (address, _) = value.unwrap_or_else(|| panic!("no {field} in {line:?}"));
+    address.parse().expect("an address")
+}
+
+/// Asks once; the whole answer.
+fn get(address: SocketAddr, target: &str, fields: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("the server listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes options");
+    let head = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    stream.write_all(format!("{head}{fields}\r\n").as_bytes()).expect("the server reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the server answers in time");
+    answer
+}

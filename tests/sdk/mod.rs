@@ -1,0 +1,67 @@
+//! What tests of published SDKs share: the binary, and the programs that use the SDKs.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "this is test code throughout, the lints see only #[test]"
+)]
+
+mod burgee;
+mod node;
+
+use std::io::{BufRead, BufReader, Read};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ::burgee::time::Stopwatch;
+
+pub(crate) use self::burgee::Burgee;
+pub(crate) use self::node::Programs;
+
+/// Longest wait for something that is bound to come. Nothing waits this long unless it fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Looks until there is something to see.
+#[track_caller]
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let watch = Stopwatch::start();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(watch.elapsed() < PATIENCE, "still waiting for: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// What a child process has written to a stream so far, for failures.
+#[derive(Clone, Debug, Default)]
+struct Written(Arc<Mutex<String>>);
+
+impl Written {
+    fn so_far(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn push(&self, line: &str) {
+        let mut text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        text.push_str(line);
+        text.push('\n');
+    }
+}
+
+/// Reads a child's stream line by line as long as it is open, so that the child never waits for us.
+fn lines_of(stream: impl Read + Send + 'static) -> (Receiver<String>, Written) {
+    let (sender, lines) = channel();
+    let written = Written::default();
+    let kept = written.clone();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            kept.push(&line);
+            // Nobody may be interested any more.
+            let _ = sender.send(line);
+        }
+    });
+    (lines, written)
+}

@@ -18,16 +18,12 @@ mod fake_upstream;
 mod sdk;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fake_upstream::{Document, Upstream};
 use sdk::{Burgee, Programs, until};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
-
-/// SWITCH, to be turned to [`RulesFrom::Upstream`] as soon as there is a source of type `reflag`,
-/// and then to be taken out together with [`RulesFrom`].
-const RULES_FROM: RulesFrom = RulesFrom::File;
 
 /// SWITCH, to be turned to `true` as soon as Burgee serves `/sse/server` and `/sse/client`, and
 /// then to be taken out. Programs wait for changes to be announced then, and do not ask for them.
@@ -37,37 +33,17 @@ const PUSHED: bool = false;
 const SECRET_KEY: &str = "sec_edge_0123456789abcdef";
 const PUBLISHABLE_KEY: &str = "pub_edge_0123456789abcdef";
 
-/// Where Burgee has its rules from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "one of them at a time")]
-enum RulesFrom {
-    /// The fake upstream.
-    Upstream,
-    /// A file with what the fake upstream would say.
-    File,
-}
-
 /// Burgee's configuration below `[server]` and `[admin]`.
-fn environment(upstream: &Upstream, document: &Document, rules: &Path) -> String {
-    let head = format!(
+fn environment(upstream: &Upstream) -> String {
+    format!(
         "[[environments]]\nname = \"shop\"\npublishable_keys = [{PUBLISHABLE_KEY:?}]\n\
-         secret_keys = [{SECRET_KEY:?}]\n[environments.source]\n"
-    );
-    match RULES_FROM {
-        RulesFrom::Upstream => format!(
-            "{head}type = \"reflag\"\nurl = {:?}\nsecret_key = {:?}\n\
-             upstream_publishable_key = {:?}\npoll_interval = \"200ms\"\n",
-            upstream.url(),
-            fake_upstream::SECRET_KEY,
-            fake_upstream::PUBLISHABLE_KEY,
-        ),
-        RulesFrom::File => format!(
-            "{head}type = \"file\"\npath = {:?}\npoll_interval = \"50ms\"\n\
-             [environments.reflag]\nsecret_flags = {:?}\n",
-            rules.display().to_string(),
-            Vec::from_iter(&document.secret),
-        ),
-    }
+         secret_keys = [{SECRET_KEY:?}]\n[environments.source]\n\
+         type = \"reflag\"\nurl = {:?}\nsecret_key = {:?}\n\
+         upstream_publishable_key = {:?}\npoll_interval = \"200ms\"\n",
+        upstream.url(),
+        fake_upstream::SECRET_KEY,
+        fake_upstream::PUBLISHABLE_KEY,
+    )
 }
 
 /// An upstream, Burgee in front of it, and programs that use Burgee. All end with the test.
@@ -75,7 +51,7 @@ struct Scene {
     programs: Programs,
     burgee: Burgee,
     upstream: Upstream,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 impl Scene {
@@ -84,10 +60,8 @@ impl Scene {
         let programs = Programs::for_reflag()?;
         let folder = tempfile::tempdir().unwrap();
         let upstream = Upstream::serving(document.clone());
-        let environment = environment(&upstream, document, &rules_file(&folder));
-        write_rules(&folder, document);
-        let burgee = Burgee::start(folder.path(), &environment);
-        let scene = Self { programs, burgee, upstream, folder };
+        let burgee = Burgee::start(folder.path(), &environment(&upstream));
+        let scene = Self { programs, burgee, upstream, _folder: folder };
         scene.until_served(document.version);
         Some(scene)
     }
@@ -95,7 +69,6 @@ impl Scene {
     /// Puts another document upstream and waits until Burgee serves it.
     fn publish(&self, document: Document) {
         let version = document.version;
-        write_rules(&self.folder, &document);
         self.upstream.publish(document);
         self.until_served(version);
     }
@@ -136,16 +109,6 @@ impl Scene {
         program.go_on();
         (before, program.seen_in_the_end())
     }
-}
-
-fn rules_file(folder: &TempDir) -> PathBuf {
-    folder.path().join("flags.json")
-}
-
-fn write_rules(folder: &TempDir, document: &Document) {
-    let new = folder.path().join("flags.new");
-    fs::write(&new, document.definitions().to_string()).unwrap();
-    fs::rename(new, rules_file(folder)).unwrap();
 }
 
 // The document.

@@ -237,7 +237,7 @@ fn source_of(
 }
 
 /// A source that has not sent anything yet.
-pub(crate) fn reflag_source(
+pub fn reflag_source(
     settings: &Settings,
     environment: &config::Environment,
     reflag: &config::ReflagSource,

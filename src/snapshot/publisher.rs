@@ -344,7 +344,7 @@ fn keep_last_good_forms(ruleset: &mut Ruleset, held: &Ruleset) {
 
 /// DESIGN section 6: the source's number when it is higher than what clients have seen, else one
 /// more than that.
-pub(crate) fn next_version(held: Option<Version>, source: Option<u64>) -> Version {
+pub fn next_version(held: Option<Version>, source: Option<u64>) -> Version {
     let source = source.map(Version::new);
     match (held, source) {
         (None, source) => source.unwrap_or(Version::new(1)),

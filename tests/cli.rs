@@ -8,6 +8,8 @@
     reason = "what is unwrapped outside of `#[test]` functions are this file's own hands"
 )]
 
+mod fake_upstream;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,7 +21,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use serde_json::Value;
+use fake_upstream::{Document, Upstream};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Nothing here takes nearly as long; whatever does has failed.
@@ -937,6 +940,100 @@ fn a_log_that_nobody_reads_does_not_end_the_server() {
     assert!(Command::new("/bin/sh").args(["-c", &kill]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
     contains(&said.out, &["\ndemo "]);
+}
+
+// An upstream.
+
+/// A flag that is on, and one that is secret.
+fn upstream() -> Upstream {
+    let on = json!([{"filter": {"type": "constant", "value": true}}]);
+    let flag = |key| json!({"key": key, "targeting": {"version": 1, "rules": on}});
+    Upstream::serving(Document::empty(412).flag(flag("open")).secret_flag(flag("hidden")))
+}
+
+#[test]
+fn variables_alone_put_it_between_a_service_and_the_keys_of_its_clients() {
+    let (folder, upstream) = (Folder::new(), upstream());
+    let url = upstream.url();
+    let variables = [
+        ("BURGEE_LISTEN", "127.0.0.1:0"),
+        ("BURGEE_ADMIN_LISTEN", "127.0.0.1:0"),
+        ("BURGEE_SOURCE", "reflag"),
+        ("BURGEE_SOURCE_URL", url.as_str()),
+        ("BURGEE_SOURCE_KEY", fake_upstream::SECRET_KEY),
+        ("BURGEE_PUBLISHABLE_KEYS", fake_upstream::PUBLISHABLE_KEY),
+    ];
+    let serving = folder.serve_with(&variables, &[]).ready();
+    for (key, flags) in [
+        (fake_upstream::PUBLISHABLE_KEY, &["open"][..]),
+        (fake_upstream::SECRET_KEY, &["open", "hidden"]),
+    ] {
+        let key = format!("Authorization: Bearer {key}\r\n");
+        let reply = ask(serving.public, "GET /features/evaluated", &key, "");
+        let body: Value = serde_json::from_str(&reply.body).unwrap();
+        assert_eq!((reply.status, &body["flagStateVersion"]), (200, &json!(412)));
+        let seen: Vec<&String> = body["features"].as_object().unwrap().keys().collect();
+        assert_eq!(seen, flags);
+    }
+    serving.signal("TERM");
+    let (status, written) = serving.end();
+    assert_eq!(status.code(), Some(0));
+    for key in [fake_upstream::SECRET_KEY, fake_upstream::PUBLISHABLE_KEY] {
+        assert!(!written.contains(key), "{written}");
+    }
+}
+
+#[test]
+fn a_node_sdk_that_listens_to_another_stream_is_hinted_at_once() {
+    let (folder, upstream) = (Folder::new(), upstream());
+    let source = format!(
+        "[[environments]]\nname = \"edge\"\nsource = {{ type = \"reflag\", url = {:?}, secret_key = {:?} }}\n",
+        upstream.url(),
+        fake_upstream::SECRET_KEY,
+    );
+    let listen = "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n";
+    fs::write(folder.path("burgee.toml"), format!("{listen}{source}")).unwrap();
+    let serving = folder.serve().ready();
+    let key = format!("Authorization: Bearer {}\r\n", fake_upstream::SECRET_KEY);
+    let sdk = format!("{key}reflag-sdk-version: node-sdk/1.7.1\r\n");
+    // Another server may well ask for a version; so does this SDK, but only what it heard of.
+    for (headers, request) in [
+        (&key, "GET /features?waitForVersion=400"),
+        (&sdk, "GET /features"),
+        (&sdk, "GET /features?waitForVersion=412"),
+        (&sdk, "GET /features?waitForVersion=412"),
+    ] {
+        assert_eq!(ask(serving.public, request, headers, "").status, 200);
+    }
+    serving.signal("TERM");
+    let (_, written) = serving.end();
+    assert_eq!(written.matches("flagsPushUrl").count(), 1, "{written}");
+}
+
+#[test]
+fn check_asks_an_upstream_only_when_it_is_told_to() {
+    let (folder, upstream) = (Folder::new(), upstream());
+    let url = upstream.url();
+    let variables = [
+        ("BURGEE_SOURCE", "reflag"),
+        ("BURGEE_SOURCE_URL", url.as_str()),
+        ("BURGEE_SOURCE_KEY", fake_upstream::SECRET_KEY),
+        ("BURGEE_PUBLISHABLE_KEYS", fake_upstream::PUBLISHABLE_KEY),
+    ];
+    let said = folder.run_with(&variables, &["check"]);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    contains(&said.out, &["not asked (--online asks)"]);
+    assert!(upstream.requests().is_empty());
+    let said = folder.run_with(&variables, &["check", "--online"]);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    contains(&said.out, &["412"]);
+    let said = folder.run_with(&variables, &["explain", "--context", "{}", "--flag", "open"]);
+    contains(&said.out, &["open is ON", "visible to publishable keys"]);
+    upstream.answer("/features", fake_upstream::Reply::error(403, "INVALID_API_KEY", "no"));
+    let said = folder.run_with(&variables, &["check", "--online"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(2), ""));
+    contains(&said.err, &["BURGEE_SOURCE_URL: found an upstream that gives no flags", "403"]);
+    assert!(!said.err.contains(fake_upstream::SECRET_KEY));
 }
 
 // The demo.

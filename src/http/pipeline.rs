@@ -109,9 +109,11 @@ async fn wait(process: &Process, connection: &Connection, behind: &Behind) {
     };
     let watch = Stopwatch::start();
     connection.holding();
-    // Workers have no timers of their own. The set ends its task when it is dropped.
+    // Workers have no timers of their own, so it is made where it runs. The set ends its task when
+    // it is dropped.
     let mut timer = JoinSet::new();
-    timer.spawn_on(tokio::time::sleep(process.patience.of(behind.class)), &process.timers);
+    let patience = process.patience.of(behind.class);
+    timer.spawn_on(async move { tokio::time::sleep(patience).await }, &process.timers);
     tokio::select! {
         () = waiting.wait(&place, behind.wanted, behind.class) => {}
         _ = timer.join_next() => {}

@@ -85,15 +85,14 @@ pub async fn follow(
             _ => trouble.as_ref(),
         };
         let failed = failure.is_some();
-        let pause = match failure {
-            Some(failure) => pace.after_failure(failure.retry_after),
-            None => pace.after_success(),
-        };
+        let rest = Pace::rest(failure.and_then(|failure| failure.retry_after));
+        let pause = if failed { pace.after_failure() } else { pace.after_success() };
+        // What a source asks for counts from its answer, however long that took.
+        let next = (started + pause).max(Instant::now() + rest);
         let report = Report { environment, update, trouble, took: watch.elapsed() };
         if reports.send(report).await.is_err() {
             return;
         }
-        let next = started + pause;
         // A source that fails is left alone: those who wait would only make it worse.
         wanted = if failed {
             tokio::time::sleep_until(next).await;

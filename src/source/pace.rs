@@ -45,16 +45,19 @@ impl Pace {
         }
     }
 
-    /// Time from the start of a look that failed to the next one. `rest` is what the source asked
-    /// for.
-    pub fn after_failure(&mut self, rest: Option<Duration>) -> Duration {
+    /// Time from the start of a look that failed to the next one.
+    pub fn after_failure(&mut self) -> Duration {
         let Some(random) = &mut self.random else { return self.interval };
         let longest = self.interval.saturating_mul(2);
         let doubled = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(20));
         let bound = doubled.min(longest);
         self.failures = self.failures.saturating_add(1);
-        let pause = bound.mul_f64(random.f64()).max(LEAST_BACKOFF.min(longest));
-        pause.max(rest.unwrap_or_default().min(LONGEST_REST))
+        bound.mul_f64(random.f64()).max(LEAST_BACKOFF.min(longest))
+    }
+
+    /// Time from the end of a look to the next one when the source asked for this much rest.
+    pub fn rest(asked: Option<Duration>) -> Duration {
+        asked.unwrap_or_default().min(LONGEST_REST)
     }
 }
 
@@ -85,29 +88,29 @@ mod tests {
         for seed in 0..500 {
             let mut pace = Pace::shared(MINUTE, seed);
             for (failure, longest) in longest_at.iter_mut().enumerate() {
-                let pause = pace.after_failure(None);
+                let pause = pace.after_failure();
                 let bound = Duration::from_secs(1 << failure).min(2 * MINUTE);
                 assert!(pause >= LEAST_BACKOFF && pause <= bound, "{failure}: {pause:?}");
                 *longest = pause.max(*longest);
             }
             pace.after_success();
-            assert!(pace.after_failure(None) <= FIRST_BACKOFF, "a success starts anew");
+            assert!(pace.after_failure() <= FIRST_BACKOFF, "a success starts anew");
         }
         assert!(longest_at[11] > MINUTE, "the whole range is used");
     }
 
     #[test]
     fn a_source_that_asks_for_rest_gets_it_within_reason() {
-        let mut pace = Pace::shared(MINUTE, 1);
-        let rest = |seconds| Some(Duration::from_secs(seconds));
-        assert!(pace.after_failure(rest(90)) >= Duration::from_secs(90));
-        assert_eq!(pace.after_failure(rest(1_000_000)), LONGEST_REST);
+        let rest = |seconds| Pace::rest(Some(Duration::from_secs(seconds)));
+        assert_eq!(rest(90), Duration::from_secs(90));
+        assert_eq!(rest(1_000_000), LONGEST_REST);
+        assert_eq!(Pace::rest(None), Duration::ZERO);
     }
 
     #[test]
     fn a_source_on_this_machine_is_looked_at_evenly() {
         let mut pace = Pace::steady(MINUTE);
         assert_eq!(pace.after_success(), MINUTE);
-        assert_eq!(pace.after_failure(None), MINUTE);
+        assert_eq!(pace.after_failure(), MINUTE);
     }
 }

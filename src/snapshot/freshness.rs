@@ -47,9 +47,14 @@ impl Freshness {
         self.withdrawn.store(false, Ordering::Relaxed);
     }
 
-    /// Notes that the content must not be served until it is confirmed again.
+    /// Notes that the content must not be served until it is confirmed again, or restored.
     pub fn withdraw(&self) {
         self.withdrawn.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends a withdrawal without a word on the content.
+    pub fn restore(&self) {
+        self.withdrawn.store(false, Ordering::Relaxed);
     }
 
     /// Whether the content must not be served.

@@ -144,6 +144,8 @@ impl Publisher {
             };
             if let Some(failure) = self.judge(index, held, offered, now) {
                 self.memories[index].held_back = Some(ruleset);
+                // It is not believed, but whoever gives it takes our key.
+                environment.freshness.restore();
                 return self.fail(index, failure);
             }
         }

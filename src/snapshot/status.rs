@@ -56,7 +56,8 @@ pub enum State {
     Stale,
     /// There is no data.
     Empty,
-    /// The source refuses the key, whether there is data or not.
+    /// The source refuses the key, whether there is data or not; or it did when it last said
+    /// whether, and the data is withdrawn.
     Unauthorized,
 }
 
@@ -95,7 +96,8 @@ impl EnvironmentStatus {
     /// The state at `now`; `environment` is the same one in the snapshot.
     pub fn state(&self, environment: &Environment, now: Timestamp) -> State {
         let refused = |error: &Failure| error.kind == FailureKind::Unauthorized;
-        if self.last_error.as_ref().is_some_and(refused) {
+        let is_refused = self.last_error.as_ref().is_some_and(refused);
+        if is_refused || environment.freshness.is_withdrawn() {
             State::Unauthorized
         } else if environment.content.is_none() {
             State::Empty

@@ -131,7 +131,7 @@ impl ReflagSource {
             Failure::new(FailureKind::Malformed, message, now)
         };
         let listed: Listed = serde_json::from_slice(&answer.body)
-            .map_err(|error| malformed(format!("the answer lists no flags: {error}")))?;
+            .map_err(|error| malformed(format!("the answer lists no flags: {}", place(&error))))?;
         if !listed.success {
             return Err(malformed("`success` is not true".to_owned()));
         }
@@ -279,6 +279,13 @@ fn read(
     }
     let ruleset = definitions::read_answer(document).map_err(|error| error.to_string())?;
     Ok(Definitions::New(Box::new(Held { etag, hash, ruleset, learned: false })))
+}
+
+/// What is wrong with a text, without any of its own words: those may be anything.
+fn place(error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    let what = if error.is_data() { "it is another document" } else { "it is no JSON" };
+    format!("{what} (line {line}, column {column})")
 }
 
 /// An evaluated answer, of which only the names count.

@@ -28,14 +28,23 @@ pub struct Ruleset {
     pub broken: Vec<BrokenFlag>,
     /// Things that are odd but served: one line each, the flag named.
     pub warnings: Vec<String>,
-    /// Keys of the flags that the source's own service listed to a publishable key; none while that
-    /// is not known, or where nobody asks.
+    /// Keys of the flags that the source's own service listed to a publishable key. None where
+    /// nobody asks, and from a source that does not know it of this very document yet: then what
+    /// was known of the one before holds for the flags that are still there.
     pub public: Option<Arc<HashSet<Box<str>>>>,
     /// Members of the document beside the flags and its version, by name, as JSON text: passed on
     /// untouched.
     pub envelope: Vec<(Box<str>, Box<str>)>,
     /// The document itself, when those who may read definitions can be given it byte for byte.
     pub verbatim: Option<Bytes>,
+}
+
+impl Ruleset {
+    /// The keys of all flags, those included that are broken.
+    pub fn keys(&self) -> HashSet<&str> {
+        let flags = self.flags.iter().map(|flag| &*flag.key);
+        flags.chain(self.broken.iter().map(|broken| broken.flag.as_str())).collect()
+    }
 }
 
 /// A flag that cannot be evaluated, or that would break a client's SDK.

@@ -118,6 +118,7 @@ impl Publisher {
         let held = environment.content.as_deref();
         if let Some(held) = held {
             keep_last_good_forms(&mut ruleset, &held.ruleset);
+            keep_what_is_known_to_be_public(&mut ruleset, &held.ruleset);
         }
         let fingerprint = Content::fingerprint_of(&ruleset, &environment.profile);
         if let Some(held) = held
@@ -139,7 +140,7 @@ impl Publisher {
         {
             let offered = Document {
                 source_version: ruleset.source_version,
-                flags: count_flags(&ruleset),
+                flags: ruleset.keys().len(),
                 fingerprint,
             };
             if let Some(failure) = self.judge(index, held, offered, now) {
@@ -322,13 +323,6 @@ impl Publisher {
     }
 }
 
-/// How many flags a document has, those that cannot be read included.
-fn count_flags(ruleset: &Ruleset) -> usize {
-    let present: HashSet<&str> = ruleset.flags.iter().map(|flag| &*flag.key).collect();
-    let lost = ruleset.broken.iter().filter(|broken| !present.contains(broken.flag.as_str()));
-    present.len() + lost.count()
-}
-
 /// A flag that broke keeps the form in which it was last good, and its place.
 fn keep_last_good_forms(ruleset: &mut Ruleset, held: &Ruleset) {
     let present: HashSet<&str> = ruleset.flags.iter().map(|flag| &*flag.key).collect();
@@ -342,6 +336,16 @@ fn keep_last_good_forms(ruleset: &mut Ruleset, held: &Ruleset) {
     for (place, flag) in kept {
         ruleset.flags.insert(place.min(ruleset.flags.len()), flag);
     }
+}
+
+/// Until it is learned which flags of a document are public, those are that were public before.
+/// Only flags that are still there: one that is gone must not be known as public when it comes
+/// back.
+fn keep_what_is_known_to_be_public(ruleset: &mut Ruleset, held: &Ruleset) {
+    let (None, Some(known)) = (&ruleset.public, &held.public) else { return };
+    let present = ruleset.keys();
+    let kept = known.iter().filter(|key| present.contains(&***key)).cloned().collect();
+    ruleset.public = Some(Arc::new(kept));
 }
 
 /// DESIGN section 6: the source's number when it is higher than what clients have seen, else one

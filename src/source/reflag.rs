@@ -53,8 +53,6 @@ pub struct ReflagSource {
     client: Client,
     upstream: ReflagUpstream,
     held: Option<Held>,
-    /// Flags that a publishable key was shown, and which definitions still know.
-    public: Option<Arc<HashSet<Box<str>>>>,
 }
 
 /// The last document that could be read.
@@ -62,9 +60,9 @@ pub struct ReflagSource {
 struct Held {
     etag: Option<HeaderValue>,
     hash: [u8; 32],
+    /// Its public flags are those that were learned for this very document. Which were known before
+    /// is for the publisher to remember: it knows which document is served.
     ruleset: Ruleset,
-    /// Whether the public flags were learned for this very document.
-    learned: bool,
 }
 
 /// What a request for definitions brought.
@@ -78,7 +76,7 @@ enum Definitions {
 impl ReflagSource {
     /// Asks through `client`; nothing is sent yet.
     pub fn new(client: Client, upstream: ReflagUpstream) -> Self {
-        Self { client, upstream, held: None, public: None }
+        Self { client, upstream, held: None }
     }
 
     /// Asks for the definitions.
@@ -152,7 +150,7 @@ impl ReflagSource {
         let (Some(key), Some(held)) = (&self.upstream.learning_key, &self.held) else {
             return Ok(false);
         };
-        if held.learned {
+        if held.ruleset.public.is_some() {
             return Ok(false);
         }
         let learned = self.learn(key, held.ruleset.source_version, now).await;
@@ -165,23 +163,13 @@ impl ReflagSource {
             message: format!("learning which flags are public: {}", failure.message),
             ..failure
         })?;
-        self.public = Some(Arc::new(public));
-        if let Some(held) = &mut self.held {
-            held.learned = true;
+        if let Some(Held { ruleset, .. }) = &mut self.held {
+            // A flag that is not here yet may be another one when it comes.
+            let defined = ruleset.keys();
+            let public = public.into_iter().filter(|key| defined.contains(&**key)).collect();
+            ruleset.public = Some(Arc::new(public));
         }
         Ok(true)
-    }
-
-    /// A flag that is gone must not be known as public when it comes back.
-    fn forget_what_is_gone(&mut self) {
-        let (Some(held), Some(public)) = (&self.held, &mut self.public) else { return };
-        let flags = held.ruleset.flags.iter().map(|flag| &*flag.key);
-        let broken = held.ruleset.broken.iter().map(|broken| broken.flag.as_str());
-        let present: HashSet<&str> = flags.chain(broken).collect();
-        if public.iter().any(|key| !present.contains(&**key)) {
-            let kept = public.iter().filter(|key| present.contains(&***key)).cloned().collect();
-            *public = Arc::new(kept);
-        }
     }
 
     fn request(&self, url: &str, key: &Key, now: Timestamp) -> Result<Request<Bytes>, Failure> {
@@ -254,13 +242,9 @@ impl Source for ReflagSource {
             changed = true;
         }
         let learned = self.keep_learned(look.now).await;
-        self.forget_what_is_gone();
         changed |= matches!(learned, Ok(true));
         let update = match &self.held {
-            Some(held) if changed => {
-                let public = self.public.clone();
-                Update::Replace(Ruleset { public, ..held.ruleset.clone() }, confirmed)
-            }
+            Some(held) if changed => Update::Replace(held.ruleset.clone(), confirmed),
             _ => Update::Unchanged(confirmed),
         };
         Sight { update, trouble: learned.err() }
@@ -278,7 +262,7 @@ fn read(
         return Ok(Definitions::Same);
     }
     let ruleset = definitions::read_answer(document).map_err(|error| error.to_string())?;
-    Ok(Definitions::New(Box::new(Held { etag, hash, ruleset, learned: false })))
+    Ok(Definitions::New(Box::new(Held { etag, hash, ruleset })))
 }
 
 /// What is wrong with a text, without any of its own words: those may be anything.

@@ -3,7 +3,7 @@
 //! One of these per environment stands between three parties: the publisher says what is held, a
 //! request waits for more, and the source is woken for it.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -57,10 +57,20 @@ struct Reached {
 /// What waiting requests want of the source.
 #[derive(Debug, Default)]
 pub struct Wake {
-    publishable: Notify,
-    secret: Notify,
-    /// The highest version that a secret key waits for.
-    wanted: AtomicU64,
+    /// Somebody came.
+    came: Notify,
+    /// How many wait, by class of keys.
+    publishable: AtomicUsize,
+    secret: AtomicUsize,
+}
+
+/// Somebody who waits, as the source sees it.
+struct Call<'a>(&'a AtomicUsize);
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A request among those that wait.
@@ -108,7 +118,7 @@ impl Waiting {
     /// take is for the caller to bound.
     pub async fn wait(&self, _place: &Place<'_>, wanted: u64, class: KeyClass) {
         let mut reached = self.reached.subscribe();
-        self.wake.call(wanted, class);
+        let _call = self.wake.call(class);
         // The sender is part of `self` and cannot be gone.
         let _ = reached.wait_for(|reached| reached.ending || reached.version >= wanted).await;
     }
@@ -120,27 +130,28 @@ impl Waiting {
 }
 
 impl Wake {
-    fn call(&self, wanted: u64, class: KeyClass) {
-        match class {
-            KeyClass::Publishable => self.publishable.notify_one(),
-            KeyClass::Secret => {
-                self.wanted.fetch_max(wanted, Ordering::Relaxed);
-                self.secret.notify_one();
-            }
+    fn call(&self, class: KeyClass) -> Call<'_> {
+        let waiting = match class {
+            KeyClass::Publishable => &self.publishable,
+            KeyClass::Secret => &self.secret,
+        };
+        waiting.fetch_add(1, Ordering::Relaxed);
+        self.came.notify_one();
+        Call(waiting)
+    }
+
+    /// The class of keys for which somebody waits now, if anybody does. Secret keys go first.
+    pub fn caller(&self) -> Option<KeyClass> {
+        let somebody = |waiting: &AtomicUsize| waiting.load(Ordering::Relaxed) > 0;
+        if somebody(&self.secret) {
+            Some(KeyClass::Secret)
+        } else {
+            somebody(&self.publishable).then_some(KeyClass::Publishable)
         }
     }
 
-    /// Waits until somebody calls; says for which class of keys. The call is taken.
-    pub async fn called(&self) -> KeyClass {
-        tokio::select! {
-            biased;
-            () = self.secret.notified() => KeyClass::Secret,
-            () = self.publishable.notified() => KeyClass::Publishable,
-        }
-    }
-
-    /// Takes the highest version that servers wait for; 0 when none does.
-    pub fn take_wanted(&self) -> u64 {
-        self.wanted.swap(0, Ordering::Relaxed)
+    /// Waits until somebody comes; whoever came since the last time counts.
+    pub async fn called(&self) {
+        self.came.notified().await;
     }
 }

@@ -34,14 +34,15 @@ pub trait Source {
 pub struct Look {
     /// The present moment.
     pub now: Timestamp,
-    /// Somebody waits for a newer state: this version, or just the next one when it is 0.
-    pub wanted: Option<u64>,
+    /// Somebody waits for another state than the last one: a source that can be asked to answer
+    /// only when it has one is asked to.
+    pub awaited: bool,
 }
 
 impl Look {
     /// A look in its turn.
     pub fn at(now: Timestamp) -> Self {
-        Self { now, wanted: None }
+        Self { now, awaited: false }
     }
 }
 
@@ -75,11 +76,11 @@ pub async fn follow(
     clock: Clock,
     reports: mpsc::Sender<Report>,
 ) {
-    let mut wanted = None;
+    let mut awaited = false;
     let mut calls = Calls { waiting, publishable_at: None };
     loop {
         let (watch, started) = (Stopwatch::start(), Instant::now());
-        let Sight { update, trouble } = source.look(Look { now: clock.now(), wanted }).await;
+        let Sight { update, trouble } = source.look(Look { now: clock.now(), awaited }).await;
         let failure = match &update {
             Update::Unavailable(failure) => Some(failure),
             _ => trouble.as_ref(),
@@ -94,9 +95,9 @@ pub async fn follow(
             return;
         }
         // A source that fails is left alone: those who wait would only make it worse.
-        wanted = if failed {
+        awaited = if failed {
             tokio::time::sleep_until(next).await;
-            None
+            false
         } else {
             calls.until(started, next).await
         };
@@ -111,29 +112,38 @@ struct Calls {
 }
 
 impl Calls {
-    /// Sleeps until `next`, or for as short as a call may make it. Gives what is waited for.
-    async fn until(&mut self, started: Instant, mut next: Instant) -> Option<u64> {
-        let mut called = false;
+    /// Sleeps until `next`, or for as short as those who wait may make it. Gives whether anybody
+    /// still waits then: whoever is not served by one look is the reason for another.
+    async fn until(&mut self, started: Instant, next: Instant) -> bool {
         loop {
-            tokio::select! {
-                biased;
-                () = tokio::time::sleep_until(next) => break,
-                class = self.waiting.wake().called() => {
-                    let mut earliest = started + BETWEEN_WAKES;
+            let (caller, now) = (self.waiting.wake().caller(), Instant::now());
+            if now >= next {
+                return caller.is_some();
+            }
+            let mut moment = next;
+            if let Some(class) = caller {
+                moment = self.earliest(class, started).min(next);
+                if moment <= now {
                     if class == KeyClass::Publishable {
-                        if let Some(last) = self.publishable_at {
-                            earliest = earliest.max(last + BETWEEN_PUBLISHABLE_WAKES);
-                        }
-                        if earliest < next {
-                            self.publishable_at = Some(earliest.max(Instant::now()));
-                        }
+                        self.publishable_at = Some(now);
                     }
-                    next = next.min(earliest);
-                    called = true;
+                    return true;
                 }
             }
+            tokio::select! {
+                () = tokio::time::sleep_until(moment) => {}
+                () = self.waiting.wake().called() => {}
+            }
         }
-        called.then(|| self.waiting.wake().take_wanted())
+    }
+
+    /// When somebody with a key of `class` may have a look made.
+    fn earliest(&self, class: KeyClass, started: Instant) -> Instant {
+        let earliest = started + BETWEEN_WAKES;
+        match (class, self.publishable_at) {
+            (KeyClass::Publishable, Some(last)) => earliest.max(last + BETWEEN_PUBLISHABLE_WAKES),
+            _ => earliest,
+        }
     }
 }
 

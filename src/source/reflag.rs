@@ -83,9 +83,12 @@ impl ReflagSource {
     async fn definitions(&self, look: Look) -> Result<(Definitions, Confirmed), Failure> {
         let mut url = format!("{}/features", self.upstream.url);
         let mut timeout = self.upstream.timeout;
-        if let (Some(wanted), Some(held)) = (look.wanted, &self.held) {
+        // Always for the very next state. What clients wait for counts our versions, which may be
+        // ahead of the upstream's; and one who waits for a distant one must not keep those in
+        // between from everybody else.
+        if let (true, Some(held)) = (look.awaited, &self.held) {
             let next = held.ruleset.source_version.map_or(0, |version| version + 1);
-            let _ = write!(url, "?waitForVersion={}", wanted.max(next));
+            let _ = write!(url, "?waitForVersion={next}");
             timeout += HOLD;
         }
         let mut request = self.request(&url, &self.upstream.secret_key, look.now)?;

@@ -32,6 +32,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use burgee::time::Stopwatch;
 use socket2::SockRef;
 
 #[allow(unused_imports, reason = "each target uses its own part")]
@@ -167,6 +168,16 @@ impl Upstream {
         })
     }
 
+    /// How many connections it has taken so far.
+    pub(crate) fn connected(&self) -> usize {
+        self.shared.lock().connected
+    }
+
+    /// The present moment, as [`Request::at`] counts.
+    pub(crate) fn now(&self) -> Duration {
+        self.shared.started.elapsed()
+    }
+
     /// Forgets what it was asked.
     pub(crate) fn forget_requests(&self) {
         self.shared.change(|state| state.requests.clear());
@@ -265,6 +276,7 @@ impl State {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    started: Stopwatch,
 }
 
 impl Shared {
@@ -281,7 +293,7 @@ impl Shared {
             open_gates: BTreeSet::new(),
             ended: false,
         };
-        Self { state: Mutex::new(state), changed: Condvar::new() }
+        Self { state: Mutex::new(state), changed: Condvar::new(), started: Stopwatch::start() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -368,7 +380,9 @@ impl Shared {
 
     fn answer_to(&self, request: &Request) -> Answer {
         let scripted = self.change(|state| {
-            state.requests.push(request.clone());
+            // Read under the lock, so that moments are in the order of the list.
+            let at = self.started.elapsed();
+            state.requests.push(Request { at, ..request.clone() });
             state.scripted(request.path())
         });
         scripted.unwrap_or_else(|| self.answer_from_document(request))

@@ -1,6 +1,7 @@
 //! What the service was asked.
 
 use std::io::{self, BufRead};
+use std::time::Duration;
 
 /// A request, as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub(crate) struct Request {
     pub(crate) body: Vec<u8>,
     /// Which connection it came on, counted from one.
     pub(crate) connection: usize,
+    /// When it was complete, counted from the start of the service.
+    pub(crate) at: Duration,
 }
 
 impl Request {
@@ -26,7 +29,14 @@ impl Request {
         let (Some(method), Some(target)) = (words.next(), words.next()) else {
             return Err(io::ErrorKind::InvalidData.into());
         };
-        let mut request = Self { method, target, fields: Vec::new(), body: Vec::new(), connection };
+        let mut request = Self {
+            method,
+            target,
+            fields: Vec::new(),
+            body: Vec::new(),
+            connection,
+            at: Duration::ZERO,
+        };
         loop {
             line.clear();
             if reader.read_line(&mut line)? == 0 {

@@ -1,4 +1,8 @@
 //! A real server in this process: bound to port 0, run on its own thread, asked over TCP.
+//!
+//! Shared by test targets: `mod support;` with the path of this file.
+
+#![allow(dead_code, reason = "each target uses its own part")]
 
 pub(crate) mod rules;
 pub(crate) mod wire;
@@ -15,6 +19,7 @@ use std::time::Duration;
 
 use burgee::app::App;
 use burgee::config::{Settings, Source, Surroundings};
+use burgee::snapshot::Patience;
 use burgee::time::{Clock, Stopwatch, Timestamp};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -49,6 +54,7 @@ pub(crate) fn at(moment: &str) -> Timestamp {
 pub(crate) struct Environment {
     name: String,
     document: Option<String>,
+    source: Option<String>,
     settings: Vec<String>,
     tables: Vec<String>,
 }
@@ -57,12 +63,24 @@ impl Environment {
     /// An environment whose keys are `pub_NAME` and `sec_NAME_0123456789`, and whose rules file
     /// does not exist.
     pub(crate) fn named(name: &str) -> Self {
-        Self { name: name.to_owned(), document: None, settings: Vec::new(), tables: Vec::new() }
+        Self {
+            name: name.to_owned(),
+            document: None,
+            source: None,
+            settings: Vec::new(),
+            tables: Vec::new(),
+        }
     }
 
     /// With this in its rules file.
     pub(crate) fn holding(mut self, document: impl Into<String>) -> Self {
         self.document = Some(document.into());
+        self
+    }
+
+    /// With this below `[environments.source]` in place of a rules file.
+    pub(crate) fn source(mut self, settings: impl Into<String>) -> Self {
+        self.source = Some(settings.into());
         self
     }
 
@@ -79,14 +97,18 @@ impl Environment {
     }
 
     fn toml(&self, rules: &Path) -> String {
-        let Self { name, settings, tables, .. } = self;
+        let Self { name, source, settings, tables, .. } = self;
+        let file = || {
+            let path = rules.display().to_string();
+            format!("type = \"file\"\npath = {path:?}\npoll_interval = \"50ms\"")
+        };
         format!(
             "[[environments]]\nname = {name:?}\npublishable_keys = [{:?}]\nsecret_keys = [{:?}]\n\
-             {}\n[environments.source]\ntype = \"file\"\npath = {:?}\npoll_interval = \"50ms\"\n{}\n",
+             {}\n[environments.source]\n{}\n{}\n",
             publishable_key(name),
             secret_key(name),
             settings.join("\n"),
-            rules.display().to_string(),
+            source.clone().unwrap_or_else(file),
             tables.join("\n"),
         )
     }
@@ -112,7 +134,8 @@ pub(crate) struct Setup {
     drain: String,
     environments: Vec<Environment>,
     clock: Clock,
-    /// Files are looked at more often than the configuration allows, so that tests do not wait.
+    patience: Patience,
+    /// Sources are looked at more often than the configuration allows, so that tests do not wait.
     looks_often: bool,
 }
 
@@ -128,6 +151,7 @@ impl Setup {
             drain: "0s".to_owned(),
             environments: vec![environment],
             clock: Clock::frozen(at(NOW)),
+            patience: Patience::default(),
             looks_often: true,
         }
     }
@@ -144,7 +168,13 @@ impl Setup {
         self
     }
 
-    /// With files looked at as often as the configuration says: every 50 ms.
+    /// With requests that wait for a version held for so long at most, by class of keys.
+    pub(crate) fn patience(mut self, publishable: Duration, secret: Duration) -> Self {
+        self.patience = Patience { publishable, secret };
+        self
+    }
+
+    /// With sources looked at as often as the configuration says: files every 50 ms.
     pub(crate) fn looking_as_configured(mut self) -> Self {
         self.looks_often = false;
         self
@@ -180,8 +210,23 @@ impl Setup {
         self
     }
 
-    /// Starts the server and waits until it has looked at every environment's file.
+    /// Starts the server and waits until it has looked at every environment's source.
     pub(crate) fn start(self) -> Edge {
+        let names: Vec<_> = self.environments.iter().map(|e| e.name.clone()).collect();
+        let edge = self.begin();
+        for name in &names {
+            until("the first look at the rules", || {
+                let status = edge.status(name);
+                let looked = status["last_success_at"].is_string()
+                    || status["source"]["last_error"].is_object();
+                looked.then_some(())
+            });
+        }
+        edge
+    }
+
+    /// Starts the server and waits for nothing but its ports.
+    pub(crate) fn begin(self) -> Edge {
         collect_log();
         let folder = folder().expect("a folder for the rules");
         let mut toml = format!(
@@ -204,25 +249,27 @@ impl Setup {
             .unwrap_or_else(|problems| panic!("{problems}\n{toml}"));
         if self.looks_often {
             for environment in &mut settings.environments {
-                if let Source::File(file) = &mut environment.source {
-                    file.poll_interval = Duration::from_millis(2);
+                match &mut environment.source {
+                    Source::File(file) => file.poll_interval = Duration::from_millis(2),
+                    Source::Reflag(reflag) => reflag.poll_interval = Duration::from_millis(20),
                 }
             }
         }
         let (told, addresses) = mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
-        let clock = self.clock.clone();
+        let (clock, patience) = (self.clock.clone(), self.patience);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async move {
-                let app = App::bind(settings, clock).expect("both ports are free");
+                let app = App::bind_with(settings, clock, patience);
+                let app = app.expect("both ports are free");
                 told.send((app.address(), app.admin_address())).expect("the test is waiting");
                 let stop = async { drop(stopped.await) };
                 app.run(stop).await.expect("the server ends in order");
             });
         });
         let (public, admin) = addresses.recv().expect("the server is bound");
-        let edge = Edge {
+        Edge {
             public: public.parse().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0))),
             admin: admin.parse().expect("an address"),
             clock: self.clock,
@@ -230,16 +277,7 @@ impl Setup {
             folder,
             stop: Some(stop),
             thread: Some(thread),
-        };
-        for environment in &self.environments {
-            until("the first look at the rules", || {
-                let status = edge.status(&environment.name);
-                let looked = status["last_success_at"].is_string()
-                    || status["source"]["last_error"].is_object();
-                looked.then_some(())
-            });
         }
-        edge
     }
 }
 

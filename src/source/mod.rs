@@ -157,8 +157,8 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    /// When a source was asked, and for what.
-    type Looks = Arc<Mutex<Vec<(Duration, Option<u64>)>>>;
+    /// When a source was asked, and whether somebody waited then.
+    type Looks = Arc<Mutex<Vec<(Duration, bool)>>>;
 
     /// Says what it was told to say, then that nothing changed.
     struct Scripted {
@@ -169,7 +169,7 @@ mod tests {
 
     impl Source for Scripted {
         async fn look(&mut self, look: Look) -> Sight {
-            self.looks.lock().unwrap().push((self.began.elapsed(), look.wanted));
+            self.looks.lock().unwrap().push((self.began.elapsed(), look.awaited));
             match self.failures.pop_front() {
                 None => Update::Unchanged(Confirmed::At(look.now)).into(),
                 Some(retry_after) => Update::Unavailable(Failure {
@@ -181,7 +181,7 @@ mod tests {
         }
     }
 
-    /// A source that is followed at a steady pace under paused time, and what it was asked.
+    /// A source that is followed under paused time, and what it was asked.
     struct Followed {
         looks: Looks,
         waiting: Arc<Waiting>,
@@ -205,16 +205,18 @@ mod tests {
             tokio::time::sleep_until(self.began + Duration::from_secs_f64(seconds)).await;
         }
 
-        /// A request of this class waits for a version, and goes away at once.
-        async fn call(&self, class: KeyClass, wanted: u64) {
+        /// A request of this class waits for a version that does not come, for so many seconds.
+        async fn wait(&self, class: KeyClass, seconds: f64) {
             let place = self.waiting.place().unwrap();
-            let wait = self.waiting.wait(&place, wanted, class);
-            assert!(tokio::time::timeout(Duration::ZERO, wait).await.is_err());
+            let wait = self.waiting.wait(&place, 7, class);
+            let patience = Duration::from_secs_f64(seconds);
+            assert!(tokio::time::timeout(patience, wait).await.is_err());
         }
 
-        fn seen(&self) -> Vec<(u64, Option<u64>)> {
+        /// Milliseconds of all looks, and of which somebody waited for.
+        fn seen(&self) -> Vec<(u64, bool)> {
             let looks = self.looks.lock().unwrap();
-            looks.iter().map(|(at, wanted)| (at.as_millis() as u64, *wanted)).collect()
+            looks.iter().map(|(at, awaited)| (at.as_millis() as u64, *awaited)).collect()
         }
     }
 
@@ -222,35 +224,28 @@ mod tests {
     async fn looks_follow_the_pace() {
         let followed = Followed::start(Pace::steady(MINUTE), vec![]);
         followed.until(150.0).await;
-        assert_eq!(followed.seen(), [(0, None), (60_000, None), (120_000, None)]);
+        assert_eq!(followed.seen(), [(0, false), (60_000, false), (120_000, false)]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn servers_that_wait_have_it_looked_at_once_a_second() {
+    async fn while_a_server_waits_it_is_looked_at_once_a_second() {
         let followed = Followed::start(Pace::steady(MINUTE), vec![]);
         followed.until(10.0).await;
-        followed.call(KeyClass::Secret, 7).await;
-        followed.until(10.1).await;
-        followed.call(KeyClass::Secret, 9).await;
-        followed.call(KeyClass::Secret, 8).await;
-        followed.until(30.0).await;
-        let woken = [(0, None), (10_000, Some(7)), (11_000, Some(9))];
-        assert_eq!(followed.seen(), woken, "those of one second share a look");
+        followed.wait(KeyClass::Secret, 2.5).await;
+        followed.until(59.0).await;
+        let seen = [(0, false), (10_000, true), (11_000, true), (12_000, true)];
+        assert_eq!(followed.seen(), seen, "and not any more once it has left");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn publishable_keys_have_it_looked_at_every_five_seconds() {
+    async fn while_publishable_keys_wait_it_is_looked_at_every_five_seconds() {
         let followed = Followed::start(Pace::steady(MINUTE), vec![]);
-        for tenth in 100..200 {
-            followed.until(f64::from(tenth) / 10.0).await;
-            followed.call(KeyClass::Publishable, 1_000_000).await;
-        }
-        followed.until(19.95).await;
-        let woken = [(0, None), (10_000, Some(0)), (15_000, Some(0))];
-        assert_eq!(followed.seen(), woken, "what they wait for is not passed on");
-        followed.call(KeyClass::Secret, 3).await;
-        followed.until(19.99).await;
-        assert_eq!(followed.seen().last(), Some(&(19_950, Some(3))), "a server need not wait");
+        followed.until(10.0).await;
+        followed.wait(KeyClass::Publishable, 9.95).await;
+        let seen = [(0, false), (10_000, true), (15_000, true)];
+        assert_eq!(followed.seen(), seen);
+        followed.wait(KeyClass::Secret, 0.01).await;
+        assert_eq!(followed.seen().last(), Some(&(19_950, true)), "a server need not wait so long");
     }
 
     #[tokio::test(start_paused = true)]
@@ -258,8 +253,7 @@ mod tests {
         let rest = Duration::from_secs(30);
         let followed = Followed::start(Pace::shared(MINUTE, 7), vec![Some(rest)]);
         followed.until(5.0).await;
-        followed.call(KeyClass::Secret, 3).await;
-        followed.until(29.0).await;
+        followed.wait(KeyClass::Secret, 24.0).await;
         assert_eq!(followed.seen().len(), 1);
         followed.until(30.5).await;
         assert_eq!(followed.seen().len(), 2, "and looked at when its rest is over");

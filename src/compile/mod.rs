@@ -5,6 +5,7 @@
 //! become bucket numbers, constants are folded. Never reads a clock, a socket or a file, and never
 //! fails: a filter that this build does not know becomes one that never holds, with a diagnostic.
 
+pub mod flagsmith;
 mod groups;
 
 use std::collections::{BTreeSet, HashMap};

@@ -7,6 +7,7 @@
 
 mod attributes;
 mod context;
+pub mod flagsmith;
 pub mod javascript;
 mod program;
 mod rollout;

@@ -5,6 +5,7 @@
 
 mod environment;
 mod flag;
+pub mod flagsmith;
 mod ruleset;
 mod targeting;
 mod update;

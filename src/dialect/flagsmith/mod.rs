@@ -1,4 +1,6 @@
-//! Flagsmith SDK API. So far only its refusals: the paths below `/api/v1/` are its own.
+//! Flagsmith SDK API. So far its documents and its refusals: the paths below `/api/v1/` are its own.
+
+pub mod document;
 
 use serde_json::json;
 

@@ -1,0 +1,173 @@
+//! Lowers a Flagsmith environment into a program.
+//!
+//! Whatever can be decided before a request arrives is decided here: traits and paths become slots,
+//! operands are read as every type that they could be compared with, equality and membership become
+//! rows of a table, percentages become remainders, and everything that a feature can come to is
+//! numbered. Never reads a clock, a socket or a file, and never fails: a condition that cannot be
+//! compiled never holds, with a diagnostic.
+
+mod conditions;
+mod path;
+mod rules;
+mod states;
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::evaluate::flagsmith::{
+    Candidate, FeatureIndex, FeatureProgram, Identities, Origin, Program, Reason, SegmentIndex,
+    SegmentProgram, StateIndex,
+};
+use crate::model::flagsmith::{Environment, FeatureState};
+
+use self::conditions::Conditions;
+use self::rules::Rules;
+use self::states::{StateKey, States};
+
+/// What the environment's settings say about its rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Whether segments apply to requests without an identity, as they do in the vendor's Python
+    /// proxy.
+    pub segments_without_identity: bool,
+    /// Whether features that no segment overrides are reported as `STATIC`, as the vendor's engine
+    /// does from version 11 on.
+    pub static_reason: bool,
+}
+
+/// A program and what was odd about its rules.
+#[derive(Debug, Default)]
+pub struct Compiled {
+    /// Ready to be evaluated.
+    pub program: Program,
+    /// One line per oddity; what can be served is served all the same.
+    pub diagnostics: Vec<String>,
+}
+
+/// Compiles an environment.
+pub fn compile(environment: &Environment, policy: &Policy) -> Compiled {
+    let names: HashMap<&str, FeatureIndex> = environment
+        .features
+        .iter()
+        .zip(0..)
+        .map(|(feature, at)| (&*feature.state.feature, FeatureIndex(at)))
+        .collect();
+    let mut conditions = Conditions::new(environment, &names);
+    let rules = Rules::compile(environment, &names, &mut conditions);
+    let mut compiler = Compiler { environment, policy, names: &names, states: States::default() };
+    let (features, candidates) = compiler.features(&rules);
+    let identities = compiler.identities();
+    let States { list: states, splits, outcomes, .. } = compiler.states;
+    let mut program = Program {
+        identity_key_prefix: format!("{}_", environment.key).into(),
+        segments_without_identity: policy.segments_without_identity,
+        nodes: rules.nodes,
+        segments: environment
+            .segments
+            .iter()
+            .zip(&rules.roots)
+            .map(|(segment, &root)| SegmentProgram { name: segment.name.clone(), root })
+            .collect(),
+        features,
+        candidates,
+        states,
+        splits,
+        outcomes,
+        identities,
+        ..Program::default()
+    };
+    let diagnostics = conditions.finish(environment, &mut program);
+    Compiled { program, diagnostics }
+}
+
+struct Compiler<'a> {
+    environment: &'a Environment,
+    policy: &'a Policy,
+    names: &'a HashMap<&'a str, FeatureIndex>,
+    states: States,
+}
+
+impl Compiler<'_> {
+    fn features(&mut self, rules: &Rules) -> (Vec<FeatureProgram>, Vec<Candidate>) {
+        let environment = self.environment;
+        let mut overrides: BTreeMap<FeatureIndex, Vec<(f64, Candidate)>> = BTreeMap::new();
+        for (segment, index) in environment.segments.iter().zip(0..) {
+            for (overriding, at) in segment.overrides.iter().zip(0..) {
+                let Some(&feature) = self.names.get(&*overriding.state.feature) else { continue };
+                let origin = Origin::Segment(SegmentIndex(index), at);
+                let reason = Reason::Segment(segment.name.clone());
+                let state = self.state(feature, &overriding.state, origin, reason);
+                let priority = overriding.priority.unwrap_or(f64::INFINITY);
+                let candidate = Candidate { segment: SegmentIndex(index), state };
+                overrides.entry(feature).or_default().push((priority, candidate));
+            }
+        }
+        let mut features = Vec::new();
+        let mut candidates = Vec::new();
+        for (feature, index) in environment.features.iter().zip(0..) {
+            let index = FeatureIndex(index);
+            let mut own = overrides.remove(&index).unwrap_or_default();
+            // The strongest first; of equally strong ones the first that the vendor's engine sees.
+            own.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+            let is_circular = rules.circular.contains(&index);
+            let reason = match (is_circular, own.is_empty() && self.policy.static_reason) {
+                (true, _) => Reason::CircularDependency,
+                (false, true) => Reason::Static,
+                (false, false) => Reason::Default,
+            };
+            let state = if is_circular {
+                let whole = FeatureState { variants: vec![], ..feature.state.clone() };
+                self.state(index, &whole, Origin::Environment, reason)
+            } else {
+                self.state(index, &feature.state, Origin::Environment, reason)
+            };
+            let first = candidates.len() as u32;
+            candidates.extend(own.into_iter().map(|(_, candidate)| candidate));
+            features.push(FeatureProgram {
+                name: feature.state.feature.clone(),
+                id: feature.id,
+                kind: feature.kind.clone(),
+                server_key_only: environment.server_key_only.contains(&feature.id),
+                state,
+                candidates: (first, candidates.len() as u32),
+                is_circular,
+            });
+        }
+        (features, candidates)
+    }
+
+    fn identities(&mut self) -> Identities {
+        let environment = self.environment;
+        // In a fixed order, so that equal documents give equal programs.
+        let sorted: BTreeMap<_, _> = environment.identity_overrides.iter().collect();
+        let mut identities = Identities::default();
+        for (identifier, overrides) in sorted {
+            let mut states: Vec<(FeatureIndex, StateIndex)> = Vec::new();
+            for state in overrides {
+                let Some(&feature) = self.names.get(&*state.feature) else { continue };
+                // Of two overrides of one feature the first counts, as of equal priorities.
+                if states.iter().all(|(known, _)| *known != feature) {
+                    let index = self.state(feature, state, Origin::Identity, Reason::Identity);
+                    states.push((feature, index));
+                }
+            }
+            identities.add(identifier, &states);
+        }
+        identities
+    }
+
+    fn state(
+        &mut self,
+        feature: FeatureIndex,
+        state: &FeatureState,
+        origin: Origin,
+        reason: Reason,
+    ) -> StateIndex {
+        let definition = &self.environment.features[feature.0 as usize];
+        let hidden = self.environment.server_key_only.contains(&definition.id);
+        let visibility = (!hidden, self.environment.hide_disabled_flags);
+        self.states.intern(&StateKey { feature, origin, reason }, state, visibility)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,727 @@
+//! The environment document: read into an [`Environment`] (flagsmith.md sections 7 and 8).
+//!
+//! Unknown members are passed over and old documents accepted. One feature, segment or identity that
+//! cannot be read is set aside and named; the rest is served.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::evaluate::flagsmith::python;
+use crate::json::{Kind, Malformed, Reader};
+use crate::model::flagsmith::{
+    Broken, Condition, Environment, Feature, FeatureState, Operand, Operator, Override, Rule,
+    RuleKind, Segment, UpdatedAt, Variant, VendorSettings,
+};
+
+/// Why a whole document cannot be used. Single bad parts are no such reason.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// No bytes at all, as of a file that is being written.
+    #[error("the document is empty")]
+    Empty,
+    /// Broken off or no JSON.
+    #[error("the document is not JSON: {0}")]
+    NotJson(#[source] serde_json::Error),
+    /// JSON, but not an environment document.
+    #[error("the document is not an environment document: {0}")]
+    NotEnvironment(String),
+}
+
+/// Reads a whole document.
+pub fn read(document: &Bytes) -> Result<Environment, DocumentError> {
+    if document.trim_ascii().is_empty() {
+        return Err(DocumentError::Empty);
+    }
+    let wire: WireDocument<'_> = serde_json::from_slice(document).map_err(classify)?;
+    let mut environment = Environment {
+        key: wire.api_key,
+        name: wire.name,
+        updated_at: wire.updated_at.as_deref().and_then(read_moment),
+        hide_disabled_flags: wire
+            .hide_disabled_flags
+            .or(wire.project.hide_disabled_flags)
+            .unwrap_or(false),
+        server_key_only: wire.project.server_key_only_feature_ids.unwrap_or_default(),
+        verbatim: document.clone(),
+        ..Environment::default()
+    };
+    environment.vendor = vendor_settings(
+        (wire.allow_client_traits, wire.hide_sensitive_data),
+        wire.project.enable_realtime_updates,
+        &wire.project.organisation.unwrap_or_default(),
+    );
+    if let Some(text) = wire.updated_at.filter(|_| environment.updated_at.is_none()) {
+        environment.warnings.push(format!("`updated_at` is no moment: `{text}`"));
+    }
+    read_features(&wire.feature_states, &mut environment);
+    read_segments(&wire.project.segments.unwrap_or_default(), &mut environment);
+    read_identities(&wire.identity_overrides.unwrap_or_default(), &mut environment);
+    Ok(environment)
+}
+
+/// Puts the pages of one document together: the first, with the `identity_overrides` of the others
+/// behind its own. Nothing else of the others counts, and nothing is spelled anew.
+pub fn join_pages(first: &Bytes, others: &[Bytes]) -> Result<Bytes, DocumentError> {
+    let overrides_of = |page: &Bytes| -> Result<Option<std::ops::Range<usize>>, DocumentError> {
+        let text = std::str::from_utf8(page)
+            .map_err(|_| DocumentError::NotEnvironment("a page is not UTF-8".to_owned()))?;
+        find_overrides(text)
+            .map_err(|error| DocumentError::NotEnvironment(format!("a page is not JSON: {error}")))
+    };
+    let mut more: Vec<&[u8]> = Vec::new();
+    for page in others {
+        if let Some(inside) = overrides_of(page)? {
+            let inside = page[inside].trim_ascii();
+            if !inside.is_empty() {
+                more.push(inside);
+            }
+        }
+    }
+    if more.is_empty() {
+        return Ok(first.clone());
+    }
+    let Some(inside) = overrides_of(first)? else {
+        let what = "its first page has no `identity_overrides`";
+        return Err(DocumentError::NotEnvironment(what.to_owned()));
+    };
+    let size = first.len() + more.iter().map(|page| page.len() + 1).sum::<usize>();
+    let mut joined = Vec::with_capacity(size);
+    joined.extend_from_slice(&first[..inside.end]);
+    let mut separate = !first[inside.clone()].trim_ascii().is_empty();
+    for page in more {
+        if separate {
+            joined.push(b',');
+        }
+        joined.extend_from_slice(page);
+        separate = true;
+    }
+    joined.extend_from_slice(&first[inside.end..]);
+    Ok(joined.into())
+}
+
+/// Where the inside of the array `identity_overrides` lies.
+fn find_overrides(text: &str) -> Result<Option<std::ops::Range<usize>>, Malformed> {
+    let mut reader = Reader::new(text);
+    let mut first = true;
+    let mut found = None;
+    reader.open_object()?;
+    while let Some(name) = reader.next_member(&mut first)? {
+        let is_array = reader.kind()? == Kind::Array;
+        let start = reader.position() + 1;
+        reader.skip()?;
+        if name.plain() == Some("identity_overrides") {
+            found = is_array.then(|| start..reader.position() - 1);
+        }
+    }
+    reader.end()?;
+    Ok(found)
+}
+
+fn classify(error: serde_json::Error) -> DocumentError {
+    if error.is_data() {
+        let text = error.to_string();
+        let what = text.split(" at line ").next().unwrap_or(&text);
+        DocumentError::NotEnvironment(what.to_owned())
+    } else {
+        DocumentError::NotJson(error)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "an object with `api_key`, `project` and `feature_states`")]
+struct WireDocument<'a> {
+    api_key: Box<str>,
+    #[serde(default)]
+    name: Option<Box<str>>,
+    #[serde(default)]
+    updated_at: Option<String>,
+    #[serde(borrow)]
+    project: WireProject<'a>,
+    #[serde(borrow)]
+    feature_states: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    identity_overrides: Option<Vec<&'a RawValue>>,
+    #[serde(default)]
+    hide_disabled_flags: Option<bool>,
+    #[serde(default)]
+    allow_client_traits: Option<bool>,
+    #[serde(default)]
+    hide_sensitive_data: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "a project with `segments`")]
+struct WireProject<'a> {
+    #[serde(borrow, default)]
+    segments: Option<Vec<&'a RawValue>>,
+    #[serde(default)]
+    hide_disabled_flags: Option<bool>,
+    #[serde(default)]
+    enable_realtime_updates: Option<bool>,
+    #[serde(default)]
+    server_key_only_feature_ids: Option<BTreeSet<i64>>,
+    #[serde(default)]
+    organisation: Option<WireOrganisation>,
+}
+
+#[derive(Default, Deserialize)]
+struct WireOrganisation {
+    #[serde(default)]
+    stop_serving_flags: Option<bool>,
+    #[serde(default)]
+    persist_trait_data: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "a feature state with `feature` and `enabled`")]
+struct WireFeatureState {
+    feature: WireFeature,
+    enabled: bool,
+    #[serde(default = "null")]
+    feature_state_value: Box<RawValue>,
+    #[serde(default)]
+    django_id: Option<Value>,
+    #[serde(default)]
+    featurestate_uuid: Option<Box<str>>,
+    #[serde(default)]
+    feature_segment: Option<WireFeatureSegment>,
+    #[serde(default)]
+    multivariate_feature_state_values: Option<Vec<WireVariant>>,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "a feature with `id` and `name`")]
+struct WireFeature {
+    id: i64,
+    name: Box<str>,
+    #[serde(default, rename = "type")]
+    kind: Option<Box<str>>,
+}
+
+#[derive(Deserialize)]
+struct WireFeatureSegment {
+    #[serde(default)]
+    priority: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(
+    expecting = "a multivariate value with `percentage_allocation` and `multivariate_feature_option`"
+)]
+struct WireVariant {
+    #[serde(default)]
+    id: Option<i64>,
+    #[serde(default)]
+    mv_fs_value_uuid: Option<Box<str>>,
+    percentage_allocation: Box<RawValue>,
+    multivariate_feature_option: WireOption,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "a multivariate option")]
+struct WireOption {
+    #[serde(default = "null")]
+    value: Box<RawValue>,
+    #[serde(default)]
+    key: Option<Box<str>>,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "a segment with `id`, `name` and `rules`")]
+struct WireSegment<'a> {
+    id: Value,
+    name: Box<str>,
+    #[serde(default)]
+    rules: Option<Vec<WireRule>>,
+    #[serde(borrow, default)]
+    feature_states: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "a rule with `type`")]
+struct WireRule {
+    #[serde(rename = "type")]
+    kind: Box<str>,
+    #[serde(default)]
+    conditions: Option<Vec<WireCondition>>,
+    #[serde(default)]
+    rules: Option<Vec<WireRule>>,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "a condition with `operator`")]
+struct WireCondition {
+    operator: Box<str>,
+    #[serde(default, alias = "property")]
+    property_: Option<Box<str>>,
+    #[serde(default)]
+    value: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "an identity with `identifier`")]
+struct WireIdentity<'a> {
+    identifier: Box<str>,
+    #[serde(borrow, default)]
+    identity_features: Option<Vec<&'a RawValue>>,
+}
+
+fn null() -> Box<RawValue> {
+    RawValue::NULL.to_owned()
+}
+
+fn vendor_settings(
+    (allow_client_traits, hide_sensitive_data): (Option<bool>, Option<bool>),
+    enable_realtime_updates: Option<bool>,
+    organisation: &WireOrganisation,
+) -> VendorSettings {
+    VendorSettings {
+        allow_client_traits: allow_client_traits.unwrap_or(true),
+        hide_sensitive_data: hide_sensitive_data.unwrap_or(false),
+        stop_serving_flags: organisation.stop_serving_flags.unwrap_or(false),
+        persist_trait_data: organisation.persist_trait_data.unwrap_or(true),
+        enable_realtime_updates: enable_realtime_updates.unwrap_or(false),
+    }
+}
+
+/// A later state of a feature takes the place of an earlier one.
+fn read_features(raw: &[&RawValue], environment: &mut Environment) {
+    let mut places: HashMap<Box<str>, usize> = HashMap::new();
+    for (index, raw) in raw.iter().enumerate() {
+        let read = parse::<WireFeatureState>(raw).and_then(|wire| {
+            let id = wire.feature.id;
+            let kind = wire.feature.kind.clone().unwrap_or_else(|| "STANDARD".into());
+            Ok(Feature { id, kind, state: feature_state(wire)?.state })
+        });
+        match read {
+            Ok(feature) => match places.entry(feature.state.feature.clone()) {
+                Entry::Occupied(place) => {
+                    let name = &feature.state.feature;
+                    let warning = format!("feature `{name}`: defined twice, the later counts");
+                    environment.warnings.push(warning);
+                    environment.features[*place.get()] = feature;
+                }
+                Entry::Vacant(place) => {
+                    place.insert(environment.features.len());
+                    environment.features.push(feature);
+                }
+            },
+            Err(reason) => {
+                let part = match name_of(raw, Some("feature")) {
+                    Some(name) => format!("feature `{name}`"),
+                    None => format!("feature_states[{index}]"),
+                };
+                environment.broken.push(Broken { part, reason });
+            }
+        }
+    }
+}
+
+fn read_segments(raw: &[&RawValue], environment: &mut Environment) {
+    for (index, raw) in raw.iter().enumerate() {
+        let name = || match name_of(raw, None) {
+            Some(name) => format!("segment `{name}`"),
+            None => format!("project.segments[{index}]"),
+        };
+        match parse::<WireSegment<'_>>(raw).and_then(|wire| segment(wire, &name, environment)) {
+            Ok(segment) => environment.segments.push(segment),
+            Err(reason) => environment.broken.push(Broken { part: name(), reason }),
+        }
+    }
+}
+
+fn segment(
+    wire: WireSegment<'_>,
+    name: &dyn Fn() -> String,
+    environment: &mut Environment,
+) -> Result<Segment, String> {
+    let key = match wire.id {
+        Value::String(text) => text.into(),
+        Value::Number(number) => number.to_string().into(),
+        _ => return Err("`id` is neither text nor a number".to_owned()),
+    };
+    let rules = wire.rules.unwrap_or_default().into_iter().map(rule).collect::<Result<_, _>>()?;
+    let mut overrides = Vec::new();
+    for raw in wire.feature_states.unwrap_or_default() {
+        match parse::<WireFeatureState>(raw).and_then(feature_state) {
+            Ok(overriding) => overrides.push(overriding),
+            Err(reason) => {
+                let feature = name_of(raw, Some("feature")).unwrap_or_else(|| "?".to_owned());
+                let part = format!("feature `{feature}` of {}", name());
+                environment.broken.push(Broken { part, reason });
+            }
+        }
+    }
+    Ok(Segment { key, name: wire.name, rules, overrides })
+}
+
+/// Several entries of one identity are put together: some sources give one for each feature.
+fn read_identities(raw: &[&RawValue], environment: &mut Environment) {
+    for (index, raw) in raw.iter().enumerate() {
+        // The identifier is no part of the reason: identities may be people.
+        let part = || format!("identity_overrides[{index}]");
+        let wire = match parse::<WireIdentity<'_>>(raw) {
+            Ok(wire) => wire,
+            Err(reason) => {
+                environment.broken.push(Broken { part: part(), reason });
+                continue;
+            }
+        };
+        let mut states = Vec::new();
+        for raw in wire.identity_features.unwrap_or_default() {
+            match parse::<WireFeatureState>(raw).and_then(feature_state) {
+                Ok(overriding) => states.push(overriding.state),
+                Err(reason) => environment.broken.push(Broken { part: part(), reason }),
+            }
+        }
+        environment.identity_overrides.entry(wire.identifier).or_default().append(&mut states);
+    }
+}
+
+fn feature_state(wire: WireFeatureState) -> Result<Override, String> {
+    let hashing_key = match wire.django_id {
+        Some(Value::Number(number)) if number.as_f64() != Some(0.0) => number.to_string().into(),
+        Some(Value::String(text)) if !text.is_empty() => text.into(),
+        _ => wire.featurestate_uuid.unwrap_or_default(),
+    };
+    let variants = wire.multivariate_feature_state_values.unwrap_or_default();
+    let variants = variants.into_iter().map(variant).collect::<Result<_, _>>()?;
+    let state = FeatureState {
+        feature: wire.feature.name,
+        enabled: wire.enabled,
+        value: Arc::from(wire.feature_state_value),
+        hashing_key,
+        variants,
+    };
+    Ok(Override { priority: wire.feature_segment.and_then(|segment| segment.priority), state })
+}
+
+fn variant(wire: WireVariant) -> Result<Variant, String> {
+    let text = wire.percentage_allocation.get();
+    let weight: f64 = serde_json::from_str(text)
+        .map_err(|_| "`percentage_allocation` is no number".to_owned())?;
+    let mut weight_text = String::new();
+    if python::is_integer(text) {
+        python::write_integer(text, &mut weight_text);
+    } else {
+        python::write_float(weight, &mut weight_text);
+    }
+    let option = wire.multivariate_feature_option;
+    Ok(Variant {
+        key: option.key,
+        value: Arc::from(option.value),
+        weight,
+        weight_text: weight_text.into(),
+        priority: match wire.id {
+            Some(id) if id != 0 => u128::try_from(id).unwrap_or(0),
+            _ => wire.mv_fs_value_uuid.as_deref().and_then(uuid_number).unwrap_or(u128::MAX),
+        },
+    })
+}
+
+fn uuid_number(text: &str) -> Option<u128> {
+    let digits: String = text.chars().filter(|&c| c != '-').collect();
+    (digits.len() == 32).then(|| u128::from_str_radix(&digits, 16).ok()).flatten()
+}
+
+fn rule(wire: WireRule) -> Result<Rule, String> {
+    let kind = match &*wire.kind {
+        "ALL" => RuleKind::All,
+        "ANY" => RuleKind::Any,
+        "NONE" => RuleKind::None,
+        other => return Err(format!("a rule's type `{other}` is not known")),
+    };
+    let conditions = wire.conditions.unwrap_or_default().into_iter().map(condition).collect();
+    let rules = wire.rules.unwrap_or_default().into_iter().map(rule).collect::<Result<_, _>>()?;
+    Ok(Rule { kind, conditions, rules })
+}
+
+fn condition(wire: WireCondition) -> Condition {
+    let operator = Operator::from_wire(&wire.operator);
+    Condition { property: wire.property_, operator, value: operand(wire.value) }
+}
+
+/// An operand as text, the way Python prints it.
+pub fn operand(value: Value) -> Operand {
+    match value {
+        Value::Null => Operand::Null,
+        Value::Array(members) => {
+            let text = |member| match operand(member) {
+                Operand::Text(text) => text,
+                Operand::Null => "None".into(),
+                Operand::List(_) => "\u{0}".into(),
+            };
+            Operand::List(members.into_iter().map(text).collect())
+        }
+        Value::String(text) => Operand::Text(text.into()),
+        Value::Bool(true) => Operand::Text("True".into()),
+        Value::Bool(false) => Operand::Text("False".into()),
+        Value::Number(number) => {
+            let text = number.to_string();
+            if python::is_integer(&text) {
+                return Operand::Text(text.into());
+            }
+            let mut float = String::new();
+            python::write_float(number.as_f64().unwrap_or(f64::NAN), &mut float);
+            Operand::Text(float.into())
+        }
+        object @ Value::Object(_) => Operand::Text(object.to_string().into()),
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, String> {
+    serde_json::from_str(raw.get()).map_err(|error| {
+        let text = error.to_string();
+        text.split(" at line ").next().unwrap_or(&text).to_owned()
+    })
+}
+
+/// The name of a part that could not be read, as far as it has one.
+fn name_of(raw: &RawValue, inside: Option<&str>) -> Option<String> {
+    let value: Value = serde_json::from_str(raw.get()).ok()?;
+    let named = inside.map_or(Some(&value), |member| value.get(member))?;
+    named.get("name")?.as_str().map(str::to_owned)
+}
+
+/// Reads an ISO 8601 moment: with an offset, with `Z`, or without either, which means UTC.
+pub fn read_moment(text: &str) -> Option<UpdatedAt> {
+    let number = |text: &str| -> Option<i64> {
+        (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
+    };
+    let text = text.trim_ascii();
+    if !text.is_ascii() || text.len() < 19 {
+        return None;
+    }
+    let (date, time) = text.split_at(10);
+    let (year, rest) = date.split_once('-')?;
+    let (month, day) = rest.split_once('-')?;
+    let (year, month, day) = (number(year)?, number(month)?, number(day)?);
+    let time = time.strip_prefix(['T', 't', ' '])?;
+    let zone_at = time.find(['Z', 'z', '+', '-']).unwrap_or(time.len());
+    let (clock, zone) = time.split_at(zone_at);
+    let mut parts = clock.split(':');
+    let (hour, minute) = (number(parts.next()?)?, number(parts.next()?)?);
+    let (second, fraction) = parts.next().map(|s| s.split_once('.').unwrap_or((s, "0")))?;
+    let second = number(second)?;
+    let valid = (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && (hour, minute, second) <= (23, 59, 59)
+        && minute < 60
+        && second < 60
+        && parts.next().is_none();
+    if !valid {
+        return None;
+    }
+    number(fraction)?;
+    let micros: String = fraction.chars().chain("000000".chars()).take(6).collect();
+    let micros = number(&micros)?;
+    let offset = match zone.as_bytes().first() {
+        None | Some(b'Z' | b'z') => 0,
+        Some(sign) => {
+            let digits: String = zone[1..].chars().filter(|&c| c != ':').collect();
+            let (hours, minutes) = digits.split_at_checked(2)?;
+            let minutes = if minutes.is_empty() { 0 } else { number(minutes)? };
+            let minutes = number(hours)? * 60 + minutes;
+            if *sign == b'-' { -minutes } else { minutes }
+        }
+    };
+    let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
+    Some(UpdatedAt((seconds - offset * 60) * 1_000_000 + micros))
+}
+
+/// Days from 1970-01-01 in the Gregorian calendar; years begin in March, so that leap days end them.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn bytes(value: &Value) -> Bytes {
+        Bytes::from(value.to_string())
+    }
+
+    fn state(name: &str, id: i64) -> Value {
+        json!({"feature": {"id": id, "name": name}, "enabled": true, "django_id": id})
+    }
+
+    fn document() -> Value {
+        json!({
+            "api_key": "key", "project": {"segments": []}, "feature_states": [state("a", 1)],
+        })
+    }
+
+    #[test]
+    fn what_is_no_document_is_refused() {
+        let refusal =
+            |text: &str| read(&Bytes::copy_from_slice(text.as_bytes())).unwrap_err().to_string();
+        assert_eq!(refusal(" \n"), "the document is empty");
+        assert!(refusal("{\"api_key\":").starts_with("the document is not JSON"));
+        assert!(refusal("[]").contains("not an environment document"));
+        for (text, word) in [("{}", "api_key"), ("null", "an object"), ("7", "an object")] {
+            let refusal = refusal(text);
+            assert!(refusal.contains(word), "{text}: {refusal}");
+        }
+        let mut none = document();
+        none["feature_states"] = Value::Null;
+        assert!(read(&bytes(&none)).is_err());
+        none["feature_states"] = json!({});
+        assert!(read(&bytes(&none)).is_err());
+    }
+
+    #[test]
+    fn old_and_new_members_are_passed_over() {
+        let mut old = document();
+        let read = read(&bytes(&old)).unwrap();
+        assert_eq!(&*read.features[0].kind, "STANDARD");
+        assert_eq!(&*read.features[0].state.hashing_key, "1");
+        assert_eq!(read.features[0].state.value.get(), "null");
+        assert_eq!(read.verbatim, bytes(&old));
+        assert_eq!((read.broken, read.warnings), (vec![], vec![]));
+        old["future"] = json!({"x": [1]});
+        old["feature_states"][0]["django_id"] = json!(0);
+        old["feature_states"][0]["featurestate_uuid"] = json!("uuid");
+        let read = super::read(&bytes(&old)).unwrap();
+        assert_eq!(&*read.features[0].state.hashing_key, "uuid");
+    }
+
+    #[test]
+    fn one_bad_part_does_not_take_the_others_along() {
+        let mut bad = document();
+        bad["feature_states"] = json!([
+            state("a", 1), {"feature": {"id": 2, "name": "b"}}, 7, state("c", 3),
+            {"feature": {"id": 4, "name": "d"}, "enabled": true, "multivariate_feature_state_values":
+                [{"percentage_allocation": "x", "multivariate_feature_option": {}}]},
+        ]);
+        bad["project"]["segments"] = json!([
+            {"id": 1, "name": "s", "rules": [{"type": "MOST"}]},
+            {"id": 2, "name": "t", "rules": [{"type": "ALL"}], "feature_states": [{}, state("c", 3)]},
+            {"name": "u", "rules": []},
+        ]);
+        bad["identity_overrides"] = json!([
+            {"identity_features": []},
+            {"identifier": "i", "identity_features": [{"feature": {}}, state("a", 1)]},
+            {"identifier": "i", "identity_features": [state("c", 3)]},
+        ]);
+        let read = read(&bytes(&bad)).unwrap();
+        let names: Vec<&str> = read.features.iter().map(|f| &*f.state.feature).collect();
+        assert_eq!(names, ["a", "c"]);
+        assert_eq!((read.segments.len(), read.segments[0].overrides.len()), (1, 1));
+        assert_eq!(read.identity_overrides["i"].len(), 2);
+        let parts: Vec<&str> = read.broken.iter().map(|broken| broken.part.as_str()).collect();
+        assert_eq!(
+            parts,
+            [
+                "feature `b`",
+                "feature_states[2]",
+                "feature `d`",
+                "segment `s`",
+                "feature `?` of segment `t`",
+                "segment `u`",
+                "identity_overrides[0]",
+                "identity_overrides[1]",
+            ]
+        );
+        assert_eq!(read.broken[0].reason, "missing field `enabled`");
+        assert_eq!(read.broken[3].reason, "a rule's type `MOST` is not known");
+    }
+
+    #[test]
+    fn of_two_states_of_a_feature_the_later_counts_in_the_earlier_ones_place() {
+        let mut twice = document();
+        twice["feature_states"] = json!([state("a", 1), state("b", 2), state("a", 9)]);
+        let read = read(&bytes(&twice)).unwrap();
+        let ids: Vec<i64> = read.features.iter().map(|f| f.id).collect();
+        assert_eq!(ids, [9, 2]);
+        assert_eq!(read.warnings.len(), 1);
+    }
+
+    #[test]
+    fn switches_of_the_environment_beat_those_of_the_project() {
+        for (environment, project, expected) in [
+            (json!(null), json!(true), true),
+            (json!(false), json!(true), false),
+            (json!(true), json!(false), true),
+            (json!(null), json!(null), false),
+        ] {
+            let mut document = document();
+            document["hide_disabled_flags"] = environment;
+            document["project"]["hide_disabled_flags"] = project;
+            assert_eq!(read(&bytes(&document)).unwrap().hide_disabled_flags, expected);
+        }
+    }
+
+    #[test]
+    fn variants_are_lined_up_by_id_or_else_by_uuid() {
+        let mut document = document();
+        let uuid = "00000000-0000-0000-0000-0000000000ff";
+        document["feature_states"][0]["multivariate_feature_state_values"] = json!([
+            {"id": 7, "percentage_allocation": 30, "multivariate_feature_option": {"value": 1}},
+            {"id": null, "mv_fs_value_uuid": uuid, "percentage_allocation": 33.30,
+             "multivariate_feature_option": {"value": "x", "key": "k"}},
+        ]);
+        let text = document.to_string().replace("33.3", "3.330e1");
+        let read = read(&Bytes::from(text)).unwrap();
+        let variants = &read.features[0].state.variants;
+        let seen: Vec<_> = variants.iter().map(|v| (v.priority, &*v.weight_text)).collect();
+        assert_eq!(seen, [(7, "30"), (255, "33.3")]);
+    }
+
+    #[test]
+    fn pages_are_joined_byte_for_byte() {
+        let page = |text: &'static str| Bytes::from_static(text.as_bytes());
+        let first = page(r#"{ "a":5.0, "identity_overrides" : [ {"n":1} ] ,"z":1e3}"#);
+        let others = [
+            page(r#"{"a":6,"identity_overrides":[{"n":2},{"n":3.0}]}"#),
+            page(r#"{"identity_overrides":[]}"#),
+            page(r#"{"a":6}"#),
+            page(r#"{"identity_overrides":[{"n":"[\"]"}]}"#),
+        ];
+        assert_eq!(
+            join_pages(&first, &others).unwrap(),
+            r#"{ "a":5.0, "identity_overrides" : [ {"n":1} ,{"n":2},{"n":3.0},{"n":"[\"]"}] ,"z":1e3}"#
+        );
+        assert_eq!(join_pages(&first, &[]).unwrap(), first);
+        let empty = page(r#"{"identity_overrides":[ ]}"#);
+        assert_eq!(
+            join_pages(&empty, &others[..1]).unwrap(),
+            r#"{"identity_overrides":[ {"n":2},{"n":3.0}]}"#
+        );
+        assert!(join_pages(&page("{}"), &others).is_err());
+        assert!(join_pages(&first, &[page("[")]).is_err());
+    }
+
+    #[test]
+    fn moments_are_read_in_all_their_spellings() {
+        for (text, micros) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2026-05-04T09:30:11.204518+00:00", Some(1_777_887_011_204_518)),
+            ("2026-05-04T11:30:11.204518+02:00", Some(1_777_887_011_204_518)),
+            ("2026-05-04 09:30:11.2045189", Some(1_777_887_011_204_518)),
+            ("2026-05-04T04:00:11-0530", Some(1_777_887_011_000_000)),
+            ("2000-02-29T00:00:00", Some(951_782_400_000_000)),
+            ("1969-12-31T23:59:59.5Z", Some(-500_000)),
+            ("2026-13-04T09:30:11Z", None),
+            ("2026-05-04", None),
+            ("2026-05-04T09:30:11.Z", None),
+            ("2026-05-04T09:60:11Z", None),
+            ("soon", None),
+        ] {
+            assert_eq!(read_moment(text).map(|moment| moment.0), micros, "{text}");
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! Walks the rules of a program for one identity (flagsmith.md sections 9 and 10).
+
+use std::cmp::Ordering;
+
+use super::context::{Held, Kind, MISSING, NO_STATE, UNANSWERED, UNDECIDED};
+use super::program::{
+    Check, Comparison, FeatureIndex, FlagMember, LeafIndex, Operand, OutcomeIndex, Program,
+    Property, SegmentIndex, Slot, Source, State, Test,
+};
+use super::python::{self, Integer};
+use super::{Domain, EvaluationContext, LANES, Remainder, Scalar, Seed, Split, Version};
+
+/// What an evaluation came to. Borrows its context.
+#[derive(Clone, Copy, Debug)]
+pub struct Evaluation<'a> {
+    program: &'a Program,
+    context: &'a EvaluationContext,
+}
+
+impl<'a> Evaluation<'a> {
+    /// One outcome per feature, in the document's order.
+    pub fn outcomes(&self) -> &'a [OutcomeIndex] {
+        &self.context.outcomes
+    }
+
+    /// The segments that the identity belongs to, in the document's order.
+    pub fn segments(&self) -> impl Iterator<Item = SegmentIndex> {
+        let matching = self.context.segments.iter().zip(0..).filter(|(answer, _)| **answer == 1);
+        matching.map(|(_, index)| SegmentIndex(index))
+    }
+
+    /// How many matches of patterns were given up, and count as none.
+    pub fn patterns_given_up(&self) -> u32 {
+        self.context.patterns_given_up()
+    }
+
+    /// The program that was evaluated.
+    pub fn program(&self) -> &'a Program {
+        self.program
+    }
+}
+
+/// Evaluates all features. `context` must have been filled for this `program`.
+pub fn evaluate<'a>(program: &'a Program, context: &'a mut EvaluationContext) -> Evaluation<'a> {
+    let mut evaluator = Evaluator::new(program, context);
+    if evaluator.applies_segments {
+        for index in 0..program.segments.len() as u32 {
+            evaluator.is_member(SegmentIndex(index));
+        }
+    }
+    for index in 0..program.features.len() as u32 {
+        if let Some((state, at)) = evaluator.undecided(FeatureIndex(index)) {
+            match state.split {
+                Some(_) => evaluator.context.pending.push((index, at)),
+                None => evaluator.context.outcomes[index as usize] = state.outcome,
+            }
+        }
+    }
+    evaluator.split_pending();
+    Evaluation { program, context }
+}
+
+/// Evaluates one feature, and no more than it depends on. `context` must have been filled for this
+/// `program`.
+pub fn evaluate_one(
+    program: &Program,
+    context: &mut EvaluationContext,
+    feature: FeatureIndex,
+) -> OutcomeIndex {
+    Evaluator::new(program, context).outcome(feature)
+}
+
+struct Evaluator<'a> {
+    program: &'a Program,
+    context: &'a mut EvaluationContext,
+    has_identity: bool,
+    applies_segments: bool,
+}
+
+impl<'a> Evaluator<'a> {
+    fn new(program: &'a Program, context: &'a mut EvaluationContext) -> Self {
+        let has_identity = context.identifier().is_some();
+        let applies_segments = has_identity || program.segments_without_identity;
+        if applies_segments && !program.queries.is_empty() {
+            context.run_queries(program);
+        }
+        if let Some(identifier) = context.identifier() {
+            for &(feature, state) in program.identities.find(identifier) {
+                context.overridden[feature.0 as usize] = state.0;
+            }
+        }
+        Self { program, context, has_identity, applies_segments }
+    }
+
+    fn outcome(&mut self, feature: FeatureIndex) -> OutcomeIndex {
+        if let Some((state, _)) = self.undecided(feature) {
+            let offset = match state.split {
+                Some(split) if self.has_identity => {
+                    let split = &self.program.splits[split as usize];
+                    offset_of(split, split.seed.remainder(&self.context.key))
+                }
+                _ => 0,
+            };
+            self.context.outcomes[feature.0 as usize] = OutcomeIndex(state.outcome.0 + offset);
+        }
+        self.context.outcomes[feature.0 as usize]
+    }
+
+    /// The state of a feature without an outcome, and the state's number.
+    fn undecided(&mut self, feature: FeatureIndex) -> Option<(State, u32)> {
+        if self.context.outcomes[feature.0 as usize] != UNDECIDED {
+            return None;
+        }
+        let at = self.state(feature);
+        let mut state = self.program.states[at as usize];
+        if !self.has_identity {
+            state.split = None;
+        }
+        Some((state, at))
+    }
+
+    fn state(&mut self, feature: FeatureIndex) -> u32 {
+        let compiled = self.program.feature(feature);
+        if compiled.is_circular {
+            return compiled.state.0;
+        }
+        let overridden = self.context.overridden[feature.0 as usize];
+        if overridden != NO_STATE {
+            return overridden;
+        }
+        if self.applies_segments {
+            let (first, end) = compiled.candidates;
+            for candidate in &self.program.candidates[first as usize..end as usize] {
+                if self.is_member(candidate.segment) {
+                    return candidate.state.0;
+                }
+            }
+        }
+        compiled.state.0
+    }
+
+    /// Hashes the splits that were put off, several at once.
+    fn split_pending(&mut self) {
+        let program = self.program;
+        let split = |at: u32| {
+            let state = program.states[at as usize];
+            (state.outcome.0, state.split.map(|split| &program.splits[split as usize]))
+        };
+        let pending = std::mem::take(&mut self.context.pending);
+        for group in pending.chunks(LANES) {
+            // A group that is not full hashes its last member again.
+            let splits: [_; LANES] =
+                std::array::from_fn(|lane| split(group[lane.min(group.len() - 1)].1));
+            let [Some(a), Some(b), Some(c), Some(d)] = splits.map(|(_, split)| split) else {
+                continue;
+            };
+            let seeds = [&a.seed, &b.seed, &c.seed, &d.seed];
+            let remainders = Seed::remainders(seeds, &self.context.key);
+            for (lane, (feature, _)) in group.iter().enumerate() {
+                let (outcome, Some(split)) = splits[lane] else { continue };
+                let outcome = OutcomeIndex(outcome + offset_of(split, remainders[lane]));
+                self.context.outcomes[*feature as usize] = outcome;
+            }
+        }
+        self.context.pending = pending;
+    }
+
+    fn is_member(&mut self, segment: SegmentIndex) -> bool {
+        let known = self.context.segments[segment.0 as usize];
+        if known != UNANSWERED {
+            return known == 1;
+        }
+        let root = self.program.segments[segment.0 as usize].root;
+        let member = self.holds(root as usize);
+        self.context.segments[segment.0 as usize] = u8::from(member);
+        member
+    }
+
+    fn holds(&mut self, at: usize) -> bool {
+        let node = self.program.nodes[at];
+        match node.test {
+            Test::Constant(value) => value,
+            Test::Leaf(leaf) => match self.context.answers[leaf.0 as usize] {
+                UNANSWERED => self.answer(leaf),
+                answer => answer == 1,
+            },
+            Test::All => self.children(at, node.end, false),
+            Test::Any => self.children(at, node.end, true),
+            Test::None => !self.children(at, node.end, true),
+        }
+    }
+
+    /// Walks the children of a group until one is `decisive`, and says whether one was: for "any"
+    /// that is the answer, for "all" its opposite.
+    fn children(&mut self, at: usize, end: u32, decisive: bool) -> bool {
+        let mut child = at + 1;
+        while child < end as usize {
+            if self.holds(child) == decisive {
+                return decisive;
+            }
+            child = self.program.nodes[child].end as usize;
+        }
+        !decisive
+    }
+
+    fn answer(&mut self, index: LeafIndex) -> bool {
+        let leaf = self.program.leaves[index.0 as usize];
+        let held = self.value(leaf.slot);
+        let answer = match leaf.check {
+            Check::Lookup => {
+                if !self.context.looked_up[leaf.slot.0 as usize] {
+                    self.look_up(leaf.slot, held);
+                }
+                // Who is not in the row stays unanswered, which here means no.
+                self.context.answers[index.0 as usize] == 1
+            }
+            Check::IsNotSet => held.kind == Kind::Missing,
+            _ if held.kind == Kind::Missing => false,
+            check => self.passes(held, check),
+        };
+        self.context.answers[index.0 as usize] = u8::from(answer);
+        answer
+    }
+
+    /// The value of a slot, coerced.
+    fn value(&mut self, slot: Slot) -> Held {
+        let known = self.context.values[slot.0 as usize];
+        if known.kind != Kind::Unknown {
+            return known;
+        }
+        let held = match &self.program.properties[slot.0 as usize] {
+            Property::Nothing => MISSING,
+            Property::IdentityKey => self.context.hold_key(false),
+            Property::Trait(input) => self.context.input(*input),
+            Property::Path(literal, source) => match self.context.input(*literal) {
+                Held { kind: Kind::Missing, .. } => self.source(source),
+                held => held,
+            },
+        };
+        self.context.values[slot.0 as usize] = held;
+        held
+    }
+
+    fn source(&mut self, source: &Source) -> Held {
+        match *source {
+            Source::Nothing => MISSING,
+            Source::Trait(input) => self.context.input(input),
+            Source::Identifier => self.context.hold_identifier(),
+            Source::IdentityKey => self.context.hold_key(true),
+            Source::Constant(at) => {
+                self.context.coerce(Scalar::from(&self.program.constants[at as usize]))
+            }
+            Source::Query(at) => {
+                self.context.query_results.get(at as usize).copied().unwrap_or(MISSING)
+            }
+            Source::Flag(feature, member) => self.flag(feature, member),
+        }
+    }
+
+    fn flag(&mut self, feature: FeatureIndex, member: FlagMember) -> Held {
+        let outcome = self.outcome(feature);
+        let outcome = self.program.outcome(outcome);
+        match member {
+            FlagMember::Name => {
+                let name = &self.program.feature(feature).name;
+                self.context.coerce(Scalar::Text(name))
+            }
+            FlagMember::Enabled => self.context.coerce(Scalar::Bool(outcome.enabled)),
+            FlagMember::Variant => outcome
+                .variant
+                .as_ref()
+                .map_or(MISSING, |key| self.context.coerce(Scalar::Text(key))),
+            FlagMember::Reason => self.context.coerce(Scalar::Text(&outcome.reason.to_string())),
+            FlagMember::Value => match outcome.value.get() {
+                "null" => MISSING,
+                "true" => self.context.coerce(Scalar::Bool(true)),
+                "false" => self.context.coerce(Scalar::Bool(false)),
+                text if text.starts_with('"') => {
+                    let text: String = serde_json::from_str(text).unwrap_or_default();
+                    self.context.coerce(Scalar::Text(&text))
+                }
+                text if text.starts_with(['{', '[']) => MISSING,
+                number => self.context.coerce(Scalar::Number(number)),
+            },
+        }
+    }
+
+    /// Answers all equalities of a slot that hold.
+    fn look_up(&mut self, slot: Slot, held: Held) {
+        self.context.looked_up[slot.0 as usize] = true;
+        let lookups = &self.program.lookups;
+        let row = match held.kind {
+            Kind::Unknown | Kind::Missing => return,
+            Kind::Bool(value) => lookups.find(slot, Domain::Boolean, &[u8::from(value)]),
+            Kind::Small(_) | Kind::Large => {
+                lookups.find(slot, Domain::Integer, self.context.text_of(held).as_bytes())
+            }
+            // Both zeros are equal.
+            Kind::Float(number) => lookups.find(slot, Domain::Float, &(number + 0.0).to_le_bytes()),
+            Kind::Text => lookups.find(slot, Domain::Text, self.context.text_of(held).as_bytes()),
+        };
+        for leaf in row {
+            self.context.answers[leaf.0 as usize] = 1;
+        }
+    }
+
+    fn passes(&mut self, held: Held, check: Check) -> bool {
+        match check {
+            Check::Never | Check::Lookup | Check::IsNotSet => false,
+            Check::IsSet => true,
+            Check::Compare(comparison, operand) => {
+                self.compares(held, comparison, &self.program.operands[operand as usize])
+            }
+            Check::Contains(needle) => held.kind == Kind::Text && self.finds(needle, held),
+            Check::NotContains(needle) => held.kind == Kind::Text && !self.finds(needle, held),
+            Check::Modulo { divisor, remainder } => {
+                self.number(held).is_some_and(|number| modulo(number, divisor) == Some(remainder))
+            }
+            Check::Regex(pattern) => {
+                let pattern = &self.program.patterns[pattern as usize];
+                let context = &mut *self.context;
+                let (start, end) = held.range();
+                let text = match held.kind {
+                    Kind::Bool(value) => bool_text(value),
+                    Kind::Float(number) => float_text(number, &mut context.scratch),
+                    _ => &context.text[start..end],
+                };
+                pattern.is_match(text, &mut context.budget)
+            }
+            Check::Split(seed, end) => {
+                let seed = &self.program.seeds[seed as usize];
+                let remainder = match held.kind {
+                    Kind::Bool(value) => seed.remainder(bool_text(value)),
+                    Kind::Float(number) => {
+                        seed.remainder(float_text(number, &mut self.context.scratch))
+                    }
+                    _ => seed.remainder(self.context.text_of(held)),
+                };
+                remainder < end
+            }
+        }
+    }
+
+    fn finds(&self, needle: u32, held: Held) -> bool {
+        let needle = &self.program.needles[needle as usize];
+        needle.find(self.context.text_of(held).as_bytes()).is_some()
+    }
+
+    /// A value as a number; none when it is none, or beyond all doubles.
+    fn number(&self, held: Held) -> Option<f64> {
+        match held.kind {
+            Kind::Bool(value) => Some(f64::from(u8::from(value))),
+            Kind::Float(number) => Some(number),
+            Kind::Small(_) | Kind::Large => self.integer(held)?.to_float(),
+            Kind::Unknown | Kind::Missing | Kind::Text => None,
+        }
+    }
+
+    fn integer(&self, held: Held) -> Option<Integer<'_>> {
+        match held.kind {
+            Kind::Small(number) => Some(Integer::Small(number)),
+            Kind::Large => Some(Integer::Large(self.context.text_of(held))),
+            _ => None,
+        }
+    }
+
+    /// Compares a value with an operand read as the value's type. Where it cannot be read so, no
+    /// comparison holds, not even "not equal".
+    fn compares(&self, held: Held, comparison: Comparison, operand: &Operand) -> bool {
+        let order = match held.kind {
+            Kind::Unknown | Kind::Missing => return false,
+            Kind::Bool(value) => Some(value.cmp(&operand.boolean)),
+            Kind::Small(_) | Kind::Large => {
+                let (Some((text, small)), Some(value)) = (&operand.integer, self.integer(held))
+                else {
+                    return false;
+                };
+                let operand = small.map_or(Integer::Large(text), Integer::Small);
+                Some(value.compare(operand))
+            }
+            Kind::Float(number) => match operand.float {
+                // Something that is not a number is only "not equal".
+                Some(operand) => number.partial_cmp(&operand),
+                None => return false,
+            },
+            Kind::Text if operand.is_version => {
+                let ours = Version::parse(self.context.text_of(held));
+                match (ours, Version::parse(&operand.text)) {
+                    (Some(ours), Some(theirs)) => Some(ours.compare(theirs)),
+                    _ => return false,
+                }
+            }
+            Kind::Text => Some(self.context.text_of(held).cmp(&*operand.text)),
+        };
+        match (comparison, order) {
+            (Comparison::NotEqual, None) => true,
+            (_, None) => false,
+            (Comparison::Equal, Some(order)) => order == Ordering::Equal,
+            (Comparison::NotEqual, Some(order)) => order != Ordering::Equal,
+            (Comparison::Greater, Some(order)) => order == Ordering::Greater,
+            (Comparison::GreaterOrEqual, Some(order)) => order != Ordering::Less,
+            (Comparison::Less, Some(order)) => order == Ordering::Less,
+            (Comparison::LessOrEqual, Some(order)) => order != Ordering::Greater,
+        }
+    }
+}
+
+/// How far behind a state's first outcome the one of a remainder is.
+fn offset_of(split: &Split, remainder: Remainder) -> u32 {
+    let drawn = split.buckets.iter().position(|b| b.first <= remainder && remainder < b.end);
+    drawn.map_or(1, |bucket| bucket as u32 + 2)
+}
+
+fn bool_text(value: bool) -> &'static str {
+    if value { "True" } else { "False" }
+}
+
+fn float_text(number: f64, scratch: &mut String) -> &str {
+    scratch.clear();
+    python::write_float(number, scratch);
+    scratch
+}
+
+/// Python's `%`: the result has the divisor's sign. None for a divisor of 0.
+pub(super) fn modulo(number: f64, divisor: f64) -> Option<f64> {
+    if divisor == 0.0 {
+        return None;
+    }
+    let rest = number % divisor;
+    let corrected =
+        if rest != 0.0 && (rest < 0.0) != (divisor < 0.0) { rest + divisor } else { rest };
+    Some(corrected)
+}

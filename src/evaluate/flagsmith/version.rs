@@ -1,0 +1,143 @@
+//! Semantic versions (`SemVer` 2.0), read strictly and in place.
+//!
+//! Numbers may have any size and nothing is allocated: a context value is read anew for every
+//! request.
+
+use std::cmp::Ordering;
+
+use super::python::compare_digits;
+
+/// A version; its build metadata is checked and dropped, since no comparison heeds it.
+#[derive(Clone, Copy, Debug)]
+pub struct Version<'a> {
+    core: [&'a str; 3],
+    pre_release: Option<&'a str>,
+}
+
+impl<'a> Version<'a> {
+    /// Reads `major.minor.patch`, `-pre.release` and `+build`.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let (text, build) = split(text, '+');
+        let (core, pre_release) = split(text, '-');
+        let mut parts = core.split('.');
+        let core = [parts.next()?, parts.next()?, parts.next()?];
+        let pre_release_ok =
+            |part: &str| is_identifier(part) && (!is_number(part) || is_canonical(part));
+        let valid = parts.next().is_none()
+            && core.iter().all(|part| is_number(part) && is_canonical(part))
+            && pre_release.is_none_or(|parts| parts.split('.').all(pre_release_ok))
+            && build.is_none_or(|parts| parts.split('.').all(is_identifier));
+        valid.then_some(Self { core, pre_release })
+    }
+
+    /// Which comes first, as the standard's section 11 says.
+    pub fn compare(self, other: Version<'_>) -> Ordering {
+        let core = self.core.iter().zip(other.core).map(|(a, b)| compare_digits(a, b));
+        core.fold(Ordering::Equal, Ordering::then).then_with(|| {
+            match (self.pre_release, other.pre_release) {
+                (None, None) => Ordering::Equal,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(_), None) => Ordering::Less,
+                (Some(a), Some(b)) => compare_pre_releases(a, b),
+            }
+        })
+    }
+}
+
+fn split(text: &str, at: char) -> (&str, Option<&str>) {
+    text.split_once(at).map_or((text, None), |(before, after)| (before, Some(after)))
+}
+
+fn is_number(part: &str) -> bool {
+    !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_canonical(number: &str) -> bool {
+    number.len() == 1 || !number.starts_with('0')
+}
+
+fn is_identifier(part: &str) -> bool {
+    !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+fn compare_pre_releases(a: &str, b: &str) -> Ordering {
+    let (mut a, mut b) = (a.split('.'), b.split('.'));
+    loop {
+        let order = match (a.next(), b.next()) {
+            (None, None) => return Ordering::Equal,
+            (None, Some(_)) => Ordering::Less,
+            (Some(_), None) => Ordering::Greater,
+            (Some(a), Some(b)) => match (is_number(a), is_number(b)) {
+                (true, true) => compare_digits(a, b),
+                (true, false) => Ordering::Less,
+                (false, true) => Ordering::Greater,
+                (false, false) => a.cmp(b),
+            },
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_strictly() {
+        for text in [
+            "1.2.3",
+            "0.0.0",
+            "1.2.3-alpha.1",
+            "1.2.3+001.x",
+            "1.0.0--.a-b+-",
+            "99999999999999999999.0.0",
+        ] {
+            assert!(Version::parse(text).is_some(), "{text}");
+        }
+        for text in [
+            "",
+            "1.2",
+            "1.2.3.4",
+            "01.2.3",
+            "1.2.3-",
+            "1.2.3-01",
+            "1.2.3+",
+            "v1.2.3",
+            " 1.2.3",
+            "1.2.x",
+            "1.2.3-a..b",
+            "1.2.3-é",
+        ] {
+            assert!(Version::parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_order_of_the_standard() {
+        let ascending = [
+            "0.9.9",
+            "1.0.0-alpha",
+            "1.0.0-alpha.1",
+            "1.0.0-alpha.beta",
+            "1.0.0-beta",
+            "1.0.0-beta.2",
+            "1.0.0-beta.11",
+            "1.0.0-rc.1",
+            "1.0.0",
+            "1.0.9",
+            "1.0.10",
+            "2.0.0",
+            "18446744073709551616.0.0",
+        ];
+        for (i, a) in ascending.iter().enumerate() {
+            for (j, b) in ascending.iter().enumerate() {
+                let order = Version::parse(a).unwrap().compare(Version::parse(b).unwrap());
+                assert_eq!(order, i.cmp(&j), "{a} {b}");
+            }
+        }
+        let built = Version::parse("1.0.0+b").unwrap().compare(Version::parse("1.0.0+c").unwrap());
+        assert_eq!(built, Ordering::Equal);
+    }
+}

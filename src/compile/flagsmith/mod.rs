@@ -165,7 +165,10 @@ impl Compiler<'_> {
         let definition = &self.environment.features[feature.0 as usize];
         let hidden = self.environment.server_key_only.contains(&definition.id);
         let visibility = (!hidden, self.environment.hide_disabled_flags);
-        self.states.intern(&StateKey { feature, origin, reason }, state, visibility)
+        let is_multivariate =
+            &*definition.kind == "MULTIVARIATE" && reason != Reason::CircularDependency;
+        let key = StateKey { feature, origin, reason };
+        self.states.intern(&key, state, visibility, is_multivariate)
     }
 }
 

@@ -40,12 +40,14 @@ struct Known {
 
 impl States {
     /// `visibility` says whether publishable keys may see the feature at all, and whether they see
-    /// those flags only that are on.
+    /// those flags only that are on. A state of a multivariate feature is the control for whoever
+    /// has an identity, even where nothing is allocated: the vendor's API says so.
     pub(super) fn intern(
         &mut self,
         key: &StateKey,
         state: &FeatureState,
         visibility: (bool, bool),
+        is_multivariate: bool,
     ) -> StateIndex {
         let next = StateIndex(self.list.len() as u32);
         let variant = |v: &Variant| {
@@ -62,12 +64,18 @@ impl States {
         };
         let found = *self.known.entry(known).or_insert(next);
         if found == next {
-            self.add(key, state, visibility);
+            self.add(key, state, visibility, is_multivariate);
         }
         found
     }
 
-    fn add(&mut self, key: &StateKey, state: &FeatureState, (public, hide_disabled): (bool, bool)) {
+    fn add(
+        &mut self,
+        key: &StateKey,
+        state: &FeatureState,
+        (public, hide_disabled): (bool, bool),
+        is_multivariate: bool,
+    ) {
         let first = OutcomeIndex(self.outcomes.len() as u32);
         let whole = Outcome {
             feature: key.feature,
@@ -79,11 +87,16 @@ impl States {
             is_public: public && (state.enabled || !hide_disabled),
         };
         self.outcomes.push(whole.clone());
-        if state.variants.is_empty() {
-            self.list.push(State { outcome: first, split: None });
+        if state.variants.is_empty() && !is_multivariate {
+            self.list.push(State { outcome: first, control: first, split: None });
             return;
         }
+        let control = OutcomeIndex(first.0 + 1);
         self.outcomes.push(Outcome { variant: Some("control".into()), ..whole.clone() });
+        if state.variants.is_empty() {
+            self.list.push(State { outcome: first, control, split: None });
+            return;
+        }
         let mut variants: Vec<&Variant> = state.variants.iter().collect();
         variants.sort_by_key(|variant| variant.priority);
         let mut buckets = Vec::new();
@@ -100,6 +113,7 @@ impl States {
             });
         }
         self.splits.push(Split { seed: Seed::new(&state.hashing_key), buckets });
-        self.list.push(State { outcome: first, split: Some(self.splits.len() as u32 - 1) });
+        let split = Some(self.splits.len() as u32 - 1);
+        self.list.push(State { outcome: first, control, split });
     }
 }

@@ -260,8 +260,8 @@ struct WireCondition {
     operator: Box<str>,
     #[serde(default, alias = "property")]
     property_: Option<Box<str>>,
-    #[serde(default)]
-    value: Value,
+    #[serde(default = "null")]
+    value: Box<RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -404,20 +404,16 @@ fn feature_state(wire: WireFeatureState) -> Result<Override, String> {
 
 fn variant(wire: WireVariant) -> Result<Variant, String> {
     let text = wire.percentage_allocation.get();
-    let weight: f64 = serde_json::from_str(text)
-        .map_err(|_| "`percentage_allocation` is no number".to_owned())?;
-    let mut weight_text = String::new();
-    if python::is_integer(text) {
-        python::write_integer(text, &mut weight_text);
-    } else {
-        python::write_float(weight, &mut weight_text);
-    }
+    // Read by hand: the JSON library may be off by the last bit.
+    let is_number = text.starts_with(|c: char| c == '-' || c.is_ascii_digit());
+    let weight = text.parse::<f64>().ok().filter(|weight| is_number && weight.is_finite());
+    let weight = weight.ok_or_else(|| "`percentage_allocation` is no number".to_owned())?;
     let option = wire.multivariate_feature_option;
     Ok(Variant {
         key: option.key,
         value: Arc::from(option.value),
         weight,
-        weight_text: weight_text.into(),
+        weight_text: python_number(text),
         priority: match wire.id {
             Some(id) if id != 0 => u128::try_from(id).unwrap_or(0),
             _ => wire.mv_fs_value_uuid.as_deref().and_then(uuid_number).unwrap_or(u128::MAX),
@@ -444,7 +440,24 @@ fn rule(wire: WireRule) -> Result<Rule, String> {
 
 fn condition(wire: WireCondition) -> Condition {
     let operator = Operator::from_wire(&wire.operator);
-    Condition { property: wire.property_, operator, value: operand(wire.value) }
+    let text = wire.value.get();
+    let value = match text.as_bytes().first() {
+        // From its own text: no digit is lost.
+        Some(b'-' | b'0'..=b'9') => Operand::Text(python_number(text)),
+        _ => operand(serde_json::from_str(text).unwrap_or_default()),
+    };
+    Condition { property: wire.property_, operator, value }
+}
+
+/// A JSON number as Python prints it.
+fn python_number(text: &str) -> Box<str> {
+    let mut printed = String::new();
+    if python::is_integer(text) {
+        python::write_integer(text, &mut printed);
+    } else {
+        python::write_float(text.parse().unwrap_or(f64::NAN), &mut printed);
+    }
+    printed.into()
 }
 
 /// An operand as text, the way Python prints it.
@@ -462,15 +475,7 @@ pub fn operand(value: Value) -> Operand {
         Value::String(text) => Operand::Text(text.into()),
         Value::Bool(true) => Operand::Text("True".into()),
         Value::Bool(false) => Operand::Text("False".into()),
-        Value::Number(number) => {
-            let text = number.to_string();
-            if python::is_integer(&text) {
-                return Operand::Text(text.into());
-            }
-            let mut float = String::new();
-            python::write_float(number.as_f64().unwrap_or(f64::NAN), &mut float);
-            Operand::Text(float.into())
-        }
+        Value::Number(number) => Operand::Text(python_number(&number.to_string())),
         object @ Value::Object(_) => Operand::Text(object.to_string().into()),
     }
 }

@@ -277,9 +277,10 @@ pub struct Candidate {
 /// What a feature can be, before it is split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
-    /// The outcome without a split. The control's follows, and those of the buckets, if it has a
-    /// split.
+    /// The outcome without an identity.
     pub outcome: OutcomeIndex,
+    /// The outcome for an identity that falls into no bucket. Those of the buckets follow it.
+    pub control: OutcomeIndex,
     /// Number of its split.
     pub split: Option<u32>,
 }

@@ -52,7 +52,7 @@ pub fn evaluate<'a>(program: &'a Program, context: &'a mut EvaluationContext) ->
         if let Some((state, at)) = evaluator.undecided(FeatureIndex(index)) {
             match state.split {
                 Some(_) => evaluator.context.pending.push((index, at)),
-                None => evaluator.context.outcomes[index as usize] = state.outcome,
+                None => evaluator.context.outcomes[index as usize] = state.control,
             }
         }
     }
@@ -94,14 +94,14 @@ impl<'a> Evaluator<'a> {
 
     fn outcome(&mut self, feature: FeatureIndex) -> OutcomeIndex {
         if let Some((state, _)) = self.undecided(feature) {
-            let offset = match state.split {
-                Some(split) if self.has_identity => {
+            let outcome = match state.split {
+                Some(split) => {
                     let split = &self.program.splits[split as usize];
-                    offset_of(split, split.seed.remainder(&self.context.key))
+                    drawn(state, split, split.seed.remainder(&self.context.key))
                 }
-                _ => 0,
+                None => state.control,
             };
-            self.context.outcomes[feature.0 as usize] = OutcomeIndex(state.outcome.0 + offset);
+            self.context.outcomes[feature.0 as usize] = outcome;
         }
         self.context.outcomes[feature.0 as usize]
     }
@@ -114,7 +114,7 @@ impl<'a> Evaluator<'a> {
         let at = self.state(feature);
         let mut state = self.program.states[at as usize];
         if !self.has_identity {
-            state.split = None;
+            state = State { control: state.outcome, split: None, ..state };
         }
         Some((state, at))
     }
@@ -144,7 +144,7 @@ impl<'a> Evaluator<'a> {
         let program = self.program;
         let split = |at: u32| {
             let state = program.states[at as usize];
-            (state.outcome.0, state.split.map(|split| &program.splits[split as usize]))
+            (state, state.split.map(|split| &program.splits[split as usize]))
         };
         let pending = std::mem::take(&mut self.context.pending);
         for group in pending.chunks(LANES) {
@@ -157,9 +157,8 @@ impl<'a> Evaluator<'a> {
             let seeds = [&a.seed, &b.seed, &c.seed, &d.seed];
             let remainders = Seed::remainders(seeds, &self.context.key);
             for (lane, (feature, _)) in group.iter().enumerate() {
-                let (outcome, Some(split)) = splits[lane] else { continue };
-                let outcome = OutcomeIndex(outcome + offset_of(split, remainders[lane]));
-                self.context.outcomes[*feature as usize] = outcome;
+                let (state, Some(split)) = splits[lane] else { continue };
+                self.context.outcomes[*feature as usize] = drawn(state, split, remainders[lane]);
             }
         }
         self.context.pending = pending;
@@ -405,10 +404,10 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-/// How far behind a state's first outcome the one of a remainder is.
-fn offset_of(split: &Split, remainder: Remainder) -> u32 {
-    let drawn = split.buckets.iter().position(|b| b.first <= remainder && remainder < b.end);
-    drawn.map_or(1, |bucket| bucket as u32 + 2)
+/// What an identity draws.
+fn drawn(state: State, split: &Split, remainder: Remainder) -> OutcomeIndex {
+    let bucket = split.buckets.iter().position(|b| b.first <= remainder && remainder < b.end);
+    OutcomeIndex(state.control.0 + bucket.map_or(0, |bucket| bucket as u32 + 1))
 }
 
 fn bool_text(value: bool) -> &'static str {

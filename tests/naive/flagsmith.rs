@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 /// A value of the context.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Trait {
+pub(crate) enum Trait {
     Null,
     Bool(bool),
     /// A number as JSON spells it.
@@ -20,20 +20,20 @@ pub enum Trait {
 
 /// Who asks.
 #[derive(Clone, Debug)]
-pub struct Identity {
-    pub identifier: String,
+pub(crate) struct Identity {
+    pub(crate) identifier: String,
     /// Later ones count.
-    pub traits: Vec<(String, Trait)>,
+    pub(crate) traits: Vec<(String, Trait)>,
 }
 
 /// What a feature comes to.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Flag {
-    pub name: String,
-    pub enabled: bool,
-    pub value: Value,
-    pub variant: Option<String>,
-    pub reason: String,
+pub(crate) struct Flag {
+    pub(crate) name: String,
+    pub(crate) enabled: bool,
+    pub(crate) value: Value,
+    pub(crate) variant: Option<String>,
+    pub(crate) reason: String,
 }
 
 /// A coerced value. Integers of this interpreter end at 127 bits.
@@ -45,8 +45,11 @@ enum Coerced {
     Text(String),
 }
 
+/// What a pattern means: whether it matches at the start of a text.
+type Meaning = fn(&str) -> bool;
+
 /// Patterns and what they mean.
-pub const PATTERNS: [(&str, fn(&str) -> bool); 11] = [
+pub(crate) const PATTERNS: [(&str, Meaning); 11] = [
     ("a", |text| text.starts_with('a')),
     ("a$", |text| text == "a" || text == "a\n"),
     (r"\d+$", |text| {
@@ -82,7 +85,7 @@ struct Interpreter<'a> {
 }
 
 /// All flags, in the document's order, and the names of the segments that match.
-pub fn evaluate(
+pub(crate) fn evaluate(
     document: &Value,
     identity: Option<&Identity>,
     segments_without_identity: bool,
@@ -138,7 +141,7 @@ impl Interpreter<'_> {
             .find(|state| state["feature"]["name"] == *name);
         if let Some(state) = own {
             chosen = state;
-            reason = "TARGETING_MATCH; segment=identity_overrides".to_owned();
+            "TARGETING_MATCH; segment=identity_overrides".clone_into(&mut reason);
         }
         let mut flag = Flag {
             name: text(name),
@@ -267,7 +270,7 @@ impl Interpreter<'_> {
             "CONTAINS" => matches!(&value, Coerced::Text(text) if text.contains(&operand)),
             "NOT_CONTAINS" => matches!(&value, Coerced::Text(text) if !text.contains(&operand)),
             "REGEX" => {
-                let known: HashMap<&str, fn(&str) -> bool> = PATTERNS.into_iter().collect();
+                let known: HashMap<&str, Meaning> = PATTERNS.into_iter().collect();
                 known.get(&*operand).expect("a pattern of the list")(&value.text())
             }
             "IN" => {
@@ -404,7 +407,7 @@ fn compare(value: &Coerced, operand: &str, holds: impl Fn(Option<Ordering>) -> b
 }
 
 /// Section 11.
-pub fn percentage(ids: &[&str]) -> f64 {
+pub(crate) fn percentage(ids: &[&str]) -> f64 {
     let once = ids.join(",");
     let mut text = once.clone();
     loop {
@@ -418,7 +421,13 @@ pub fn percentage(ids: &[&str]) -> f64 {
 }
 
 /// A feature state.
-pub fn state(feature: u8, multivariate: bool, id: u32, enabled: bool, value: &Value) -> Value {
+pub(crate) fn state(
+    feature: u8,
+    multivariate: bool,
+    id: u32,
+    enabled: bool,
+    value: &Value,
+) -> Value {
     json!({
         "feature": {
             "id": feature, "name": format!("f{feature}"),

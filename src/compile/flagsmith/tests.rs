@@ -388,6 +388,34 @@ fn variants_are_drawn_by_the_states_own_key() {
 }
 
 #[test]
+fn a_warm_context_allocates_nothing() {
+    let segments = [
+        overriding(1, "x", &json!(1)),
+        segment(2, &json!({"property_": "v", "operator": "LESS_THAN", "value": "2.0.0:semver"})),
+        segment(3, &json!({"property_": "", "operator": "PERCENTAGE_SPLIT", "value": "50"})),
+        segment(4, &json!({"property_": "n", "operator": "REGEX", "value": r"2\.5"})),
+        segment(
+            5,
+            &json!({"property_": "$.identity.identifier", "operator": "IN", "value": "i,j"}),
+        ),
+        segment(6, &json!({"property_": "v", "operator": "REGEX", "value": r"(\d)\.\1(?=x)"})),
+    ];
+    let program = compiled(&document(&[state("f", 5, "v")], &segments), Policy::default()).program;
+    let mut context = EvaluationContext::new();
+    let mut run = || {
+        context.reset(&program);
+        context.set_identity(&program, "i");
+        context.set_trait(&program, "plan", Scalar::Text("gold"));
+        context.set_trait(&program, "v", Scalar::Text("1.1.0"));
+        context.set_trait(&program, "n", Scalar::Number("2.50"));
+        evaluate(&program, &mut context).outcomes().len()
+    };
+    run();
+    let counted = allocation_counter::measure(|| assert_eq!(run(), 1));
+    assert_eq!(counted.count_total, 0);
+}
+
+#[test]
 fn hostile_text_costs_no_more_than_the_budget() {
     let pattern = |pattern: &str| json!({"property_": "t", "operator": "REGEX", "value": pattern});
     let segments: Vec<Value> =

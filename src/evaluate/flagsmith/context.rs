@@ -105,8 +105,8 @@ pub struct EvaluationContext {
     pub(super) overridden: Vec<u32>,
     /// Per feature.
     pub(super) outcomes: Vec<OutcomeIndex>,
-    /// Splits that are to be hashed: feature and state.
-    pub(super) pending: Vec<(u32, u32)>,
+    /// Splits that are to be hashed: feature, state and split.
+    pub(super) pending: Vec<(u32, u32, u32)>,
     pub(super) budget: Budget,
     /// All traits, where queries may ask for any.
     all_traits: serde_json::Map<String, Value>,

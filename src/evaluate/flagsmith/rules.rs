@@ -51,7 +51,7 @@ pub fn evaluate<'a>(program: &'a Program, context: &'a mut EvaluationContext) ->
     for index in 0..program.features.len() as u32 {
         if let Some((state, at)) = evaluator.undecided(FeatureIndex(index)) {
             match state.split {
-                Some(_) => evaluator.context.pending.push((index, at)),
+                Some(split) => evaluator.context.pending.push((index, at, split)),
                 None => evaluator.context.outcomes[index as usize] = state.control,
             }
         }
@@ -142,22 +142,17 @@ impl<'a> Evaluator<'a> {
     /// Hashes the splits that were put off, several at once.
     fn split_pending(&mut self) {
         let program = self.program;
-        let split = |at: u32| {
-            let state = program.states[at as usize];
-            (state, state.split.map(|split| &program.splits[split as usize]))
-        };
         let pending = std::mem::take(&mut self.context.pending);
         for group in pending.chunks(LANES) {
             // A group that is not full hashes its last member again.
-            let splits: [_; LANES] =
-                std::array::from_fn(|lane| split(group[lane.min(group.len() - 1)].1));
-            let [Some(a), Some(b), Some(c), Some(d)] = splits.map(|(_, split)| split) else {
-                continue;
-            };
-            let seeds = [&a.seed, &b.seed, &c.seed, &d.seed];
+            let splits: [(State, &Split); LANES] = std::array::from_fn(|lane| {
+                let (_, state, split) = group[lane.min(group.len() - 1)];
+                (program.states[state as usize], &program.splits[split as usize])
+            });
+            let seeds = splits.map(|(_, split)| &split.seed);
             let remainders = Seed::remainders(seeds, &self.context.key);
-            for (lane, (feature, _)) in group.iter().enumerate() {
-                let (state, Some(split)) = splits[lane] else { continue };
+            for (lane, (feature, ..)) in group.iter().enumerate() {
+                let (state, split) = splits[lane];
                 self.context.outcomes[*feature as usize] = drawn(state, split, remainders[lane]);
             }
         }

@@ -270,9 +270,9 @@ mod tests {
                 let whole = remainder(finish(INITIAL, format!("{id},{value}").into(), 0));
                 assert_eq!(seed.remainder(&value), whole);
                 let other = Seed::new("other");
-                let side_by_side = Seed::remainders([&other, &seed, &other, &seed], &value);
-                let (one, two) = (other.remainder(&value), seed.remainder(&value));
-                assert_eq!(side_by_side, [one, two, one, two]);
+                let lanes = from_fn(|lane| if lane % 2 == 0 { &other } else { &seed });
+                let side_by_side = Seed::remainders(lanes, &value);
+                assert_eq!(side_by_side, lanes.map(|seed| seed.remainder(&value)));
             }
         }
     }

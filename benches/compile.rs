@@ -4,12 +4,11 @@
 #![allow(clippy::expect_used, reason = "a bench that cannot start should say so")]
 
 use bytes::Bytes;
-use std::sync::Arc;
 
 use burgee::compile::{Policy, compile};
 use burgee::config::{Fraction, Gate};
 use burgee::dialect::reflag::definitions;
-use burgee::model::{EnvironmentName, Ruleset, Version};
+use burgee::model::{EnvironmentName, Rules, Ruleset, Version};
 use burgee::snapshot::{Authority, Content, Cors, OnStale, OnUnauthorized, Profile};
 use divan::Bencher;
 use serde_json::{Value, json};
@@ -57,10 +56,13 @@ fn compile_flags(bencher: Bencher<'_, '_>, flags: usize) {
 /// Ruleset to everything that is published: fingerprint, program, pieces of answers, definitions.
 #[divan::bench(args = SIZES)]
 fn prepare_content(bencher: Bencher<'_, '_>, flags: usize) {
-    let ruleset = Arc::new(ruleset(flags));
+    let rules = Rules::Reflag(ruleset(flags));
     let profile = Profile {
         name: EnvironmentName::new("bench"),
         policy: Policy::default(),
+        key_from_document: false,
+        segments_without_identity: false,
+        hide_sensitive_data: false,
         max_staleness: None,
         on_stale: OnStale::Serve,
         on_unauthorized: OnUnauthorized::Serve,
@@ -69,7 +71,7 @@ fn prepare_content(bencher: Bencher<'_, '_>, flags: usize) {
         cors: Cors::Any,
     };
     bencher.bench_local(|| {
-        let fingerprint = Content::fingerprint_of(&ruleset, &profile);
-        Content::prepare(Arc::clone(&ruleset), fingerprint, Version::new(2), &profile)
+        let fingerprint = Content::fingerprint_of(&rules, &profile);
+        Content::prepare(rules.clone(), fingerprint, Version::new(2), &profile)
     });
 }

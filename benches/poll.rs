@@ -9,12 +9,11 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::Arc;
 
 use burgee::app;
 use burgee::config::{ProcessSurroundings, Settings, Source as SourceSettings};
 use burgee::dialect::reflag::definitions;
-use burgee::model::Update;
+use burgee::model::{Rules, Update};
 use burgee::snapshot::Content;
 use burgee::snapshot::publisher::next_version;
 use burgee::source::{Look, ReflagSource, Source};
@@ -132,15 +131,16 @@ fn read_document(bencher: Bencher<'_, '_>) {
 /// What the publisher does with them.
 #[divan::bench]
 fn prepare_content(bencher: Bencher<'_, '_>) {
-    let ruleset = Arc::new(definitions::read_answer(&document()).expect("it is valid"));
+    let ruleset = definitions::read_answer(&document()).expect("it is valid");
+    let rules = Rules::Reflag(ruleset);
     let toml = "[[environments]]\nname = \"bench\"\nsecret_keys = [\"sec_bench_0123456789\"]\n\
                 source = { type = \"file\", path = \"unused\" }";
     let file = Some((Path::new("bench.toml"), toml));
     let settings = Settings::load(file, &ProcessSurroundings).expect("the settings are valid");
     let profile = app::profile(&settings.environments[0]);
     bencher.bench_local(|| {
-        let fingerprint = Content::fingerprint_of(&ruleset, &profile);
+        let fingerprint = Content::fingerprint_of(&rules, &profile);
         let version = next_version(None, Some(1));
-        Content::prepare(Arc::clone(&ruleset), fingerprint, version, &profile)
+        Content::prepare(rules.clone(), fingerprint, version, &profile)
     });
 }

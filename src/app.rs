@@ -4,6 +4,7 @@
 //! the background reads sources and publishes; the workers answer requests.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -16,7 +17,7 @@ use tracing::{info, warn};
 
 use crate::admin::{self, Admin};
 use crate::compile::{Policy, Visibility};
-use crate::config::{self, AllowedOrigins, Evaluator, Listen, SecretFlags, Settings};
+use crate::config::{self, AllowedOrigins, Evaluator, FileFormat, Listen, SecretFlags, Settings};
 use crate::http::body::InFlight;
 use crate::http::listener::{Lane, accept_all};
 use crate::http::routing;
@@ -29,7 +30,10 @@ use crate::snapshot::{
     Authority, Cors, Credential, Environment, Freshness, KeyDigests, KeyTable, OnStale,
     OnUnauthorized, Patience, Profile, Snapshot, Waiting,
 };
-use crate::source::{self, FileSource, Pace, ReflagSource, ReflagUpstream};
+use crate::source::{
+    self, FileSource, FlagsmithSource, FlagsmithUpstream, Look, Pace, ReflagSource, ReflagUpstream,
+    Sight, Source,
+};
 use crate::telemetry::metrics::Metrics;
 use crate::time::Clock;
 use crate::upstream::{Client, ClientError, ClientSettings, ProxySettings};
@@ -48,9 +52,21 @@ pub struct App {
 
 /// A source that nobody follows yet.
 #[derive(Debug)]
-enum AnySource {
+pub(crate) enum AnySource {
     File(FileSource),
     Reflag(Box<ReflagSource>),
+    Flagsmith(Box<FlagsmithSource>),
+}
+
+impl AnySource {
+    /// Looks once, for commands that need the rules and no server.
+    pub(crate) async fn look_once(self, look: Look) -> Sight {
+        match self {
+            Self::File(mut file) => file.look(look).await,
+            Self::Reflag(mut reflag) => reflag.look(look).await,
+            Self::Flagsmith(mut flagsmith) => flagsmith.look(look).await,
+        }
+    }
 }
 
 /// Why the server does not start.
@@ -132,6 +148,7 @@ impl App {
             let (kind, place) = match &environment.source {
                 config::Source::File(file) => ("file", file.path.display().to_string()),
                 config::Source::Reflag(reflag) => ("reflag", reflag.url.to_string()),
+                config::Source::Flagsmith(flagsmith) => ("flagsmith", flagsmith.url.to_string()),
             };
             EnvironmentStatus::new(name, kind, place)
         });
@@ -224,12 +241,21 @@ impl App {
 }
 
 /// The source of an environment. Reads the file of certificate authorities, if there is one.
-fn source_of(
+pub(crate) fn source_of(
     settings: &Settings,
     environment: &config::Environment,
 ) -> Result<AnySource, StartError> {
     Ok(match &environment.source {
-        config::Source::File(file) => AnySource::File(FileSource::new(file.path.clone())),
+        config::Source::File(file) => {
+            let format = match file.format {
+                FileFormat::Reflag => source::FileFormat::Reflag,
+                FileFormat::Flagsmith => source::FileFormat::Flagsmith,
+            };
+            AnySource::File(FileSource::new(file.path.clone(), format))
+        }
+        config::Source::Flagsmith(flagsmith) => {
+            AnySource::Flagsmith(Box::new(flagsmith_source(settings, environment, flagsmith)?))
+        }
         config::Source::Reflag(reflag) => {
             AnySource::Reflag(Box::new(reflag_source(settings, environment, reflag)?))
         }
@@ -264,6 +290,41 @@ pub fn reflag_source(
     Ok(ReflagSource::new(client, upstream))
 }
 
+/// A source that has not sent anything yet.
+pub fn flagsmith_source(
+    settings: &Settings,
+    environment: &config::Environment,
+    flagsmith: &config::FlagsmithSource,
+) -> Result<FlagsmithSource, StartError> {
+    let client = client(settings, environment, flagsmith.ca_file.as_deref(), flagsmith.timeout)?;
+    let upstream = FlagsmithUpstream {
+        url: flagsmith.url.to_string(),
+        server_key: flagsmith.server_key.clone(),
+        timeout: flagsmith.timeout,
+    };
+    Ok(FlagsmithSource::new(client, upstream))
+}
+
+fn client(
+    settings: &Settings,
+    environment: &config::Environment,
+    ca_file: Option<&Path>,
+    timeout: Duration,
+) -> Result<Client, StartError> {
+    let config::Proxy { https, http, all, no_proxy } = settings.proxy.clone();
+    let client = Client::new(&ClientSettings {
+        ca_file: ca_file.map(Path::to_path_buf),
+        proxy: ProxySettings {
+            https: https.unwrap_or_default(),
+            http: http.unwrap_or_default(),
+            all: all.unwrap_or_default(),
+            no_proxy: no_proxy.unwrap_or_default(),
+        },
+        connect_timeout: timeout,
+    });
+    client.map_err(|error| StartError::Upstream { environment: environment.name.clone(), error })
+}
+
 fn listen(address: &Listen) -> Result<Listener, ListenError> {
     match address {
         Listen::Tcp(address) => Listener::tcp(*address),
@@ -293,6 +354,9 @@ pub fn profile(environment: &config::Environment) -> Profile {
                 SecretFlags::Learn => Visibility::default(),
             },
         },
+        key_from_document: environment.document_key,
+        segments_without_identity: environment.flagsmith.segments_without_identity,
+        hide_sensitive_data: environment.flagsmith.hide_sensitive_data,
         max_staleness: environment
             .max_staleness
             .map(|limit| i64::try_from(limit.as_millis()).unwrap_or(i64::MAX)),
@@ -307,7 +371,7 @@ pub fn profile(environment: &config::Environment) -> Profile {
         },
         authority: match &environment.source {
             config::Source::File(_) => Authority::Operator,
-            config::Source::Reflag(_) => Authority::Upstream,
+            config::Source::Reflag(_) | config::Source::Flagsmith(_) => Authority::Upstream,
         },
         gate: environment.gate,
         cors: match &environment.cors.origins {
@@ -357,6 +421,10 @@ fn start_background(
             AnySource::File(file) => {
                 let pace = Pace::steady(environment.source.poll_interval());
                 runtime.spawn(source::follow(index, file, pace, waiting, clock, sender));
+            }
+            AnySource::Flagsmith(flagsmith) => {
+                let pace = Pace::shared(environment.source.poll_interval(), fastrand::u64(..));
+                runtime.spawn(source::follow(index, *flagsmith, pace, waiting, clock, sender));
             }
             AnySource::Reflag(reflag) => {
                 let pace = Pace::shared(environment.source.poll_interval(), fastrand::u64(..));

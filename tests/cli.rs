@@ -282,7 +282,7 @@ fn help_of_everything_helps() {
     contains(&help.out, &["serve", "check", "explain", "status", "healthcheck", "Three ways"]);
     for (verb, parts) in [
         ("serve", &["--config <FILE>", "--demo", "BURGEE_SOURCE=file"][..]),
-        ("check", &["--config <FILE>", "Examples:", "$BURGEE_CONFIG"]),
+        ("check", &["--config <FILE>", "--print-toml", "Examples:", "$BURGEE_CONFIG"]),
         ("explain", &["--context <JSON|@FILE>", "--now", "--key-class", "Examples:"]),
         ("status", &["--url", "--json", "BURGEE_ADMIN_TOKEN", "Examples:"]),
         ("healthcheck", &["--url", "HEALTHCHECK CMD"]),
@@ -318,7 +318,10 @@ fn nothing_to_do_is_answered_with_three_ways_to_start() {
     assert_eq!(said.code, Some(2));
     let said = folder.run_with(&[("BURGEE_SOURCE_PATH", "f")], &["serve"]);
     assert_eq!(said.code, Some(2));
-    contains(&said.err, &["BURGEE_SOURCE: found nothing, expected \"file\" or \"reflag\"\n"]);
+    contains(
+        &said.err,
+        &["BURGEE_SOURCE: found nothing, expected \"file\", \"reflag\" or \"flagsmith\"\n"],
+    );
 }
 
 // Check.
@@ -333,41 +336,43 @@ fn a_good_configuration_is_shown_with_what_it_amounts_to() {
         settings,
         r#"burgee.toml: no problems
 
-SETTING                               VALUE          SET BY
-server.listen                         "127.0.0.1:0"  line 2
-server.base_path                      ""             default
-server.keep_alive                     "1m 15s"       default
-server.drain                          "10s"          default
-server.workers                        2              line 3
-server.h2c                            false          default
-admin.listen                          "127.0.0.1:0"  line 5
-admin.token                           none           default
-admin.startup_grace                   "30s"          default
-limits.connections                    10000          default
-limits.body                           "1MiB"         default
-limits.url                            "32KiB"        default
-limits.header_timeout                 "10s"          default
-limits.body_timeout                   "10s"          default
-limits.in_flight_body_bytes           "64MiB"        default
-limits.waiters_per_environment        1000           default
-log.level                             "debug"        BURGEE_LOG
-log.format                            "text"         default
-environments[0].name                  "shop"         line 8
-environments[0].publishable_keys      [[redacted]]   line 9
-environments[0].secret_keys           [[redacted]]   line 10
-environments[0].max_staleness         none           default
-environments[0].on_stale              "serve"        default
-environments[0].on_unauthorized       "serve"        default
-environments[0].source.type           "file"         line 12
-environments[0].source.path           "flags.json"   line 13
-environments[0].source.format         "reflag"       default
-environments[0].source.poll_interval  "1s"           default
-environments[0].reflag.evaluator      "1.0"          default
-environments[0].reflag.secret_flags   []             default
-environments[0].cors.origins          ["*"]          default
-environments[0].cors.credentials      false          default
-environments[0].gate.max_shrink       0              default
-environments[0].gate.confirm_after    3              default
+SETTING                                              VALUE          SET BY
+server.listen                                        "127.0.0.1:0"  line 2
+server.base_path                                     ""             default
+server.keep_alive                                    "1m 15s"       default
+server.drain                                         "10s"          default
+server.workers                                       2              line 3
+server.h2c                                           false          default
+admin.listen                                         "127.0.0.1:0"  line 5
+admin.token                                          none           default
+admin.startup_grace                                  "30s"          default
+limits.connections                                   10000          default
+limits.body                                          "1MiB"         default
+limits.url                                           "32KiB"        default
+limits.header_timeout                                "10s"          default
+limits.body_timeout                                  "10s"          default
+limits.in_flight_body_bytes                          "64MiB"        default
+limits.waiters_per_environment                       1000           default
+log.level                                            "debug"        BURGEE_LOG
+log.format                                           "text"         default
+environments[0].name                                 "shop"         line 8
+environments[0].publishable_keys                     [[redacted]]   line 9
+environments[0].secret_keys                          [[redacted]]   line 10
+environments[0].max_staleness                        none           default
+environments[0].on_stale                             "serve"        default
+environments[0].on_unauthorized                      "serve"        default
+environments[0].source.type                          "file"         line 12
+environments[0].source.path                          "flags.json"   line 13
+environments[0].source.format                        "reflag"       default
+environments[0].source.poll_interval                 "1s"           default
+environments[0].reflag.evaluator                     "1.0"          default
+environments[0].reflag.secret_flags                  []             default
+environments[0].flagsmith.segments_without_identity  false          default
+environments[0].flagsmith.hide_sensitive_data        false          default
+environments[0].cors.origins                         ["*"]          default
+environments[0].cors.credentials                     false          default
+environments[0].gate.max_shrink                      0              default
+environments[0].gate.confirm_after                   3              default
 
 environment shop
   document     833 B
@@ -423,6 +428,150 @@ fn an_upstream_is_checked_without_being_asked() {
     for secret in [SECRET, PUBLISHABLE, "lemon"] {
         assert!(!said.out.contains(secret), "{secret} in {}", said.out);
     }
+}
+
+#[test]
+fn rules_of_flagsmith_are_checked() {
+    let folder = Folder::new();
+    let variables = [
+        ("BURGEE_SOURCE", "flagsmith"),
+        ("BURGEE_SOURCE_KEY", "ser.walnut"),
+        ("BURGEE_LISTEN", "127.0.0.1:0"),
+        ("BURGEE_ADMIN_LISTEN", "127.0.0.1:0"),
+    ];
+    let said = folder.run_with(&variables, &["check"]);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    contains(
+        &said.out,
+        &[
+            "environment default\n  from https://edge.api.flagsmith.com/api/v1, not asked (--online \
+             asks)\n",
+            " 1 upstream x 3 x 256 MiB, the longest that is taken\n",
+            "  the document's api_key  ",
+        ],
+    );
+    assert!(!said.out.contains("walnut"), "{}", said.out);
+    let variables = [
+        ("BURGEE_SOURCE", "file"),
+        ("BURGEE_SOURCE_PATH", "environment.json"),
+        ("BURGEE_SOURCE_FORMAT", "flagsmith"),
+    ];
+    folder.write("environment.json", "{}");
+    let said = folder.run_with(&variables, &["check"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(2), ""));
+    contains(
+        &said.err,
+        &[
+            "BURGEE_SOURCE_PATH: found a file that cannot be served: environment.json: ",
+            ", expected a Flagsmith environment document\n",
+        ],
+    );
+    let document = json!({
+        "api_key": "hazel",
+        "project": {"segments": []},
+        "feature_states": [{
+            "feature": {"id": 7, "name": "checkout", "type": "STANDARD"}, "enabled": true,
+            "feature_state_value": null, "django_id": 1, "multivariate_feature_state_values": [],
+        }],
+    });
+    folder.write("environment.json", &document.to_string());
+    let said = folder.run_with(&variables, &["check"]);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    contains(&said.out, &["environment default\n", "1, publishable keys see all of them"]);
+}
+
+#[test]
+fn an_edge_proxys_file_is_taken_as_it_is_with_notes() {
+    let folder = Folder::new();
+    let pair = r#"{"server_side_key": "ser.walnut", "client_side_key": "hazel"}"#;
+    folder.write(
+        "config.json",
+        &format!(
+            "{{\"environment_key_pairs\": [{pair}],\n\"endpoint_caches\": {{}},\n\"colour\": 1,\n\
+             \"server\": {{\"host\": \"127.0.0.1\", \"port\": 0}}, \"api_url\": \"http://127.0.0.1:1/api/v1\"}}"
+        ),
+    );
+    let caches = "config.json:2: endpoint_caches: not needed: answers are prepared once, when the \
+                  rules change";
+    let colour = "config.json:3: colour: not read: no member of this name is known";
+    let named = folder.run(&["check", "--config", "config.json"]);
+    assert_eq!((named.code, named.err.as_str()), (Some(0), ""));
+    contains(
+        &named.out,
+        &[&format!(
+            "config.json: no problems\n\nnotes: not heeded, and why\n  {caches}\n  {colour}\n\n\
+             SETTING "
+        )],
+    );
+    contains(&named.out, &["  line 4\n", "  from http://127.0.0.1:1/api/v1, not asked"]);
+    let found = folder.run_with(&[("CONFIG_PATH", "config.json")], &["check"]);
+    assert_eq!((found.code, &found.out), (Some(0), &named.out));
+    // A file of that name by itself may belong to anybody.
+    assert_eq!(folder.run(&["check"]).code, Some(2));
+
+    let variables = [("BURGEE_CONFIG", "config.json"), ("BURGEE_ADMIN_LISTEN", "127.0.0.1:0")];
+    let serving = folder.serve_with(&variables, &[]);
+    // Nobody listens where it should get its rules.
+    serving.wait_for("cannot connect");
+    serving.signal("TERM");
+    let (status, written) = serving.end();
+    assert_eq!(status.code(), Some(0), "{written}");
+    for note in [caches, colour] {
+        assert_eq!(written.matches(note).count(), 1, "{written}");
+    }
+
+    let said = folder.run_with(&[("ENVIRONMENT_KEY_PAIRS", &format!("[{pair}]"))], &["check"]);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    contains(&said.out, &["environment variables: no problems\n", " ENVIRONMENT_KEY_PAIRS\n"]);
+    for text in [&named.out, &said.out] {
+        for secret in ["walnut", "hazel"] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+    let said = folder.run_with(&[("CONFIG_PATH", "absent.json")], &["check"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(2), ""));
+    contains(&said.err, &["cannot read absent.json: "]);
+}
+
+#[test]
+fn a_configuration_is_printed_as_toml_that_burgee_reads() {
+    let folder = Folder::new();
+    folder.write(
+        "config.json",
+        r#"{"environment_key_pairs": [{"server_side_key": "ser.walnut", "client_side_key": "hazel"}],
+            "endpoint_caches": {}, "server": {"port": 9000}}"#,
+    );
+    let said = folder.run(&["check", "--config", "config.json", "--print-toml"]);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    contains(
+        &said.out,
+        &[
+            "# What Burgee runs with, from config.json.\n# Not heeded: config.json:2: endpoint_caches: ",
+            "\n[server]\nlisten = \"0.0.0.0:9000\"\n",
+            "\n# BURGEE_KEY_1: the key of config.json:1: environment_key_pairs[0].client_side_key.\n\
+             publishable_keys = [\"${BURGEE_KEY_1}\"]\n",
+            "\nserver_key = \"${BURGEE_KEY_2}\"\n",
+        ],
+    );
+    for secret in ["walnut", "hazel"] {
+        assert!(!said.out.contains(secret), "{secret} in {}", said.out);
+    }
+    folder.write("burgee.toml", &said.out);
+    let without_keys = folder.run(&["check"]);
+    assert_eq!(without_keys.code, Some(2));
+    contains(&without_keys.err, &["found the variable BURGEE_KEY_1 is not set, "]);
+    let keys = [("BURGEE_KEY_1", "hazel"), ("BURGEE_KEY_2", "ser.walnut")];
+    let again = folder.run_with(&keys, &["check", "--print-toml"]);
+    assert_eq!((again.code, again.err.as_str()), (Some(0), ""));
+    let settings = |text: &str| {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(settings(&again.out), settings(&said.out));
+    // Nothing is read but the configuration: these flags are nowhere.
+    folder.write("burgee.toml", &config(""));
+    assert_eq!(folder.run(&["check", "--print-toml"]).code, Some(0));
+    assert_eq!(folder.run(&["check", "--print-toml", "--online"]).code, Some(2));
 }
 
 fn fingerprint(text: &str) -> String {

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use burgee::config::{
-    AllowedOrigins, Cors, Environment, Evaluator, FileFormat, FileSource, Fraction, Gate, Key,
-    Listen, LogFormat, LogLevel, OnStale, OnUnauthorized, Place, Problems, Proxy, Reflag,
-    ReflagSource, SecretFlags, SetBy, Settings, Source, Surroundings, Token,
+    AllowedOrigins, Cors, Environment, Evaluator, FileFormat, FileSource, Flagsmith,
+    FlagsmithSource, Fraction, Gate, Key, Listen, LogFormat, LogLevel, OnStale, OnUnauthorized,
+    Place, Problems, Proxy, Reflag, ReflagSource, SecretFlags, SetBy, Settings, Source,
+    Surroundings, Token,
 };
 
 /// The least that a file has to say.
@@ -31,6 +32,15 @@ name = "production"
 [environments.source]
 type = "reflag"
 secret_key = "sec_quince"
+"#;
+
+/// The least that a file has to say about a Flagsmith upstream.
+const MINIMAL_FLAGSMITH: &str = r#"
+[[environments]]
+name = "production"
+[environments.source]
+type = "flagsmith"
+server_key = "ser.mango"
 "#;
 
 /// Every setting, none of them with its default value.
@@ -78,6 +88,9 @@ poll_interval = "50ms"
 [environments.reflag]
 evaluator = "1.1"
 secret_flags = ["beta", "internal"]
+[environments.flagsmith]
+segments_without_identity = true
+hide_sensitive_data = true
 [environments.cors]
 origins = ["https://Shop.example.com:443", "http://localhost:3000"]
 credentials = true
@@ -103,12 +116,42 @@ ca_file = "/etc/burgee/ca.pem"
 [environments.reflag]
 evaluator = "1.1"
 secret_flags = ["beta"]
+[environments.flagsmith]
+segments_without_identity = true
+hide_sensitive_data = true
 [environments.cors]
 origins = []
 credentials = true
 [environments.gate]
 max_shrink = 1
 confirm_after = 1_000
+
+[[environments]]
+name = "shop/mobile"
+publishable_keys = ["banana"]
+secret_keys = ["ser.papaya"]
+max_staleness = "1m"
+on_stale = "mark"
+on_unauthorized = "refuse"
+[environments.source]
+type = "flagsmith"
+url = "https://Flagsmith.example/api/v1/"
+server_key = "ser.mango"
+poll_interval = "100ms"
+timeout = "10m"
+ca_file = "/etc/burgee/ca.pem"
+[environments.reflag]
+evaluator = "1.1"
+secret_flags = ["beta"]
+[environments.flagsmith]
+segments_without_identity = true
+hide_sensitive_data = true
+[environments.cors]
+origins = []
+credentials = true
+[environments.gate]
+max_shrink = 0.1
+confirm_after = 2
 "#;
 
 #[derive(Default)]
@@ -223,6 +266,8 @@ environments[0].source.format = "reflag" (default)
 environments[0].source.poll_interval = "1s" (default)
 environments[0].reflag.evaluator = "1.0" (default)
 environments[0].reflag.secret_flags = [] (default)
+environments[0].flagsmith.segments_without_identity = false (default)
+environments[0].flagsmith.hide_sensitive_data = false (default)
 environments[0].cors.origins = ["*"] (default)
 environments[0].cors.credentials = false (default)
 environments[0].gate.max_shrink = 0 (default)
@@ -253,12 +298,46 @@ environments[0].source.timeout = "10s" (default)
 environments[0].source.ca_file = none (default)
 environments[0].reflag.evaluator = "1.0" (default)
 environments[0].reflag.secret_flags = "learn" (default)
+environments[0].flagsmith.segments_without_identity = false (default)
+environments[0].flagsmith.hide_sensitive_data = false (default)
 environments[0].cors.origins = ["*"] (default)
 environments[0].cors.credentials = false (default)
 environments[0].gate.max_shrink = 0.5 (default)
 environments[0].gate.confirm_after = 3 (default)
 "#
     );
+}
+
+#[test]
+fn a_flagsmith_upstream_needs_no_key_but_its_own() {
+    let settings = World::default().load(MINIMAL_FLAGSMITH).unwrap();
+    let table = printed(&settings);
+    let (_, environment) = table.split_once("log.format = \"text\" (default)\n").unwrap();
+    assert_eq!(
+        environment,
+        r#"environments[0].name = "production" (file)
+environments[0].publishable_keys = the document's api_key (default)
+environments[0].secret_keys = [[redacted]] (default)
+environments[0].max_staleness = none (default)
+environments[0].on_stale = "serve" (default)
+environments[0].on_unauthorized = "serve" (default)
+environments[0].source.type = "flagsmith" (file)
+environments[0].source.url = "https://edge.api.flagsmith.com/api/v1" (default)
+environments[0].source.server_key = [redacted] (file)
+environments[0].source.poll_interval = "1m" (default)
+environments[0].source.timeout = "10s" (default)
+environments[0].source.ca_file = none (default)
+environments[0].reflag.evaluator = "1.0" (default)
+environments[0].reflag.secret_flags = [] (default)
+environments[0].flagsmith.segments_without_identity = false (default)
+environments[0].flagsmith.hide_sensitive_data = false (default)
+environments[0].cors.origins = ["*"] (default)
+environments[0].cors.credentials = false (default)
+environments[0].gate.max_shrink = 0.5 (default)
+environments[0].gate.confirm_after = 3 (default)
+"#
+    );
+    assert_eq!(exposed(&settings.environments[0].secret_keys), ["ser.mango"]);
 }
 
 #[test]
@@ -287,21 +366,26 @@ fn every_setting_can_be_written() {
     assert_eq!(settings.log.level, LogLevel::Debug);
     assert_eq!(settings.log.format, LogFormat::Json);
 
-    let [environment, upstream] = &settings.environments[..] else { panic!("two environments") };
+    let [environment, upstream, flagsmith_upstream] = &settings.environments[..] else {
+        panic!("three environments")
+    };
     let Environment {
         name,
         publishable_keys,
+        document_key,
         secret_keys,
         max_staleness,
         on_stale,
         on_unauthorized,
         source,
         reflag,
+        flagsmith,
         cors,
         gate,
     } = environment;
     assert_eq!(name, "shop/production");
     assert_eq!(exposed(publishable_keys), ["pub_orange", "pub_cherry"]);
+    assert!(!document_key);
     assert_eq!(exposed(secret_keys), ["sec_quince"]);
     assert_eq!(*max_staleness, Some(Duration::from_secs(3_600)));
     assert_eq!(*on_stale, OnStale::Refuse);
@@ -321,6 +405,8 @@ fn every_setting_can_be_written() {
             secret_flags: SecretFlags::Listed(vec!["beta".to_owned(), "internal".to_owned()]),
         }
     );
+    let both = Flagsmith { segments_without_identity: true, hide_sensitive_data: true };
+    assert_eq!(*flagsmith, both);
     assert_eq!(
         *cors,
         Cors {
@@ -344,6 +430,17 @@ fn every_setting_can_be_written() {
     assert_eq!(ca_file.as_deref(), Some(Path::new("/etc/burgee/ca.pem")));
     assert_eq!(upstream.reflag.secret_flags, SecretFlags::Listed(vec!["beta".to_owned()]));
     assert_eq!(upstream.gate, Gate { max_shrink: Fraction::ONE, confirm_after: 1_000 });
+
+    let Source::Flagsmith(source) = &flagsmith_upstream.source else { panic!("a Flagsmith") };
+    let FlagsmithSource { url, server_key, poll_interval, timeout, ca_file } = source;
+    assert_eq!(url.to_string(), "https://flagsmith.example/api/v1");
+    assert_eq!(server_key.expose(), "ser.mango");
+    assert_eq!(*poll_interval, Duration::from_millis(100));
+    assert_eq!(*timeout, Duration::from_secs(600));
+    assert_eq!(ca_file.as_deref(), Some(Path::new("/etc/burgee/ca.pem")));
+    assert_eq!(exposed(&flagsmith_upstream.publishable_keys), ["banana"]);
+    assert_eq!(exposed(&flagsmith_upstream.secret_keys), ["ser.papaya"]);
+    assert!(!flagsmith_upstream.document_key);
 }
 
 #[test]
@@ -373,16 +470,22 @@ fn the_sample_file_shows_every_setting_with_its_default() {
     let world = World::with(&[
         ("REFLAG_SECRET_KEY", "sec_quince"),
         ("REFLAG_PUBLISHABLE_KEY", "pub_orange"),
+        ("FLAGSMITH_SERVER_KEY", "ser.mango"),
+        ("FLAGSMITH_CLIENT_KEY", "banana"),
     ])
     .file("/run/secrets/burgee-admin-token", "0123456789-lemon");
     let all = world.load(&all).unwrap();
-    assert_eq!(all.environments.len(), 2);
+    assert_eq!(all.environments.len(), 3);
     let mut defaults = BTreeMap::new();
     for row in World::default().load(&as_it_stands).unwrap().to_table() {
         defaults.insert(row.path.clone(), row);
     }
-    for row in World::default().load(MINIMAL_REFLAG).unwrap().to_table() {
-        defaults.insert(row.path.replace("environments[0]", "environments[1]"), row);
+    for (minimal, here) in
+        [(MINIMAL_REFLAG, "environments[1]"), (MINIMAL_FLAGSMITH, "environments[2]")]
+    {
+        for row in World::default().load(minimal).unwrap().to_table() {
+            defaults.insert(row.path.replace("environments[0]", here), row);
+        }
     }
     // They have no default, or none that can be written.
     let examples = [
@@ -392,14 +495,15 @@ fn the_sample_file_shows_every_setting_with_its_default() {
         "environments[1].publishable_keys",
         "environments[1].source.upstream_publishable_key",
         "environments[1].source.ca_file",
+        "environments[2].publishable_keys",
+        "environments[2].source.ca_file",
     ];
     for row in all.to_table() {
         let default = &defaults[&row.path];
-        // The second environment does not repeat what is the same as in the first.
-        let like_the_first = row.path.starts_with("environments[1]")
-            && defaults
-                .get(&row.path.replace("[1]", "[0]"))
-                .is_some_and(|it| it.value == row.value);
+        // The other environments do not repeat what is the same as in the first.
+        let first = row.path.replace("[1]", "[0]").replace("[2]", "[0]");
+        let like_the_first =
+            first != row.path && defaults.get(&first).is_some_and(|it| it.value == row.value);
         assert!(row.set_by == SetBy::File || like_the_first, "{}", row.path);
         if default.set_by == SetBy::Default && !examples.contains(&row.path.as_str()) {
             assert_eq!(row.value, default.value, "{}", row.path);
@@ -591,6 +695,8 @@ environments[0].source.format = "reflag" (variable BURGEE_SOURCE_FORMAT)
 environments[0].source.poll_interval = "1s" (default)
 environments[0].reflag.evaluator = "1.0" (default)
 environments[0].reflag.secret_flags = [] (default)
+environments[0].flagsmith.segments_without_identity = false (default)
+environments[0].flagsmith.hide_sensitive_data = false (default)
 environments[0].cors.origins = ["*"] (default)
 environments[0].cors.credentials = false (default)
 environments[0].gate.max_shrink = 0 (default)
@@ -654,7 +760,7 @@ fn variables_of_another_source_are_refused() {
     ]);
     let expected = ["BURGEE_SOURCE_URL", "BURGEE_SOURCE_KEY"].map(|name| {
         format!(
-            "{name}: found a variable that belongs to BURGEE_SOURCE=reflag, expected only those \
+            "{name}: found a variable that belongs to BURGEE_SOURCE=reflag or flagsmith, expected only those \
              that belong to BURGEE_SOURCE=file {hint}"
         )
     });
@@ -674,10 +780,12 @@ fn a_file_without_environments_leaves_them_to_the_variables() {
 fn nothing_at_all_says_which_variables_there_are() {
     assert_eq!(
         lines(World::default().load_without_a_file()),
-        ["BURGEE_SOURCE: found nothing, expected \"file\" or \"reflag\" (hint: without a \
+        [
+            "BURGEE_SOURCE: found nothing, expected \"file\", \"reflag\" or \"flagsmith\" (hint: without a \
              configuration file the variables BURGEE_SOURCE, BURGEE_SOURCE_URL, \
              BURGEE_SOURCE_KEY, BURGEE_SOURCE_PATH, BURGEE_SOURCE_FORMAT, \
-             BURGEE_PUBLISHABLE_KEYS, BURGEE_SECRET_KEYS describe one environment)"]
+             BURGEE_PUBLISHABLE_KEYS, BURGEE_SECRET_KEYS describe one environment)"
+        ]
     );
 }
 
@@ -698,7 +806,7 @@ fn an_environment_in_variables_has_to_be_whole() {
         let world = World::with(&[(variable, "f"), ("BURGEE_SECRET_KEYS", "k")]);
         assert_eq!(
             lines(world.load_without_a_file()),
-            ["BURGEE_SOURCE: found nothing, expected \"file\" or \"reflag\""]
+            ["BURGEE_SOURCE: found nothing, expected \"file\", \"reflag\" or \"flagsmith\""]
         );
     }
 }
@@ -706,20 +814,19 @@ fn an_environment_in_variables_has_to_be_whole() {
 #[test]
 fn variables_are_checked_like_a_file() {
     let world = World::with(&[
-        ("BURGEE_SOURCE", "flagsmith"),
+        ("BURGEE_SOURCE", "origin"),
         ("BURGEE_SOURCE_URL", "ftp://front.reflag.com"),
         ("BURGEE_SOURCE_KEY", "a quince"),
-        ("BURGEE_SOURCE_FORMAT", "flagsmith"),
+        ("BURGEE_SOURCE_FORMAT", "toml"),
         ("BURGEE_PUBLISHABLE_KEYS", "pub_orange,,sec_quince,ser.quince"),
         ("BURGEE_SECRET_KEYS", "pub_orange,a quince"),
     ]);
     assert_eq!(
         lines(world.load_without_a_file()),
         [
-            "BURGEE_SOURCE: found \"flagsmith\", expected \"file\" or \"reflag\" (hint: this \
-             build knows only \"file\" or \"reflag\")",
-            "BURGEE_SOURCE_FORMAT: found \"flagsmith\", expected \"reflag\" (hint: this build \
-             knows only \"reflag\")",
+            "BURGEE_SOURCE: found \"origin\", expected \"file\", \"reflag\" or \"flagsmith\" \
+             (hint: this build knows only \"file\", \"reflag\" or \"flagsmith\")",
+            "BURGEE_SOURCE_FORMAT: found \"toml\", expected \"reflag\" or \"flagsmith\"",
             "BURGEE_SOURCE_URL: found \"ftp://front.reflag.com\", expected \"http://host\" or \
              \"https://host\", perhaps with a port and a path",
             "BURGEE_SOURCE_KEY: found a key with white space, expected a key",
@@ -928,7 +1035,7 @@ fn the_two_ports_may_not_overlap() {
     refuses_setting(
         "server.listen = \"0.0.0.0:8001\"",
         "burgee.toml:1: server.listen: found one address for server.listen and admin.listen, \
-         expected two that do not overlap",
+         expected two that do not overlap (hint: BURGEE_ADMIN_LISTEN moves the admin port)",
     );
     for (server, admin) in [
         ("127.0.0.1:0", "127.0.0.1:0"),
@@ -1008,7 +1115,7 @@ fn an_unknown_key_of_an_environment_says_where_it_belongs() {
         "publishable_key = [\"pub_orange\"]\nsecret_keys = [\"sec_quince\"]",
         "burgee.toml:4: environments[0].publishable_key: found an unknown key, expected one of \
          name, publishable_keys, secret_keys, max_staleness, on_stale, on_unauthorized, source, \
-         reflag, cors, gate (hint: did you mean \"publishable_keys\"?)",
+         reflag, flagsmith, cors, gate (hint: did you mean \"publishable_keys\"?)",
     );
 }
 
@@ -1053,8 +1160,8 @@ fn an_environment_has_a_name_a_source_and_a_key() {
              nobody can ask for its flags)",
             "burgee.toml:2: environments[0].name: found \"a b\", expected 1 to 64 letters, digits \
              and . _ - /",
-            "burgee.toml:4: environments[0].source.type: found nothing, expected \"file\" or \
-             \"reflag\"",
+            "burgee.toml:4: environments[0].source.type: found nothing, expected \"file\", \
+             \"reflag\" or \"flagsmith\"",
             "burgee.toml:4: environments[0].source.path: found nothing, expected the path of a \
              file",
         ],
@@ -1158,28 +1265,25 @@ fn an_environments_settings_have_types_and_bounds() {
 }
 
 #[test]
-fn a_source_is_a_file_or_reflag_in_this_build() {
+fn a_source_is_one_that_this_build_knows() {
     let source = |lines: &str| {
         format!(
             "[[environments]]\nname = \"a\"\nsecret_keys = [\"k\"]\n[environments.source]\n{lines}"
         )
     };
-    for word in ["flagsmith", "origin"] {
-        refuses(
-            &source(&format!("type = \"{word}\"\nurl = \"https://front.reflag.com\"\n")),
-            &[&format!(
-                "burgee.toml:5: environments[0].source.type: found \"{word}\", expected \"file\" \
-                 or \"reflag\" (hint: this build knows only \"file\" or \"reflag\")"
-            )],
-        );
-    }
     refuses(
-        &source("type = \"fil\"\nformat = \"flagsmith\"\npoll_interval = \"49ms\"\npath = \"\"\n"),
+        &source("type = \"origin\"\napp = \"shop\"\n"),
+        &["burgee.toml:5: environments[0].source.type: found \"origin\", expected \"file\", \
+           \"reflag\" or \"flagsmith\" (hint: this build knows only \"file\", \"reflag\" or \
+           \"flagsmith\")"],
+    );
+    refuses(
+        &source("type = \"fil\"\nformat = \"flagsmiht\"\npoll_interval = \"49ms\"\npath = \"\"\n"),
         &[
-            "burgee.toml:5: environments[0].source.type: found \"fil\", expected \"file\" or \
-             \"reflag\" (hint: did you mean \"file\"?)",
-            "burgee.toml:6: environments[0].source.format: found \"flagsmith\", expected \
-             \"reflag\" (hint: this build knows only \"reflag\")",
+            "burgee.toml:5: environments[0].source.type: found \"fil\", expected \"file\", \
+             \"reflag\" or \"flagsmith\" (hint: did you mean \"file\"?)",
+            "burgee.toml:6: environments[0].source.format: found \"flagsmiht\", expected \
+             \"reflag\" or \"flagsmith\" (hint: did you mean \"flagsmith\"?)",
             "burgee.toml:7: environments[0].source.poll_interval: found \"49ms\", expected a \
              duration from 50ms to 1day",
             "burgee.toml:8: environments[0].source.path: found \"\", expected the path of a file",
@@ -1318,14 +1422,14 @@ fn a_key_of_another_type_of_source_says_to_which_it_belongs() {
         "secret_keys = [\"k\"]\nurl = \"https://front.reflag.com\"",
         "burgee.toml:5: environments[0].url: found an unknown key, expected one of name, \
          publishable_keys, secret_keys, max_staleness, on_stale, on_unauthorized, source, reflag, \
-         cors, gate (hint: url belongs below [environments.source] or [limits], not below \
+         flagsmith, cors, gate (hint: url belongs below [environments.source] or [limits], not below \
          [[environments]])",
     );
 }
 
 #[test]
 fn a_mistyped_type_is_taken_for_the_one_that_was_meant() {
-    let kind = "expected \"file\" or \"reflag\"";
+    let kind = "expected \"file\", \"reflag\" or \"flagsmith\"";
     for (written, problem) in [
         ("type = \"reflg\"", format!("found \"reflg\", {kind} (hint: did you mean \"reflag\"?)")),
         ("type = \"s3\"", format!("found \"s3\", {kind}")),
@@ -1408,6 +1512,8 @@ fn only_what_is_sent_to_upstreams_outlives_the_start() {
     let Source::Reflag(source) = &settings.environments[1].source else { panic!("an upstream") };
     assert_eq!(source.secret_key.expose(), "sec_plum");
     assert_eq!(source.upstream_publishable_key.as_ref().map(Key::expose), Some("pub_grape"));
+    let Source::Flagsmith(source) = &settings.environments[2].source else { panic!("a Flagsmith") };
+    assert_eq!(source.server_key.expose(), "ser.mango");
 }
 
 #[test]
@@ -1459,7 +1565,7 @@ fn two_environments_may_ask_with_one_key_but_not_be_asked_with_one() {
     let with = |name: &str, secret_keys: &str| {
         upstream("").replace("name = \"a\"", &format!("name = \"{name}\"\n{secret_keys}"))
     };
-    let hint = "(hint: where secret_keys is left out, clients send the source's secret_key, and it \
+    let hint = "(hint: where secret_keys is left out, clients send the source's own key, and it \
                 can select one environment only: write secret_keys)";
     let listed = "secret_keys = [\"sec_quince\"]";
     for (first, second, expected) in [
@@ -1505,6 +1611,234 @@ fn two_environments_may_ask_with_one_key_but_not_be_asked_with_one() {
     ] {
         let contents = format!("{}{}", with("a", first), with("b", second));
         assert_eq!(lines(World::default().load(&contents)), [""; 0], "{first} {second}");
+    }
+}
+
+// Flagsmith.
+
+/// An environment whose source is of type flagsmith and has a key, with these lines below the
+/// source; the first of them is the sixth of the file.
+fn flagsmith(lines: &str) -> String {
+    let source = "type = \"flagsmith\"\nserver_key = \"ser.mango\"";
+    format!("[[environments]]\nname = \"a\"\n[environments.source]\n{source}\n{lines}\n")
+}
+
+#[test]
+fn a_flagsmith_sources_settings_have_types_and_bounds() {
+    for (line, expected) in [
+        (
+            "url = \"edge.api.flagsmith.com\"",
+            "source.url: found text without \"://\", expected \"http://host\" or \
+             \"https://host\", perhaps with a port and a path",
+        ),
+        (
+            "poll_interval = \"99ms\"",
+            "source.poll_interval: found \"99ms\", expected a duration from 100ms to 1day",
+        ),
+        (
+            "timeout = \"11m\"",
+            "source.timeout: found \"11m\", expected a duration from 10ms to 10m",
+        ),
+        ("ca_file = \"\"", "source.ca_file: found \"\", expected the path of a file"),
+        (
+            "secret_key = \"ser.lime\"",
+            "source.secret_key: found an unknown key, expected one of type, url, server_key, \
+             poll_interval, timeout, ca_file (hint: secret_key belongs to type = \"reflag\")",
+        ),
+        (
+            "path = \"f\"",
+            "source.path: found an unknown key, expected one of type, url, server_key, \
+             poll_interval, timeout, ca_file (hint: path belongs to type = \"file\")",
+        ),
+    ] {
+        refuses(&flagsmith(line), &[&format!("burgee.toml:6: environments[0].{expected}")]);
+    }
+    for (table, line, expected) in [
+        (
+            "reflag",
+            "secret_flags = \"learn\"",
+            "secret_flags: found \"learn\", expected a list of flag keys (hint: a Flagsmith \
+             document says itself which features are for servers only)",
+        ),
+        (
+            "flagsmith",
+            "segments_without_identity = \"true\"",
+            "segments_without_identity: found \"true\", expected true or false (hint: without \
+             the quotes)",
+        ),
+        (
+            "flagsmith",
+            "hide_sensitive_data = 1",
+            "hide_sensitive_data: found 1, expected true or false",
+        ),
+        (
+            "flagsmith",
+            "hide_sensitive = true",
+            "hide_sensitive: found an unknown key, expected one of segments_without_identity, \
+             hide_sensitive_data",
+        ),
+    ] {
+        refuses(
+            &flagsmith(&format!("[environments.{table}]\n{line}")),
+            &[&format!("burgee.toml:7: environments[0].{table}.{expected}")],
+        );
+    }
+    let server_key = "a server-side key, which starts with \"ser.\"";
+    for (key, found, hint) in [
+        (
+            "banana",
+            "a key without that start",
+            " (hint: a client-side key does not open the environment document: create a \
+             server-side one in the environment's SDK keys)",
+        ),
+        ("ser. banana", "a key with white space", ""),
+    ] {
+        refuses(
+            &flagsmith("").replace("ser.mango", key),
+            &[&format!(
+                "burgee.toml:5: environments[0].source.server_key: found {found}, expected \
+                 {server_key}{hint}"
+            )],
+        );
+    }
+    refuses(
+        &flagsmith("").replace("server_key = \"ser.mango\"\n", ""),
+        &[&format!(
+            "burgee.toml:3: environments[0].source.server_key: found nothing, expected {server_key}"
+        )],
+    );
+    refuses(
+        &flagsmith("").replace("type = \"flagsmith\"\n", ""),
+        &["burgee.toml:3: environments[0].source.type: found nothing, expected \"file\", \
+           \"reflag\" or \"flagsmith\""],
+    );
+}
+
+#[test]
+fn a_flagsmith_document_names_a_key_for_browsers_unless_others_are_listed() {
+    let file = "[[environments]]\nname = \"a\"\n\
+                source = { type = \"file\", path = \"f\", format = \"flagsmith\" }\n";
+    for (contents, own) in [(flagsmith(""), &["ser.mango"][..]), (file.to_owned(), &[])] {
+        for (keys, publishable, document_key) in
+            [("", &[][..], true), ("publishable_keys = [\"banana\"]", &["banana"], false)]
+        {
+            let contents = contents.replace("name = \"a\"", &format!("name = \"a\"\n{keys}"));
+            let settings = World::default().load(&contents).unwrap();
+            let environment = &settings.environments[0];
+            assert_eq!(exposed(&environment.publishable_keys), publishable);
+            assert_eq!(environment.document_key, document_key);
+            assert_eq!(exposed(&environment.secret_keys), own);
+            assert!(environment.source.is_flagsmith_document());
+            assert_eq!(environment.learning_key(), None);
+            // What counts when the keys' text is gone.
+            assert_eq!(settings.without_keys().environments[0].document_key, document_key);
+        }
+    }
+    for contents in [MINIMAL, MINIMAL_REFLAG] {
+        assert!(!World::default().load(contents).unwrap().environments[0].document_key);
+    }
+    // Whoever keeps browsers out has to let servers in.
+    let nobody = "publishable_keys = []\nsecret_keys = []";
+    for contents in [flagsmith(""), file.to_owned()] {
+        refuses(
+            &contents.replace("name = \"a\"", &format!("name = \"a\"\n{nobody}")),
+            &["burgee.toml:1: environments[0]: found no key, expected at least one in \
+               publishable_keys or secret_keys (hint: a key selects the environment: without one \
+               nobody can ask for its flags)"],
+        );
+    }
+    let servers = flagsmith("").replace("\"a\"", "\"a\"\npublishable_keys = []");
+    let settings = World::default().load(&servers).unwrap();
+    assert!(!settings.environments[0].document_key);
+}
+
+#[test]
+fn a_file_with_a_flagsmith_document_has_nothing_to_learn() {
+    refuses(
+        "[[environments]]\nname = \"a\"\nreflag.secret_flags = \"learn\"\n\
+         source = { type = \"file\", path = \"f\", format = \"flagsmith\" }\n",
+        &[
+            "burgee.toml:3: environments[0].reflag.secret_flags: found \"learn\", expected a list of \
+           flag keys (hint: a Flagsmith document says itself which features are for servers only)",
+        ],
+    );
+}
+
+#[test]
+fn a_server_key_stays_with_servers_and_with_one_environment() {
+    let second = flagsmith("").replace("\"a\"", "\"b\"");
+    refuses(
+        &format!("{}{second}", flagsmith("")),
+        &["burgee.toml:11: environments[1].source.server_key: found the key of \
+           environments[0].source.server_key, expected a key of its own (hint: where secret_keys is \
+           left out, clients send the source's own key, and it can select one environment only: \
+           write secret_keys)"],
+    );
+    let listed = second.replace("\"b\"", "\"b\"\nsecret_keys = [\"sec_lime\"]");
+    assert_eq!(lines(World::default().load(&format!("{}{listed}", flagsmith("")))), [""; 0]);
+    refuses(
+        &flagsmith("").replace("\"a\"", "\"a\"\npublishable_keys = [\"ser.mango\"]"),
+        &[
+            "burgee.toml:3: environments[0].publishable_keys[0]: found a secret key, it starts with \
+           \"ser.\", expected a publishable key (hint: move it to secret_keys; if a browser ever \
+           held it, replace it)",
+        ],
+    );
+}
+
+#[test]
+fn without_a_file_a_server_key_or_a_document_is_enough() {
+    let world = World::with(&[
+        ("BURGEE_SOURCE", "flagsmith"),
+        ("BURGEE_SOURCE_KEY", "ser.mango"),
+        ("BURGEE_SOURCE_URL", "http://127.0.0.1:9000/api/v1/"),
+    ]);
+    let settings = world.load_without_a_file().unwrap();
+    let environment = &settings.environments[0];
+    assert!(environment.document_key);
+    assert_eq!(exposed(&environment.secret_keys), ["ser.mango"]);
+    let table = printed(&settings);
+    for line in [
+        "source.type = \"flagsmith\" (variable BURGEE_SOURCE)\n",
+        "source.url = \"http://127.0.0.1:9000/api/v1\" (variable BURGEE_SOURCE_URL)\n",
+        "source.server_key = [redacted] (variable BURGEE_SOURCE_KEY)\n",
+    ] {
+        assert!(table.contains(line), "{line} in {table}");
+    }
+
+    let world = World::with(&[
+        ("BURGEE_SOURCE", "file"),
+        ("BURGEE_SOURCE_PATH", "environment.json"),
+        ("BURGEE_SOURCE_FORMAT", "flagsmith"),
+    ]);
+    let settings = world.load_without_a_file().unwrap();
+    assert!(settings.environments[0].document_key);
+    assert!(settings.environments[0].secret_keys.is_empty());
+
+    for (variables, expected) in [
+        (
+            &[("BURGEE_SOURCE", "flagsmith")][..],
+            "BURGEE_SOURCE_KEY: found nothing, expected a server-side key, which starts with \
+             \"ser.\"",
+        ),
+        (
+            &[("BURGEE_SOURCE", "flagsmith"), ("BURGEE_SOURCE_KEY", "banana")],
+            "BURGEE_SOURCE_KEY: found a key without that start, expected a server-side key, which \
+             starts with \"ser.\" (hint: a client-side key does not open the environment document: \
+             create a server-side one in the environment's SDK keys)",
+        ),
+        (
+            &[
+                ("BURGEE_SOURCE", "flagsmith"),
+                ("BURGEE_SOURCE_KEY", "ser.mango"),
+                ("BURGEE_SOURCE_FORMAT", "flagsmith"),
+            ],
+            "BURGEE_SOURCE_FORMAT: found a variable that belongs to BURGEE_SOURCE=file, expected \
+             only those that belong to BURGEE_SOURCE=flagsmith (hint: unset it, or choose the other \
+             source)",
+        ),
+    ] {
+        assert_eq!(lines(World::with(variables).load_without_a_file()), [expected]);
     }
 }
 
@@ -1825,7 +2159,10 @@ fn settings_never_show_a_key_or_a_token() {
         printed(&settings),
         settings.to_table(),
     );
-    for secret in ["orange", "cherry", "quince", "lemon", "lime", "plum", "peach", "grape"] {
+    for secret in [
+        "orange", "cherry", "quince", "lemon", "lime", "plum", "peach", "grape", "banana",
+        "papaya", "mango",
+    ] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }
     assert!(shown.contains("[redacted]"));
@@ -1861,6 +2198,8 @@ fn problems_never_show_a_key_or_a_token() {
         "[[environments]]\nsource = { type = \"reflag\", url = \"${LEMON}\" }",
         "[[environments]]\nsource = { type = \"file\", secret_key = \"lemon\" }",
         "[[environments]]\nsource = { type = \"flagsmith\", secret_key = \"lemon\" }",
+        "[[environments]]\nsource = { type = \"flagsmith\", server_key = \"lemon\" }",
+        "[[environments]]\nsource = { type = \"flagsmith\", server_key = \"ser. lemon\" }",
         "[[environments]]\npublishable_keys = [\"lemon\"]\n\
          source = { type = \"reflag\", secret_key = \"lemon\" }",
         "[[environments]]\nsource = { type = \"reflag\", secret_key = \"lemon\", \
@@ -1926,4 +2265,911 @@ fn an_admin_port_that_is_bad_itself_is_a_problem() {
     let bad = admin("", &variable).unwrap_err();
     assert!(bad[0].starts_with("BURGEE_ADMIN_LISTEN: found \"here\", expected "), "{bad:?}");
     assert_eq!(admin("admin.listen", &World::default()).unwrap_err().len(), 1, "not TOML");
+}
+
+// A config.json of Flagsmith's Edge Proxy.
+
+/// Every member that either edge proxy knows.
+const CONFIG_JSON: &str = r#"{
+  "environment_key_pairs": [
+    { "server_side_key": "ser.mango", "client_side_key": "banana" },
+    {
+      "server_side_key": " ser.papaya ",
+      "client_side_key": " guava "
+    }
+  ],
+  "api_url": "https://flagsmith.example/api/v1/",
+  "api_poll_frequency_seconds": 20,
+  "api_poll_timeout_seconds": 7,
+  "endpoint_caches": { "flags": { "use_cache": true }, "identities": { "use_cache": false } },
+  "allow_origins": ["https://Shop.example", "http://localhost:3000"],
+  "logging": {
+    "log_level": "WARNING",
+    "log_format": "json",
+    "log_event_field_name": "event",
+    "enable_access_log": true,
+    "colours": true,
+    "override": { "loggers": {} }
+  },
+  "server": {
+    "host": "127.0.0.1",
+    "port": 9000,
+    "reload": true,
+    "proxy_headers": true,
+    "timeout_keep_alive": 30
+  },
+  "health_check": { "environment_update_grace_period_seconds": 45 },
+  "proxy_key": "lemon",
+  "usage_flush_interval_seconds": 60,
+  "colour": "lemon",
+  "api_poll_frequency_second": 1
+}
+"#;
+
+/// The least that such a file says.
+const MINIMAL_JSON: &str = r#"{"environment_key_pairs": [
+  {"server_side_key": "ser.mango", "client_side_key": "banana"}
+]}"#;
+
+/// The beginning of SHA-256 of "banana".
+const BANANA: &str = "environment-b493d483";
+
+fn load_json(world: &World, contents: &str) -> Result<Settings, Problems> {
+    Settings::load(Some((Path::new("config.json"), contents)), world)
+}
+
+#[track_caller]
+fn refuses_json(contents: &str, expected: &[&str]) {
+    assert_eq!(lines(load_json(&World::default(), contents)), expected, "{contents}");
+}
+
+/// A file with one pair and this member beside it, and the problem that this is.
+#[track_caller]
+fn refuses_member(member: &str, expected: &str) {
+    let contents = format!("{}, {member}}}", MINIMAL_JSON.trim_end_matches('}'));
+    refuses_json(&contents, &[&format!("config.json:3: {expected}")]);
+}
+
+#[test]
+fn an_edge_proxys_file_runs_as_it_is() {
+    let settings = load_json(&World::default(), CONFIG_JSON).unwrap();
+    let table = printed(&settings);
+    let written = table.lines().filter(|line| !line.ends_with("(default)"));
+    assert_eq!(
+        written.collect::<Vec<_>>().join("\n"),
+        r#"server.listen = "127.0.0.1:9000" (file)
+server.keep_alive = "30s" (file)
+log.level = "warn" (file)
+log.format = "json" (file)
+environments[0].name = "environment-b493d483" (file)
+environments[0].publishable_keys = [[redacted]] (file)
+environments[0].max_staleness = "1m 50s" (file)
+environments[0].source.type = "flagsmith" (file)
+environments[0].source.url = "https://flagsmith.example/api/v1" (file)
+environments[0].source.server_key = [redacted] (file)
+environments[0].source.poll_interval = "20s" (file)
+environments[0].source.timeout = "7s" (file)
+environments[0].cors.origins = ["https://shop.example", "http://localhost:3000"] (file)
+environments[0].cors.credentials = true (file)
+environments[1].name = "environment-0e27150c" (file)
+environments[1].publishable_keys = [[redacted]] (file)
+environments[1].max_staleness = "1m 50s" (file)
+environments[1].source.type = "flagsmith" (file)
+environments[1].source.url = "https://flagsmith.example/api/v1" (file)
+environments[1].source.server_key = [redacted] (file)
+environments[1].source.poll_interval = "20s" (file)
+environments[1].source.timeout = "7s" (file)
+environments[1].cors.origins = ["https://shop.example", "http://localhost:3000"] (file)
+environments[1].cors.credentials = true (file)"#
+    );
+    let [first, second] = &settings.environments[..] else { panic!("two environments") };
+    for (environment, server, client) in
+        [(first, "ser.mango", "banana"), (second, "ser.papaya", "guava")]
+    {
+        // Blanks around keys do not count.
+        assert_eq!(exposed(&environment.publishable_keys), [client]);
+        assert_eq!(exposed(&environment.secret_keys), [server]);
+        let Source::Flagsmith(source) = &environment.source else { panic!("a Flagsmith") };
+        assert_eq!(source.server_key.expose(), server);
+    }
+    let line = |path: &str| match &settings.written[path] {
+        Place::File { line, path, .. } => (*line, path.clone()),
+        other => panic!("{other}"),
+    };
+    assert_eq!(line("environments[1].name"), (4, "environment_key_pairs[1]".to_owned()));
+    assert_eq!(
+        line("environments[1].source.server_key"),
+        (5, "environment_key_pairs[1].server_side_key".to_owned())
+    );
+    assert_eq!(line("server.listen"), (24, "server.port".to_owned()));
+    let shown = format!("{settings:?} {table}");
+    for secret in ["mango", "banana", "papaya", "guava", "lemon"] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+}
+
+#[test]
+fn what_is_not_taken_over_is_noted_with_its_reason() {
+    let settings = load_json(&World::default(), CONFIG_JSON).unwrap();
+    assert_eq!(
+        settings.notes,
+        [
+            "config.json:12: endpoint_caches: not needed: answers are prepared once, when the \
+             rules change",
+            "config.json:17: logging.log_event_field_name: the names of a log line's fields are \
+             not a setting",
+            "config.json:18: logging.enable_access_log: single requests are not logged; \
+             burgee_http_requests_total counts them",
+            "config.json:19: logging.colours: the form of log lines is not a setting",
+            "config.json:20: logging.override: there is no logging of Python's to be configured",
+            "config.json:25: server.reload: the configuration is read once, at the start",
+            "config.json:26: server.proxy_headers: not needed: no answer depends on the address or \
+             the scheme that a client used",
+            "config.json:30: proxy_key: environments are not discovered by this build: only \
+             environment_key_pairs are served",
+            "config.json:31: usage_flush_interval_seconds: usage is not reported",
+            "config.json:32: colour: not read: no member of this name is known",
+            "config.json:33: api_poll_frequency_second: not read: no member of this name is known \
+             (hint: did you mean \"api_poll_frequency_seconds\"?)",
+        ]
+    );
+    // What the Edge Proxy writes by itself, and what changes nothing, is nothing to note.
+    let silent = r#"{"environment_key_pairs": [{"server_side_key": "ser.mango"}],
+        "endpoint_caches": null, "server": {"reload": false, "proxy_headers": false},
+        "logging": {"enable_access_log": false, "colors": false}}"#;
+    assert_eq!(load_json(&World::default(), silent).unwrap().notes, [""; 0]);
+    let world = World::with(&[("WEB_CONCURRENCY", "8"), ("FORWARDED_ALLOW_IPS", "*")]);
+    assert_eq!(
+        load_json(&world, MINIMAL_JSON).unwrap().notes,
+        [
+            "WEB_CONCURRENCY: not read: Burgee starts one worker for each core; server.workers \
+             sets their number",
+            "FORWARDED_ALLOW_IPS: not read: no answer depends on the address or the scheme that a \
+             client used",
+        ]
+    );
+}
+
+#[test]
+fn an_edge_proxys_defaults_hold_for_its_file() {
+    let settings = load_json(&World::default(), MINIMAL_JSON).unwrap();
+    let table = printed(&settings);
+    for line in [
+        "server.listen = \"0.0.0.0:8000\" (default)\n",
+        // Not the Edge Proxy's 5 s: it is what resets connections of clients that poll.
+        "server.keep_alive = \"1m 15s\" (default)\n",
+        "log.level = \"info\" (default)\n",
+        "log.format = \"text\" (default)\n",
+        "environments[0].name = \"environment-b493d483\" (file)\n",
+        "environments[0].max_staleness = \"40s\" (default)\n",
+        "environments[0].source.url = \"https://edge.api.flagsmith.com/api/v1\" (default)\n",
+        "environments[0].source.poll_interval = \"10s\" (default)\n",
+        "environments[0].source.timeout = \"5s\" (default)\n",
+        "environments[0].cors.origins = [\"*\"] (default)\n",
+        "environments[0].cors.credentials = false (default)\n",
+        "environments[0].flagsmith.segments_without_identity = false (default)\n",
+    ] {
+        assert!(table.contains(line), "{line} in {table}");
+    }
+    assert_eq!(settings.notes, [""; 0]);
+    // With or without a byte order mark, and whatever the file is called.
+    for (name, contents) in [("config", MINIMAL_JSON), ("c", &format!("\u{feff}\n{MINIMAL_JSON}"))]
+    {
+        let loaded = Settings::load(Some((Path::new(name), contents)), &World::default());
+        assert_eq!(loaded.unwrap().environments, settings.environments);
+    }
+}
+
+#[test]
+fn an_edge_proxys_values_are_read_as_it_reads_them() {
+    let with = |member: &str| {
+        let contents = MINIMAL_JSON.replacen('{', &format!("{{{member}, "), 1);
+        load_json(&World::default(), &contents).unwrap()
+    };
+    let poll_interval = |settings: Settings| settings.environments[0].source.poll_interval();
+    for member in [
+        "\"api_poll_frequency\": 3",
+        "\"api_poll_frequency_seconds\": \"3\"",
+        "\"api_poll_frequency_seconds\": 3.0",
+        "\"api_poll_frequency_seconds\": 3, \"api_poll_frequency\": 4",
+    ] {
+        assert_eq!(poll_interval(with(member)), Duration::from_secs(3), "{member}");
+    }
+    for (member, staleness) in [
+        ("\"health_check\": {\"environment_update_grace_period_seconds\": null}", None),
+        ("\"health_check\": {\"environment_update_grace_period_seconds\": 0}", Some(10)),
+        ("\"health_check\": {}", Some(40)),
+        ("\"health_check\": null", Some(40)),
+    ] {
+        let max_staleness = with(member).environments[0].max_staleness;
+        assert_eq!(max_staleness, staleness.map(Duration::from_secs), "{member}");
+    }
+    let only = |origins: &[&str]| {
+        AllowedOrigins::Only(origins.iter().map(|origin| (*origin).to_owned()).collect())
+    };
+    for (origins, expected, notes) in [
+        ("\"*\"", AllowedOrigins::Any, 0),
+        ("[\"*\"]", AllowedOrigins::Any, 0),
+        ("[\"https://a.example\", \"*\"]", AllowedOrigins::Any, 0),
+        ("\"https://a.example\"", only(&["https://a.example"]), 0),
+        ("[]", only(&[]), 0),
+        ("[\"https://a.example/\", \"https://b.example\"]", only(&["https://b.example"]), 1),
+    ] {
+        let settings = with(&format!("\"allow_origins\": {origins}"));
+        assert_eq!(settings.environments[0].cors.origins, expected, "{origins}");
+        assert_eq!(settings.notes.len(), notes, "{:?}", settings.notes);
+    }
+    let settings = with("\"allow_origins\": [\"https://a.example/\"]");
+    assert_eq!(
+        settings.notes,
+        ["config.json:1: allow_origins[0]: \"https://a.example/\" is left out: no browser sends \
+          it: an origin has no path and no trailing slash"]
+    );
+    for (server, listen) in [
+        ("{\"port\": \"9000\"}", "0.0.0.0:9000"),
+        ("{\"host\": \"::\"}", "[::]:8000"),
+        ("{\"host\": \"localhost\", \"port\": 0}", "127.0.0.1:0"),
+    ] {
+        let settings = with(&format!("\"server\": {server}"));
+        assert_eq!(settings.server.listen, Listen::Tcp(listen.parse().unwrap()));
+    }
+    for (written, level) in [
+        ("CRITICAL", LogLevel::Error),
+        ("error", LogLevel::Error),
+        ("WARN", LogLevel::Warn),
+        ("Info", LogLevel::Info),
+        ("DEBUG", LogLevel::Debug),
+        ("NOTSET", LogLevel::Trace),
+    ] {
+        let settings = with(&format!("\"logging\": {{\"log_level\": \"{written}\"}}"));
+        assert_eq!(settings.log.level, level, "{written}");
+    }
+    // Placeholders are ours.
+    let settings = load_json(&World::default(), &MINIMAL_JSON.replace("banana", "${banana}"));
+    assert_eq!(exposed(&settings.unwrap().environments[0].publishable_keys), ["${banana}"]);
+}
+
+#[test]
+fn a_client_side_key_names_its_environment_and_may_be_left_out() {
+    let pairs = |pairs: &[(&str, Option<&str>)]| {
+        let pair = |(server, client): &(&str, Option<&str>)| {
+            let client = client.map(|key| format!(", \"client_side_key\": \"{key}\""));
+            format!("{{\"server_side_key\": \"{server}\"{}}}", client.unwrap_or_default())
+        };
+        let pairs: Vec<_> = pairs.iter().map(pair).collect();
+        let contents = format!("{{\"environment_key_pairs\": [{}]}}", pairs.join(", "));
+        let settings = load_json(&World::default(), &contents).unwrap();
+        let environments = settings.environments.into_iter();
+        environments.map(|it| (it.name, it.document_key)).collect::<Vec<_>>()
+    };
+    let banana = (BANANA.to_owned(), false);
+    assert_eq!(pairs(&[("ser.mango", Some("banana"))]), std::slice::from_ref(&banana));
+    // Whatever becomes of other pairs and of the server-side key.
+    let moved = pairs(&[("ser.lime", None), ("ser.peach", Some("banana")), ("ser.plum", None)]);
+    assert_eq!(moved[1], banana);
+    assert_eq!(moved[0], ("environment-1".to_owned(), true));
+    assert_eq!(moved[2], ("environment-3".to_owned(), true));
+}
+
+#[test]
+fn an_edge_proxys_members_have_types_and_bounds_under_their_own_names() {
+    for (member, expected) in [
+        (
+            "\"api_url\": \"flagsmith\"",
+            "api_url: found text without \"://\", expected \"http://host\" or \"https://host\", \
+             perhaps with a port and a path",
+        ),
+        (
+            "\"api_poll_frequency_seconds\": 0",
+            "api_poll_frequency_seconds: found 0, expected a number of seconds from 0.1 to 86400",
+        ),
+        (
+            "\"api_poll_timeout\": \"five\"",
+            "api_poll_timeout: found \"five\", expected a number of seconds from 0.01 to 600",
+        ),
+        (
+            "\"allow_origins\": 7",
+            "allow_origins: found a number, expected a list of origins, or \"*\"",
+        ),
+        (
+            "\"allow_origins\": [true]",
+            "allow_origins[0]: found a boolean, expected \"*\" or \"scheme://host[:port]\"",
+        ),
+        ("\"server\": \"0.0.0.0\"", "server: found a string, expected an object"),
+        (
+            "\"server\": {\"host\": \"flags.internal\"}",
+            "server.host: found \"flags.internal\", expected an address, such as \"0.0.0.0\"",
+        ),
+        (
+            "\"server\": {\"port\": 65536}",
+            "server.port: found 65536, expected a port from 0 to 65535",
+        ),
+        (
+            "\"server\": {\"timeout_keep_alive\": []}",
+            "server.timeout_keep_alive: found a list, expected a number of seconds from 0.001 to \
+             86400",
+        ),
+        (
+            "\"server\": {\"port\": 8001}",
+            "server.port: found one address for server.listen and admin.listen, expected two that \
+             do not overlap (hint: BURGEE_ADMIN_LISTEN moves the admin port)",
+        ),
+        (
+            "\"logging\": {\"log_level\": \"WARNNG\"}",
+            "logging.log_level: found \"WARNNG\", expected \"CRITICAL\", \"ERROR\", \"WARNING\", \
+             \"INFO\", \"DEBUG\" or \"NOTSET\" (hint: did you mean \"WARNING\"?)",
+        ),
+        (
+            "\"logging\": {\"log_format\": \"text\"}",
+            "logging.log_format: found \"text\", expected \"generic\" or \"json\"",
+        ),
+        (
+            "\"health_check\": {\"environment_update_grace_period_seconds\": \"\"}",
+            "health_check.environment_update_grace_period_seconds: found \"\", expected a number \
+             of seconds from 0 to 31557600",
+        ),
+    ] {
+        refuses_member(member, expected);
+    }
+}
+
+#[test]
+fn an_edge_proxys_key_pairs_are_checked_without_being_shown() {
+    let server_key = "a server-side key, which starts with \"ser.\"";
+    let pairs = |pairs: &str| format!("{{\n\"environment_key_pairs\": {pairs}}}");
+    let list = "a list with at least one pair of server_side_key and client_side_key";
+    for (contents, expected) in [
+        ("{}".to_owned(), format!("1: environment_key_pairs: found nothing, expected {list}")),
+        (
+            "{\"proxy_key\": \"lemon\"}".to_owned(),
+            format!(
+                "1: environment_key_pairs: found nothing, expected {list} (hint: environments are \
+                 not discovered through proxy_key by this build: list them)"
+            ),
+        ),
+        (pairs("[]"), format!("2: environment_key_pairs: found an empty list, expected {list}")),
+        (pairs("{}"), format!("2: environment_key_pairs: found an object, expected {list}")),
+        (
+            pairs("[\"ser.lemon\"]"),
+            "2: environment_key_pairs[0]: found a string, expected an object with server_side_key \
+             and client_side_key"
+                .to_owned(),
+        ),
+        (
+            pairs("[{\"client_side_key\": \"lemon\"}]"),
+            format!(
+                "2: environment_key_pairs[0].server_side_key: found nothing, expected {server_key}"
+            ),
+        ),
+        (
+            pairs("[{\"server_side_key\": \"lemon\"}]"),
+            format!(
+                "2: environment_key_pairs[0].server_side_key: found a key without that start, \
+                 expected {server_key} (hint: a client-side key does not open the environment \
+                 document: create a server-side one in the environment's SDK keys)"
+            ),
+        ),
+        (
+            pairs("[{\"server_side_key\": 7, \"client_side_key\": \"lemon\"}]"),
+            format!(
+                "2: environment_key_pairs[0].server_side_key: found a number, expected {server_key}"
+            ),
+        ),
+        (
+            pairs("[{\"server_side_key\": \"ser.lemon\", \"client_side_key\": \" \"}]"),
+            "2: environment_key_pairs[0].client_side_key: found an empty key, expected a \
+             client-side key"
+                .to_owned(),
+        ),
+        (
+            pairs("[{\"server_side_key\": \"ser.lemon\", \"client_side_key\": \"ser.lime\"}]"),
+            "2: environment_key_pairs[0].client_side_key: found a secret key, it starts with \
+             \"ser.\", expected a client-side key (hint: it is for servers; if a browser ever held \
+             it, replace it)"
+                .to_owned(),
+        ),
+        (
+            pairs(
+                "[{\"server_side_key\": \"ser.lemon\", \"client_side_key\": \"lemon\"},\n\
+                 {\"server_side_key\": \"ser.lime\", \"client_side_key\": \"lemon\"}]",
+            ),
+            "3: environment_key_pairs[1].client_side_key: found the key of \
+             environment_key_pairs[0].client_side_key, expected a key of its own"
+                .to_owned(),
+        ),
+        (
+            pairs("[{\"server_side_key\": \"ser.lemon\"},\n{\"server_side_key\": \"ser.lemon\"}]"),
+            "3: environment_key_pairs[1].server_side_key: found the key of \
+             environment_key_pairs[0].server_side_key, expected a key of its own (hint: where \
+             secret_keys is left out, clients send the source's own key, and it can select one \
+             environment only: write secret_keys)"
+                .to_owned(),
+        ),
+        (
+            "{\n \"lemon\" \"lemon\"}".to_owned(),
+            "2:10: found text that is not JSON, expected the JSON object of a Flagsmith Edge Proxy \
+             (hint: expected `:`)"
+                .to_owned(),
+        ),
+        (
+            "{\n\"api_poll_timeout_seconds\": -1e400}".to_owned(),
+            "2:34: found text that is not JSON, expected the JSON object of a Flagsmith Edge Proxy \
+             (hint: number out of range)"
+                .to_owned(),
+        ),
+        (
+            "[\"lemon\"]".to_owned(),
+            "1: found a list, expected the JSON object of a Flagsmith Edge Proxy".to_owned(),
+        ),
+    ] {
+        refuses_json(&contents, &[&format!("config.json:{expected}")]);
+        assert!(!expected.contains("lemon"));
+    }
+}
+
+#[test]
+fn an_edge_proxys_variables_win_over_its_file_and_ours_over_both() {
+    let world = World::with(&[
+        ("API_URL", "http://flagsmith.example"),
+        ("API_POLL_FREQUENCY", "3"),
+        ("SERVER", "{\"port\": 9001}"),
+        ("ALLOW_ORIGINS", "[\"https://a.example\"]"),
+        ("HEALTH_CHECK", "{\"environment_update_grace_period_seconds\": null}"),
+        ("PROXY_KEY", "lemon"),
+        ("BURGEE_LOG", "debug"),
+        ("BURGEE_ADMIN_LISTEN", "127.0.0.1:9002"),
+    ]);
+    let settings = load_json(&world, CONFIG_JSON).unwrap();
+    let table = printed(&settings);
+    for line in [
+        // The port from the variable, the host from the file.
+        "server.listen = \"127.0.0.1:9001\" (variable SERVER)\n",
+        "server.keep_alive = \"30s\" (file)\n",
+        "admin.listen = \"127.0.0.1:9002\" (variable BURGEE_ADMIN_LISTEN)\n",
+        "log.level = \"debug\" (variable BURGEE_LOG)\n",
+        "log.format = \"json\" (file)\n",
+        "environments[0].max_staleness = none (variable HEALTH_CHECK)\n",
+        "environments[0].source.url = \"http://flagsmith.example\" (variable API_URL)\n",
+        "environments[0].source.poll_interval = \"3s\" (variable API_POLL_FREQUENCY)\n",
+        "environments[0].source.timeout = \"7s\" (file)\n",
+        "environments[0].cors.origins = [\"https://a.example\"] (variable ALLOW_ORIGINS)\n",
+        "environments[1].source.server_key = [redacted] (file)\n",
+    ] {
+        assert!(table.contains(line), "{line} in {table}");
+    }
+    assert!(settings.notes.iter().any(|note| note.starts_with("PROXY_KEY: environments are not")));
+    assert!(settings.notes.iter().all(|note| !note.contains("lemon")));
+
+    let listen = World::with(&[("SERVER", "{\"port\": 9001}"), ("BURGEE_LISTEN", "[::1]:9003")]);
+    let settings = load_json(&listen, CONFIG_JSON).unwrap();
+    assert_eq!(settings.server.listen, Listen::Tcp("[::1]:9003".parse().unwrap()));
+    assert_eq!(settings.set_by("server.listen"), SetBy::Variable("BURGEE_LISTEN"));
+
+    let beside = World::with(&[("BURGEE_SOURCE", "file")]);
+    assert_eq!(
+        lines(load_json(&beside, MINIMAL_JSON)),
+        ["BURGEE_SOURCE: found an environment in variables beside environments in config.json, \
+          expected one or the other (hint: unset the variable, or remove the file's environments)"]
+    );
+}
+
+#[test]
+fn key_pairs_in_a_variable_need_no_file() {
+    let pairs = "[{\"server_side_key\": \"ser.mango\", \"client_side_key\": \"banana\"}]";
+    let variables = [
+        ("ENVIRONMENT_KEY_PAIRS", pairs),
+        ("API_POLL_TIMEOUT_SECONDS", "2.5"),
+        ("ALLOW_ORIGINS", "https://a.example, https://b.example"),
+        ("LOGGING", "{\"log_level\": \"ERROR\", \"colour\": true}"),
+    ];
+    let settings = World::with(&variables).load_without_a_file().unwrap();
+    let table = printed(&settings);
+    for line in [
+        "log.level = \"error\" (variable LOGGING)\n",
+        "environments[0].name = \"environment-b493d483\" (variable ENVIRONMENT_KEY_PAIRS)\n",
+        "environments[0].publishable_keys = [[redacted]] (variable ENVIRONMENT_KEY_PAIRS)\n",
+        "environments[0].source.server_key = [redacted] (variable ENVIRONMENT_KEY_PAIRS)\n",
+        "environments[0].source.poll_interval = \"10s\" (default)\n",
+        "environments[0].source.timeout = \"2s 500ms\" (variable API_POLL_TIMEOUT_SECONDS)\n",
+        "environments[0].cors.origins = [\"https://a.example\", \"https://b.example\"] (variable \
+         ALLOW_ORIGINS)\n",
+    ] {
+        assert!(table.contains(line), "{line} in {table}");
+    }
+    assert_eq!(
+        settings.notes,
+        ["LOGGING.colour: not read: no member of this name is known (hint: did you mean \
+          \"colours\"?)"]
+    );
+    // The variables of another form say something else.
+    let mut both = variables.to_vec();
+    both.extend([("BURGEE_SOURCE", "flagsmith"), ("BURGEE_SOURCE_KEY", "ser.lime")]);
+    let both = World::with(&both);
+    for result in [both.load_without_a_file(), World::with(&variables).load(MINIMAL)] {
+        assert_eq!(
+            result.unwrap().notes,
+            ["ENVIRONMENT_KEY_PAIRS: not read: it counts beside a config.json or without any file"]
+        );
+    }
+    for (name, text, expected) in [
+        (
+            "ENVIRONMENT_KEY_PAIRS",
+            "[{\"server_side_key\": \"lemon\"}]",
+            "ENVIRONMENT_KEY_PAIRS[0].server_side_key: found a key without that start, expected a \
+             server-side key, which starts with \"ser.\" (hint: a client-side key does not open \
+             the environment document: create a server-side one in the environment's SDK keys)",
+        ),
+        (
+            "ENVIRONMENT_KEY_PAIRS",
+            "ser.lemon",
+            "ENVIRONMENT_KEY_PAIRS: found a string, expected a list with at least one pair of \
+             server_side_key and client_side_key",
+        ),
+        (
+            "ENVIRONMENT_KEY_PAIRS",
+            "null",
+            "ENVIRONMENT_KEY_PAIRS: found null, expected a list with at least one pair of \
+             server_side_key and client_side_key",
+        ),
+        (
+            "SERVER",
+            "{\"port\": lemon}",
+            "SERVER: found text that is not JSON, expected JSON (hint: expected value)",
+        ),
+        (
+            "SERVER",
+            "{\"port\": \"http\"}",
+            "SERVER.port: found \"http\", expected a port from 0 to 65535",
+        ),
+        ("LOGGING", "INFO", "LOGGING: found a string, expected an object"),
+    ] {
+        let world = World::with(&[("ENVIRONMENT_KEY_PAIRS", pairs), (name, text)]);
+        assert_eq!(lines(world.load_without_a_file()), [expected]);
+    }
+}
+
+#[test]
+fn the_admin_port_beside_an_edge_proxys_file_is_where_ours_always_is() {
+    let listen = |world: &World| {
+        let file = Some((Path::new("config.json"), "{\"server\": {\"port\": \"no\"}}"));
+        Settings::load_admin(file, world).unwrap().listen
+    };
+    assert_eq!(listen(&World::default()), Listen::Tcp("127.0.0.1:8001".parse().unwrap()));
+    let variable = World::with(&[("BURGEE_ADMIN_LISTEN", "unix:/run/admin.sock")]);
+    assert_eq!(listen(&variable), Listen::Unix("/run/admin.sock".into()));
+}
+
+// Settings as TOML.
+
+/// Holds what `to_toml` prints for `settings`, loaded with the keys that its placeholders stand for,
+/// against them.
+#[track_caller]
+fn means_the_same(settings: &Settings, keys: &[(&'static str, &'static str)]) {
+    let plain = |settings: &Settings| Settings {
+        written: BTreeMap::new(),
+        placeholders: BTreeMap::new(),
+        notes: Vec::new(),
+        ..settings.clone()
+    };
+    let text = settings.to_toml();
+    let again = World::with(keys).load(&text);
+    assert_eq!(lines(again.clone()), [""; 0], "{text}");
+    let again = again.unwrap_or_default();
+    // Comparing keys too: `Debug` would not tell them apart.
+    assert!(plain(&again) == plain(settings), "{again:#?}\n{settings:#?}");
+    assert_eq!(printed(&again).lines().count(), printed(settings).lines().count());
+}
+
+/// What [`COMPLETE`] is printed as.
+const COMPLETE_AS_TOML: &str = r#"[server]
+listen = "127.0.0.1:9000"
+base_path = "/flags"
+keep_alive = "1m"
+drain = "5s"
+workers = 3
+h2c = true
+[admin]
+listen = "unix:/run/burgee/admin.sock"
+# BURGEE_ADMIN_TOKEN: what admin.token was.
+token = "${BURGEE_ADMIN_TOKEN}"
+startup_grace = "0s"
+[limits]
+connections = 1000
+body = "64KiB"
+url = "2KiB"
+header_timeout = "1s 500ms"
+body_timeout = "2s"
+in_flight_body_bytes = "1000000B"
+waiters_per_environment = 0
+[log]
+level = "debug"
+format = "json"
+
+[[environments]]
+name = "shop/production"
+# BURGEE_KEY_1: the key of burgee.toml:30: environments[0].publishable_keys[0].
+# BURGEE_KEY_2: the key of burgee.toml:30: environments[0].publishable_keys[1].
+publishable_keys = ["${BURGEE_KEY_1}", "${BURGEE_KEY_2}"]
+# BURGEE_KEY_3: the key of burgee.toml:32: environments[0].secret_keys[0].
+secret_keys = ["${BURGEE_KEY_3}"]
+max_staleness = "1h"
+on_stale = "refuse"
+on_unauthorized = "refuse"
+[environments.source]
+type = "file"
+path = "/etc/burgee/flags.json"
+format = "reflag"
+poll_interval = "50ms"
+[environments.reflag]
+evaluator = "1.1"
+secret_flags = ["beta", "internal"]
+[environments.flagsmith]
+segments_without_identity = true
+hide_sensitive_data = true
+[environments.cors]
+origins = ["https://shop.example.com", "http://localhost:3000"]
+credentials = true
+[environments.gate]
+max_shrink = 0.25
+confirm_after = 1
+
+[[environments]]
+name = "shop/staging"
+# BURGEE_KEY_4: the key of burgee.toml:57: environments[1].publishable_keys[0].
+publishable_keys = ["${BURGEE_KEY_4}"]
+# BURGEE_KEY_5: the key of burgee.toml:58: environments[1].secret_keys[0].
+# BURGEE_KEY_6: the key of burgee.toml:58: environments[1].secret_keys[1].
+secret_keys = ["${BURGEE_KEY_5}", "${BURGEE_KEY_6}"]
+max_staleness = "1m"
+on_stale = "mark"
+on_unauthorized = "refuse"
+[environments.source]
+type = "reflag"
+url = "http://edge.example:8000/flags"
+secret_key = "${BURGEE_KEY_5}"
+# BURGEE_KEY_7: the key of burgee.toml:66: environments[1].source.upstream_publishable_key.
+upstream_publishable_key = "${BURGEE_KEY_7}"
+poll_interval = "100ms"
+timeout = "10ms"
+ca_file = "/etc/burgee/ca.pem"
+[environments.reflag]
+evaluator = "1.1"
+secret_flags = ["beta"]
+[environments.flagsmith]
+segments_without_identity = true
+hide_sensitive_data = true
+[environments.cors]
+origins = []
+credentials = true
+[environments.gate]
+max_shrink = 1
+confirm_after = 1000
+
+[[environments]]
+name = "shop/mobile"
+# BURGEE_KEY_8: the key of burgee.toml:85: environments[2].publishable_keys[0].
+publishable_keys = ["${BURGEE_KEY_8}"]
+# BURGEE_KEY_9: the key of burgee.toml:86: environments[2].secret_keys[0].
+secret_keys = ["${BURGEE_KEY_9}"]
+max_staleness = "1m"
+on_stale = "mark"
+on_unauthorized = "refuse"
+[environments.source]
+type = "flagsmith"
+url = "https://flagsmith.example/api/v1"
+# BURGEE_KEY_10: the key of burgee.toml:93: environments[2].source.server_key.
+server_key = "${BURGEE_KEY_10}"
+poll_interval = "100ms"
+timeout = "10m"
+ca_file = "/etc/burgee/ca.pem"
+[environments.reflag]
+evaluator = "1.1"
+secret_flags = ["beta"]
+[environments.flagsmith]
+segments_without_identity = true
+hide_sensitive_data = true
+[environments.cors]
+origins = []
+credentials = true
+[environments.gate]
+max_shrink = 0.1
+confirm_after = 2
+"#;
+
+#[test]
+fn settings_are_printed_as_toml_with_placeholders_for_keys() {
+    let settings = World::default().load(COMPLETE).unwrap();
+    let text = settings.to_toml();
+    assert_eq!(text, COMPLETE_AS_TOML);
+    means_the_same(
+        &settings,
+        &[
+            ("BURGEE_ADMIN_TOKEN", "0123456789-lemon"),
+            ("BURGEE_KEY_1", "pub_orange"),
+            ("BURGEE_KEY_2", "pub_cherry"),
+            ("BURGEE_KEY_3", "sec_quince"),
+            ("BURGEE_KEY_4", "pub_lime"),
+            ("BURGEE_KEY_5", "sec_plum"),
+            ("BURGEE_KEY_6", "sec_peach"),
+            ("BURGEE_KEY_7", "pub_grape"),
+            ("BURGEE_KEY_8", "banana"),
+            ("BURGEE_KEY_9", "ser.papaya"),
+            ("BURGEE_KEY_10", "ser.mango"),
+        ],
+    );
+}
+
+#[test]
+fn an_edge_proxys_file_is_printed_as_the_toml_that_means_the_same() {
+    let settings = load_json(&World::default(), MINIMAL_JSON).unwrap();
+    assert_eq!(
+        settings.to_toml(),
+        r#"
+[[environments]]
+name = "environment-b493d483"
+# BURGEE_KEY_1: the key of config.json:2: environment_key_pairs[0].client_side_key.
+publishable_keys = ["${BURGEE_KEY_1}"]
+max_staleness = "40s"
+[environments.source]
+type = "flagsmith"
+# BURGEE_KEY_2: the key of config.json:2: environment_key_pairs[0].server_side_key.
+server_key = "${BURGEE_KEY_2}"
+poll_interval = "10s"
+timeout = "5s"
+"#
+    );
+    means_the_same(&settings, &[("BURGEE_KEY_1", "banana"), ("BURGEE_KEY_2", "ser.mango")]);
+
+    let settings = load_json(&World::default(), CONFIG_JSON).unwrap();
+    let text = settings.to_toml();
+    assert!(
+        text.starts_with("# Not heeded: config.json:12: endpoint_caches: not needed"),
+        "{text}"
+    );
+    for secret in ["mango", "banana", "papaya", "guava", "lemon"] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+    let keys = [
+        ("BURGEE_KEY_1", "banana"),
+        ("BURGEE_KEY_2", "ser.mango"),
+        ("BURGEE_KEY_3", "guava"),
+        ("BURGEE_KEY_4", "ser.papaya"),
+    ];
+    means_the_same(&settings, &keys);
+
+    let without_client =
+        r#"{"environment_key_pairs": [{"server_side_key": "ser.mango"}], "allow_origins": []}"#;
+    let settings = load_json(&World::default(), without_client).unwrap();
+    means_the_same(&settings, &[("BURGEE_KEY_1", "ser.mango")]);
+}
+
+#[test]
+fn variables_alone_are_printed_as_toml_too() {
+    let settings = World::with(&[
+        ("BURGEE_SOURCE", "flagsmith"),
+        ("BURGEE_SOURCE_KEY", "ser.mango"),
+        ("BURGEE_SECRET_KEYS", "ser.mango,ser.papaya"),
+        ("BURGEE_LOG", "debug"),
+        ("BURGEE_ADMIN_TOKEN", "0123456789-lemon"),
+    ])
+    .load_without_a_file()
+    .unwrap();
+    assert_eq!(
+        settings.to_toml(),
+        r#"[admin]
+# BURGEE_ADMIN_TOKEN: what admin.token was.
+token = "${BURGEE_ADMIN_TOKEN}"
+[log]
+level = "debug"
+
+[[environments]]
+name = "default"
+# BURGEE_KEY_1: the key of BURGEE_SECRET_KEYS[0].
+# BURGEE_KEY_2: the key of BURGEE_SECRET_KEYS[1].
+secret_keys = ["${BURGEE_KEY_1}", "${BURGEE_KEY_2}"]
+[environments.source]
+type = "flagsmith"
+server_key = "${BURGEE_KEY_1}"
+"#
+    );
+    let keys = [
+        ("BURGEE_ADMIN_TOKEN", "0123456789-lemon"),
+        ("BURGEE_KEY_1", "ser.mango"),
+        ("BURGEE_KEY_2", "ser.papaya"),
+    ];
+    means_the_same(&settings, &keys);
+}
+
+#[test]
+fn a_placeholder_stays_what_it_is_and_all_other_text_is_no_placeholder() {
+    let world = World::with(&[
+        ("KEY", "pub_orange"),
+        ("BURGEE_KEY_1", "ser.mango"),
+        ("PART", "quince"),
+        ("NAME", "shop"),
+        ("TOKEN", "0123456789-lemon"),
+    ])
+    .file("/run/secrets/key", "sec_plum\n");
+    let contents = r#"
+        admin.token = "${TOKEN}"
+        [[environments]]
+        name = "${NAME}"
+        publishable_keys = ["${KEY}"]
+        secret_keys = ["${file:/run/secrets/key}", "sec_${PART}", "sec_$${KEY}"]
+        source = { type = "flagsmith", server_key = "${BURGEE_KEY_1}" }
+        reflag.secret_flags = ["$${KEY}", "a \"b\" \\ c"]
+        gate.max_shrink = 0.333333
+    "#;
+    let settings = world.load(contents).unwrap();
+    let text = settings.to_toml();
+    assert_eq!(
+        text,
+        r#"[admin]
+token = "${TOKEN}"
+
+[[environments]]
+name = "shop"
+publishable_keys = ["${KEY}"]
+# BURGEE_KEY_2: the key of burgee.toml:6: environments[0].secret_keys[1].
+# BURGEE_KEY_3: the key of burgee.toml:6: environments[0].secret_keys[2].
+secret_keys = ["${file:/run/secrets/key}", "${BURGEE_KEY_2}", "${BURGEE_KEY_3}"]
+[environments.source]
+type = "flagsmith"
+server_key = "${BURGEE_KEY_1}"
+[environments.reflag]
+secret_flags = ["$${KEY}", "a \"b\" \\ c"]
+[environments.gate]
+max_shrink = 0.333333
+"#
+    );
+    let again = World::with(&[
+        ("KEY", "pub_orange"),
+        ("BURGEE_KEY_1", "ser.mango"),
+        ("BURGEE_KEY_2", "sec_quince"),
+        ("BURGEE_KEY_3", "sec_${KEY}"),
+        ("TOKEN", "0123456789-lemon"),
+    ])
+    .file("/run/secrets/key", "sec_plum\n")
+    .load(&text)
+    .unwrap();
+    assert!(again.environments == settings.environments);
+    assert!(again.admin == settings.admin);
+
+    // A variable that wins is not what the file's placeholder stands for.
+    let world = World::with(&[
+        ("TOKEN", "token-from-the-file"),
+        ("BURGEE_ADMIN_TOKEN", "token-from-the-variable"),
+    ]);
+    let settings = world.load(&format!("admin.token = \"${{TOKEN}}\"{MINIMAL}")).unwrap();
+    assert!(settings.to_toml().contains("token = \"${BURGEE_ADMIN_TOKEN}\"\n"));
+}
+
+#[test]
+fn lists_that_were_left_empty_stay_empty_in_toml() {
+    for contents in [
+        MINIMAL.to_owned(),
+        flagsmith(""),
+        flagsmith("").replace("\"a\"", "\"a\"\npublishable_keys = []"),
+        upstream("").replace("\"a\"", "\"a\"\nsecret_keys = []\npublishable_keys = [\"k\"]"),
+        upstream("[environments.reflag]\nsecret_flags = []"),
+        flagsmith("")
+            .replace(
+                "server_key = \"ser.mango\"",
+                "path = \"environment.json\"\nformat = \"flagsmith\"",
+            )
+            .replace("type = \"flagsmith\"", "type = \"file\""),
+    ] {
+        let settings = World::default().load(&contents).unwrap();
+        let key = match &settings.environments[0] {
+            Environment { source: Source::Flagsmith(_), .. } => "ser.mango",
+            Environment { source: Source::Reflag(_), publishable_keys, .. }
+                if publishable_keys.is_empty() =>
+            {
+                "sec_quince"
+            }
+            Environment { source: Source::Reflag(_), .. } => "k",
+            Environment { .. } => "pub_orange",
+        };
+        means_the_same(&settings, &[("BURGEE_KEY_1", key), ("BURGEE_KEY_2", "sec_quince")]);
+    }
 }

@@ -18,7 +18,7 @@ use crate::evaluate::{
 use crate::model::{
     Condition, Filter, Flag, GroupOperator, KeyClass, Operand, Rollout, Ruleset, Targeting,
 };
-use crate::snapshot::{Content, Profile};
+use crate::snapshot::{Content, Profile, ReflagContent};
 use crate::time::Timestamp;
 
 /// What is asked.
@@ -58,6 +58,9 @@ pub enum ExplainError {
     /// The context cannot be read.
     #[error("context: {0}")]
     Context(#[from] ContextError),
+    /// The rules are of a family that cannot be explained yet.
+    #[error("rules of Flagsmith cannot be explained yet")]
+    OtherRules,
 }
 
 /// Explains all flags, or the one that is asked for (shape: DESIGN section 3).
@@ -75,10 +78,16 @@ pub fn explain(
         Some(AskedClass::Publishable) => KeyClass::Publishable,
         Some(AskedClass::Secret) | None => KeyClass::Secret,
     };
-    let asked =
-        Asked { content, policy: &profile.policy, context: question.context.get(), now, class };
+    let rules = content.reflag().ok_or(ExplainError::OtherRules)?;
+    let asked = Asked {
+        content: rules,
+        policy: &profile.policy,
+        context: question.context.get(),
+        now,
+        class,
+    };
     let mut flags = Vec::new();
-    for (index, flag) in content.ruleset.flags.iter().enumerate() {
+    for (index, flag) in rules.ruleset.flags.iter().enumerate() {
         if question.flag.as_ref().is_none_or(|key| **key == *flag.key) {
             flags.push(asked.flag(index, flag)?);
         }
@@ -95,7 +104,7 @@ pub fn explain(
 }
 
 struct Asked<'a> {
-    content: &'a Content,
+    content: &'a ReflagContent,
     policy: &'a Policy,
     context: &'a str,
     now: Timestamp,
@@ -231,7 +240,7 @@ impl Asked<'_> {
 
     /// The flag's entry of `/features/evaluated`; null when the class may not see it.
     fn reflag(&self, flag: &Flag) -> Result<Value, ContextError> {
-        let Content { program, answers, .. } = self.content;
+        let ReflagContent { program, answers, .. } = self.content;
         let mut context = self.context_for(program)?;
         let mut evaluator = Evaluator::new(program, &mut context, self.now);
         let mut answer = Answer::default();

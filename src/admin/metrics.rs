@@ -55,7 +55,7 @@ pub(super) fn text(process: &Process, board: &Board) -> Result<String, prometheu
     add(
         names::SNAPSHOT_FLAGS,
         "Flags that are served.",
-        gauges(&|e, _| e.content.as_ref().map(|content| whole(content.program.flags.len() as u64))),
+        gauges(&|e, _| e.content.as_ref().map(|content| whole(content.flags() as u64))),
     );
     add(
         names::FLAGS_QUARANTINED,

@@ -29,7 +29,7 @@ use tracing::warn;
 use access::Access;
 use explain::Question;
 
-use crate::dialect::reflag::mapping::decode;
+use crate::dialect::query::decode;
 use crate::http::Listener;
 use crate::http::connection::Socket;
 use crate::http::worker::Process;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::snapshot::status::EnvironmentStatus;
-use crate::snapshot::{Age, Environment, Snapshot};
+use crate::snapshot::{Age, Content, Environment, Snapshot};
 use crate::time::Timestamp;
 
 /// The whole document.
@@ -66,7 +66,7 @@ fn environment(environment: &Environment, status: &EnvironmentStatus, now: Times
             "consecutive_failures": status.consecutive_failures,
             "last_error": last_error,
         },
-        "flags": content.map_or(0, |content| content.program.flags.len()),
+        "flags": content.map_or(0, Content::flags),
         "segments": 0,
         "identity_overrides": 0,
         "quarantined": quarantined.collect::<Vec<_>>(),

@@ -13,8 +13,9 @@ use super::output::{Plain, Table, count, grouped, print};
 use super::rules::{self, Rules};
 use crate::app;
 use crate::compile::Visibility;
-use crate::config::{FileSource, Place, Problem, Problems, Settings, Source};
+use crate::config::{FileFormat, FileSource, Place, Problem, Problems, Settings, Source};
 use crate::model;
+use crate::snapshot::Family;
 use crate::time::Clock;
 
 /// Options of `burgee check`.
@@ -25,8 +26,15 @@ Prints every problem on a line of its own and exits with 2:
 Without a problem it prints all settings and what set them, what each environment would serve, and
 how much memory Burgee may come to need, and exits with 0. Keys and tokens are never printed.
 
+With --print-toml it prints a TOML file that means the same, whatever the configuration was: TOML,
+config.json of a Flagsmith Edge Proxy, or variables. It holds what was written and what differs from
+the defaults. A key that came from ${VARIABLE} or ${file:/path} stays that; any other becomes
+${BURGEE_KEY_1} and so on, with a remark that says which key belongs into that variable. Rules are
+not read.
+
 Examples:
   burgee check --config burgee.toml
+  burgee check --config config.json --print-toml > burgee.toml
   burgee check > /dev/null && echo good")]
 pub(super) struct Check {
     #[command(flatten)]
@@ -34,15 +42,30 @@ pub(super) struct Check {
     /// Ask upstreams for their flags, too
     #[arg(long)]
     online: bool,
+    /// Print a TOML file that means the same instead, keys as placeholders
+    #[arg(long, conflicts_with = "online")]
+    print_toml: bool,
 }
 
 impl Check {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let configuration = self.config.load()?;
+        if self.print_toml {
+            print(&toml(&configuration))?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let rules = read_all(&configuration.settings, self.online)?;
         print(&report(&configuration, &rules, self.online))?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn toml(Configuration { file, settings }: &Configuration) -> String {
+    let from = match file {
+        Some(file) => file.display().to_string(),
+        None => "environment variables".to_owned(),
+    };
+    format!("# What Burgee runs with, from {}.\n{}", Plain(&from), settings.to_toml())
 }
 
 /// The rules of all environments, or what is wrong with them. Upstreams are asked on demand only:
@@ -52,21 +75,18 @@ fn read_all(settings: &Settings, online: bool) -> Result<Vec<Rules>, Failure> {
     let mut problems = Vec::new();
     let mut rules = Vec::new();
     for (index, environment) in settings.environments.iter().enumerate() {
-        match &environment.source {
-            Source::Reflag(reflag) if !online => {
-                if let Err(error) = app::reflag_source(settings, environment, reflag) {
-                    problems.push(bad_upstream(settings, index, "ca_file", error.to_string()));
-                }
-                continue;
+        if !online && !matches!(environment.source, Source::File(_)) {
+            if let Err(error) = app::source_of(settings, environment) {
+                problems.push(bad_upstream(settings, index, "ca_file", error.to_string()));
             }
-            _ => {}
+            continue;
         }
         match (rules::read(settings, environment, now), &environment.source) {
             (Ok(read), _) => rules.push(read),
             (Err(failure), Source::File(file)) => {
                 problems.push(problem(settings, index, file, &failure));
             }
-            (Err(failure), Source::Reflag(_)) => {
+            (Err(failure), Source::Reflag(_) | Source::Flagsmith(_)) => {
                 let found = format!("an upstream that gives no flags: {}", Plain(&failure.message));
                 problems.push(bad_upstream(settings, index, "url", found));
             }
@@ -94,7 +114,10 @@ fn problem(
     Problem {
         place: settings.written.get(&path).cloned().unwrap_or(nowhere),
         found: format!("a file that cannot be served: {}", Plain(&failure.message)),
-        expected: "a Reflag features document".to_owned(),
+        expected: match file.format {
+            FileFormat::Reflag => "a Reflag features document".to_owned(),
+            FileFormat::Flagsmith => "a Flagsmith environment document".to_owned(),
+        },
         hint,
     }
 }
@@ -121,20 +144,26 @@ fn report(configuration: &Configuration, rules: &[Rules], online: bool) -> Strin
         Some(file) => writeln!(text, "{file}: no problems\n"),
         None => writeln!(text, "environment variables: no problems\n"),
     };
+    if !settings.notes.is_empty() {
+        let _ = writeln!(text, "notes: not heeded, and why");
+        for note in &settings.notes {
+            let _ = writeln!(text, "  {}", Plain(note));
+        }
+        text.push('\n');
+    }
     let _ = writeln!(text, "{}", settings_table(settings));
     for rules in rules {
         let _ = writeln!(text, "{}", environment(rules));
     }
     for environment in &settings.environments {
-        if let Source::Reflag(source) = &environment.source
-            && !online
-        {
+        let url = match &environment.source {
+            Source::File(_) => continue,
+            Source::Reflag(source) => &source.url,
+            Source::Flagsmith(source) => &source.url,
+        };
+        if !online {
             let name = &environment.name;
-            let _ = writeln!(
-                text,
-                "environment {name}\n  from {}, not asked (--online asks)\n",
-                source.url
-            );
+            let _ = writeln!(text, "environment {name}\n  from {url}, not asked (--online asks)\n");
         }
     }
     text.push_str(&memory(settings, rules));
@@ -146,7 +175,7 @@ fn settings_table(settings: &Settings) -> Table {
     for row in settings.to_table() {
         let set_by: String = match settings.written.get(&row.path) {
             Some(Place::File { line, .. }) => format!("line {line}"),
-            Some(Place::Variable { name, .. }) => (*name).to_owned(),
+            Some(Place::Variable { name, .. } | Place::Member { name, .. }) => (*name).to_owned(),
             None => "default".to_owned(),
         };
         table.row([&row.path, &row.value, &set_by]);
@@ -155,11 +184,13 @@ fn settings_table(settings: &Settings) -> Table {
 }
 
 fn environment(rules: &Rules) -> String {
-    let Rules { profile, content, diagnostics, document_bytes } = rules;
-    let broken = &content.ruleset.broken;
+    let Rules { profile, content, broken, diagnostics, document_bytes } = rules;
     let mut text = format!("environment {}\n", profile.name);
-    let public = content.program.flags.iter().filter(|flag| flag.public).count();
-    let flags = content.program.flags.len();
+    let public = match &content.family {
+        Family::Reflag(content) => content.program.flags.iter().filter(|f| f.public).count(),
+        Family::Flagsmith(content) => content.public_features(),
+    };
+    let flags = content.flags();
     let hidden = match flags - public {
         0 => "publishable keys see all of them".to_owned(),
         hidden => format!("publishable keys do not see {}", grouped(hidden)),
@@ -182,7 +213,7 @@ fn environment(rules: &Rules) -> String {
     };
     let unknown = listed.into_iter().flatten().filter(|&secret| {
         let is = |key: &str| key == secret;
-        !content.ruleset.flags.iter().any(|flag| is(&flag.key))
+        !content.reflag().is_some_and(|c| c.ruleset.flags.iter().any(|flag| is(&flag.key)))
             && !broken.iter().any(|broken| is(&broken.flag))
     });
     let unknown = unknown.map(|key| format!("reflag.secret_flags names `{key}`, which is no flag"));

@@ -8,14 +8,16 @@ use clap::Args;
 use super::Failure;
 use super::client::Endpoint;
 use crate::config::{
-    ENVIRONMENT_VARIABLES, Listen, Problems, ProcessSurroundings, Settings, Surroundings,
+    Listen, Problems, ProcessSurroundings, Settings, Surroundings, has_environment_in_variables,
+    has_key_pairs_in_variables,
 };
 
 /// Where the configuration is.
 #[derive(Debug, Args)]
 pub(super) struct ConfigArgument {
     #[arg(long, value_name = "FILE")]
-    #[arg(help = "Configuration file [default: $BURGEE_CONFIG, else ./burgee.toml]")]
+    #[arg(help = "Configuration file: TOML, or config.json of a Flagsmith Edge Proxy [default: \
+                  $BURGEE_CONFIG, else ./burgee.toml, else $CONFIG_PATH, else /app/config.json]")]
     config: Option<PathBuf>,
 }
 
@@ -44,7 +46,9 @@ impl ConfigArgument {
                 let settings = Settings::load(Some((&path, &text)), &ProcessSurroundings);
                 settings.map(|settings| Configuration { file: Some(path), settings })
             }
-            None if ENVIRONMENT_VARIABLES.into_iter().any(|name| variable(name).is_some()) => {
+            None if has_environment_in_variables(&ProcessSurroundings)
+                || has_key_pairs_in_variables(&ProcessSurroundings) =>
+            {
                 let settings = Settings::load(None, &ProcessSurroundings);
                 settings.map(|settings| Configuration { file: None, settings })
             }
@@ -55,15 +59,36 @@ impl ConfigArgument {
 
     /// The file that counts, if there is one.
     fn read(&self) -> Result<Option<(PathBuf, String)>, Failure> {
-        let named = self.config.clone().or_else(|| variable("BURGEE_CONFIG").map(PathBuf::from));
-        let implied = Path::new("burgee.toml");
-        let Some(path) = named.or_else(|| implied.exists().then(|| implied.to_owned())) else {
-            return Ok(None);
-        };
+        let found = search(self.config.as_deref(), &ProcessSurroundings, Path::exists);
+        let Some(path) = found else { return Ok(None) };
         match std::fs::read_to_string(&path) {
             Ok(text) => Ok(Some((path, text))),
             Err(error) => Err(Failure::Usage(format!("cannot read {}: {error}", path.display()))),
         }
+    }
+}
+
+/// The file that counts: ours, and where nothing of ours says what to serve, one of Flagsmith's
+/// Edge Proxy, where that looks for it.
+fn search(
+    named: Option<&Path>,
+    surroundings: &dyn Surroundings,
+    exists: impl Fn(&Path) -> bool,
+) -> Option<PathBuf> {
+    let variable = |name: &str| set_variable(surroundings, name).map(PathBuf::from);
+    let implied = |path: &str| Some(PathBuf::from(path)).filter(|path| exists(path));
+    let ours = named.map(Path::to_owned).or_else(|| variable("BURGEE_CONFIG"));
+    if let Some(path) = ours.or_else(|| implied("burgee.toml")) {
+        return Some(path);
+    }
+    if has_environment_in_variables(surroundings) {
+        return None;
+    }
+    // Key pairs in variables need no file, so there it may be missing.
+    let needs_file = !has_key_pairs_in_variables(surroundings);
+    match variable("CONFIG_PATH") {
+        Some(path) => Some(path).filter(|path| needs_file || exists(path)),
+        None => implied("/app/config.json"),
     }
 }
 
@@ -122,9 +147,14 @@ pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// A variable of this process; an empty one counts as not set.
+/// A variable of this process.
 fn variable(name: &str) -> Option<String> {
-    ProcessSurroundings.variable(name).filter(|text| !text.trim().is_empty())
+    set_variable(&ProcessSurroundings, name)
+}
+
+/// An empty variable counts as not set.
+fn set_variable(surroundings: &dyn Surroundings, name: &str) -> Option<String> {
+    surroundings.variable(name).filter(|text| !text.trim().is_empty())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "stands where `map_err` wants a function")]
@@ -134,7 +164,53 @@ fn usage(problems: Problems) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
+
+    struct Variables<'a>(&'a [(&'a str, &'a str)]);
+
+    impl Surroundings for Variables<'_> {
+        fn variable(&self, name: &str) -> Option<String> {
+            let found = self.0.iter().find(|(set, _)| *set == name);
+            found.map(|(_, text)| (*text).to_owned())
+        }
+
+        fn read_file(&self, _: &Path) -> io::Result<String> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+
+    #[test]
+    fn an_edge_proxys_file_counts_where_nothing_of_ours_does() {
+        let all = ["burgee.toml", "/etc/config.json", "/app/config.json"];
+        let burgee_config = ("BURGEE_CONFIG", "other.toml");
+        let source = ("BURGEE_SOURCE", "file");
+        let config_path = ("CONFIG_PATH", "/etc/config.json");
+        let key_pairs = ("ENVIRONMENT_KEY_PAIRS", "[]");
+        for (named, variables, files, found) in [
+            (Some("named"), &[burgee_config, config_path][..], &all[..], Some("named")),
+            (None, &[burgee_config, config_path], &all, Some("other.toml")),
+            (None, &[config_path, source], &all, Some("burgee.toml")),
+            (None, &[config_path, source], &all[1..], None),
+            (None, &[config_path], &all[1..], Some("/etc/config.json")),
+            (None, &[], &all[1..], Some("/app/config.json")),
+            (None, &[("CONFIG_PATH", " ")], &all[1..], Some("/app/config.json")),
+            (None, &[key_pairs], &all[1..], Some("/app/config.json")),
+            (None, &[key_pairs, config_path], &all[1..], Some("/etc/config.json")),
+            // Whoever names a file that is not there hears of it, unless variables suffice.
+            (None, &[config_path], &[], Some("/etc/config.json")),
+            (None, &[config_path, key_pairs], &[], None),
+            (None, &[], &[], None),
+        ] {
+            let exists = |path: &Path| files.iter().any(|file| Path::new(file) == path);
+            assert_eq!(
+                search(named.map(Path::new), &Variables(variables), exists),
+                found.map(PathBuf::from),
+                "{named:?} {variables:?} {files:?}"
+            );
+        }
+    }
 
     #[test]
     fn all_addresses_are_reached_at_this_machines_own() {

@@ -91,7 +91,7 @@ impl Explain {
             .map_err(|error| Failure::Refused(format!("the explanation is not one: {error}")))?;
         print(&match (&question.flag, explanation.flags.as_slice()) {
             (Some(_), [flag]) => details(&explanation, flag, self.key_class),
-            _ => list(&explanation, &rules.content.ruleset.broken, self.key_class),
+            _ => list(&explanation, &rules.broken, self.key_class),
         })?;
         Ok(ExitCode::SUCCESS)
     }
@@ -142,14 +142,14 @@ fn choose<'s>(
 }
 
 fn complaint(rules: &Rules, error: &ExplainError) -> Failure {
-    let ruleset = &rules.content.ruleset;
     Failure::Usage(match error {
         ExplainError::UnknownFlag(key) => {
-            if let Some(broken) = ruleset.broken.iter().find(|broken| broken.flag == *key) {
+            if let Some(broken) = rules.broken.iter().find(|broken| broken.flag == *key) {
                 let what = format!("the flag {key:?} is quarantined: {}", Plain(&broken.reason));
                 return Failure::Refused(what);
             }
-            let near = nearest(key, ruleset.flags.iter().map(|flag| &*flag.key));
+            let flags = rules.content.reflag().map_or(&[][..], |content| &content.ruleset.flags);
+            let near = nearest(key, flags.iter().map(|flag| &*flag.key));
             let near = near.map(|near| format!("; {}", did_you_mean(near))).unwrap_or_default();
             format!("there is no flag {key:?} in {}{near}", rules.profile.name)
         }
@@ -157,6 +157,7 @@ fn complaint(rules: &Rules, error: &ExplainError) -> Failure {
             format!("--now: {text:?} is no instant such as 2026-12-24T18:00:00Z")
         }
         ExplainError::Context(error) => format!("--context: {error}"),
+        ExplainError::OtherRules => return Failure::Refused(error.to_string()),
     })
 }
 

@@ -87,7 +87,8 @@ fn parts_with(settings: &Settings, rules: &[Rules], documents: &[u64]) -> Vec<Pa
     let limits = &settings.limits;
     let (connections, workers) = (limits.connections as u64, app::worker_count(settings) as u64);
     let head_buffer = (limits.url as u64 + HEAD_BEYOND_URL as u64).max(8 * KIB);
-    let answer = rules.iter().map(|rules| longest_answer(&rules.content.ruleset)).max();
+    let reflag = rules.iter().filter_map(|rules| rules.content.reflag());
+    let answer = reflag.map(|content| longest_answer(&content.ruleset)).max();
     let answer = answer.unwrap_or(0);
     let held = documents.iter().fold(0_u64, |sum, &bytes| sum.saturating_add(bytes));
     let longest = documents.iter().max().copied().unwrap_or(0);
@@ -195,7 +196,7 @@ fn waiters(settings: &Settings) -> (u64, String) {
 /// None when there are no upstreams.
 fn upstream_documents(settings: &Settings) -> Option<(u64, String)> {
     let sources = settings.environments.iter().map(|environment| &environment.source);
-    let upstreams = sources.filter(|source| matches!(source, Source::Reflag(_))).count();
+    let upstreams = sources.filter(|source| !matches!(source, Source::File(_))).count();
     let reckoning = format!(
         "{} x {UPSTREAM_DOCUMENTS} x {}, the longest that is taken",
         count(upstreams, "upstream"),
@@ -375,7 +376,7 @@ mod tests {
     fn no_answer_is_longer_than_is_reckoned() {
         for (what, document) in dense_documents() {
             let (_, rules, _) = read(&document);
-            let content = &rules.content;
+            let content = rules.content.reflag().unwrap();
             for context in
                 ["{}", r#"{"a":"3","a0":"x","user":{"id":"ada"},"company":{"id":"globex"}}"#]
             {
@@ -408,7 +409,7 @@ mod tests {
         let total = |settings: &Settings| sum(&parts(settings, &rules));
         let before = total(&settings);
         settings.limits.connections += 1;
-        let answer = longest_answer(&rules[0].content.ruleset);
+        let answer = longest_answer(&rules[0].content.reflag().unwrap().ruleset);
         assert_eq!(total(&settings) - before, 2 * 64 * KIB + CONNECTION + answer);
         settings.limits.connections -= 1;
         settings.limits.in_flight_body_bytes += 1;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{Level, error};
+use tracing::{Level, error, warn};
 
 use super::Failure;
 use super::configuration::ConfigArgument;
@@ -47,6 +47,9 @@ impl Serve {
             },
         };
         start_logging(&settings);
+        for note in &settings.notes {
+            warn!("configuration: {note}");
+        }
         match serve(settings, demo.as_ref()) {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(error) => {

@@ -31,6 +31,16 @@ impl BaseUrl {
         }
     }
 
+    /// Flagsmith's service.
+    pub(super) fn flagsmith() -> Self {
+        Self {
+            https: true,
+            host: "edge.api.flagsmith.com".to_owned(),
+            port: HTTPS_PORT,
+            path: "/api/v1".to_owned(),
+        }
+    }
+
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let https = match scheme.to_ascii_lowercase().as_str() {
@@ -150,6 +160,8 @@ mod tests {
             assert_eq!(BaseUrl::parse(written).unwrap().to_string(), shown, "{written}");
         }
         assert_eq!(BaseUrl::parse("https://front.reflag.com"), Some(BaseUrl::reflag()));
+        let flagsmith = "https://edge.api.flagsmith.com/api/v1/";
+        assert_eq!(BaseUrl::parse(flagsmith), Some(BaseUrl::flagsmith()));
     }
 
     #[test]

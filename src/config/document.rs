@@ -15,7 +15,7 @@ use super::Surroundings;
 use super::places::Places;
 use super::problem::{Place, Problem};
 use super::shape::{Refusal, Scalar, Shape, did_you_mean, nearest};
-use super::substitute::{has_placeholder, substitute};
+use super::substitute::{has_placeholder, is_placeholder, substitute};
 
 /// A list of which some items may have been refused; those are `None`, so that an item's index is
 /// the one in the file.
@@ -204,16 +204,19 @@ impl<'d> Reader<'d> {
 
     fn value<T>(
         &mut self,
-        path: String,
+        path: &str,
         value: &Spanned<DeValue<'_>>,
         shape: &Shape<T>,
     ) -> Option<T> {
-        let place = self.place(&path, value.span().start);
+        let place = self.place(path, value.span().start);
         self.places.mark(path, place.clone());
         let mut replaced = false;
         let result = match value.get_ref() {
             DeValue::String(text) if has_placeholder(text) => {
                 replaced = true;
+                if is_placeholder(text) {
+                    self.places.mark_placeholder(path, text);
+                }
                 match substitute(text, self.surroundings) {
                     Ok(text) => shape.accept(Scalar::Text(&text)),
                     Err(error) => {
@@ -281,7 +284,8 @@ impl<'r, 'd> Table<'r, 'd> {
     /// The setting of this name, if it was written and is good.
     pub(super) fn value<T>(&mut self, key: &'static str, shape: &Shape<T>) -> Option<T> {
         let value = self.entry(key)?;
-        self.reader.value(self.path_of(key), value, shape)
+        let path = self.path_of(key);
+        self.reader.value(&path, value, shape)
     }
 
     /// Like [`value`](Self::value), and a variable that is set wins over the file. What the file
@@ -336,7 +340,7 @@ impl<'r, 'd> Table<'r, 'd> {
             items
                 .iter()
                 .enumerate()
-                .map(|(index, item)| self.reader.value(format!("{path}[{index}]"), item, shape))
+                .map(|(index, item)| self.reader.value(&format!("{path}[{index}]"), item, shape))
                 .collect(),
         )
     }
@@ -521,7 +525,7 @@ fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-fn bare_or_quoted(key: &str) -> String {
+pub(super) fn bare_or_quoted(key: &str) -> String {
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     if !key.is_empty() && key.len() <= 80 && key.bytes().all(bare) {
         key.to_owned()

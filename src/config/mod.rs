@@ -6,12 +6,17 @@
 //!                 placeholders                  cross rules
 //! ```
 //!
+//! A `config.json` of Flagsmith's Edge Proxy takes another way to `raw::Settings`, through
+//! `edge_proxy`, and the same one from there.
+//!
 //! A variable wins over the file, the file over the default. All problems are found in one run,
 //! each with its place; a configuration with a problem never runs. Opens no file and reads no
 //! variable by itself: both go through [`Surroundings`]. Never prints a key or a token.
 
 mod base_url;
 mod document;
+mod edge_proxy;
+mod json;
 mod places;
 mod problem;
 mod raw;
@@ -21,6 +26,7 @@ mod settle;
 mod shape;
 mod substitute;
 mod table;
+mod toml_text;
 
 use std::env;
 use std::fs;
@@ -28,13 +34,15 @@ use std::io;
 use std::path::Path;
 
 pub use base_url::BaseUrl;
+pub(crate) use edge_proxy::is_in_variables as has_key_pairs_in_variables;
+use places::Places;
 pub use problem::{Place, Problem, Problems};
-pub(crate) use raw::ENVIRONMENT as ENVIRONMENT_VARIABLES;
+pub(crate) use raw::is_in_variables as has_environment_in_variables;
 pub use secret::{Key, Token};
 pub use settings::{
-    Admin, AllowedOrigins, Cors, Environment, Evaluator, FileFormat, FileSource, Fraction, Gate,
-    Limits, Listen, Log, LogFormat, LogLevel, OnStale, OnUnauthorized, Proxy, Reflag, ReflagSource,
-    SecretFlags, Server, SetBy, Settings, Source,
+    Admin, AllowedOrigins, Cors, Environment, Evaluator, FileFormat, FileSource, Flagsmith,
+    FlagsmithSource, Fraction, Gate, Limits, Listen, Log, LogFormat, LogLevel, OnStale,
+    OnUnauthorized, Proxy, Reflag, ReflagSource, SecretFlags, Server, SetBy, Settings, Source,
 };
 pub(crate) use shape::{did_you_mean, nearest};
 pub use table::Row;
@@ -72,17 +80,33 @@ impl Surroundings for ProcessSurroundings {
     }
 }
 
+fn read(
+    file: Option<(&Path, &str)>,
+    surroundings: &dyn Surroundings,
+) -> Result<(raw::Settings, Places, Vec<Problem>), Problems> {
+    let is_edge_proxys = match file {
+        Some((name, contents)) => edge_proxy::is_config_json(name, contents),
+        None => !raw::is_in_variables(surroundings) && edge_proxy::is_in_variables(surroundings),
+    };
+    if is_edge_proxys {
+        edge_proxy::read(file, surroundings)
+    } else {
+        raw::read(file, surroundings)
+    }
+}
+
 impl Settings {
     /// The settings that run, from the contents of a file (with its name, for problems), from
     /// variables, and from defaults.
     ///
-    /// `Err` has every problem there is; for a file that is not TOML, the first place where it is
-    /// not.
+    /// A file whose text is a JSON object is a `config.json` of Flagsmith's Edge Proxy, others are
+    /// TOML. `Err` has every problem there is; for a file that is neither, the first place where it
+    /// is not.
     pub fn load(
         file: Option<(&Path, &str)>,
         surroundings: &dyn Surroundings,
     ) -> Result<Self, Problems> {
-        let (written, places, mut problems) = raw::read(file, surroundings)?;
+        let (written, places, mut problems) = read(file, surroundings)?;
         let settings = settle::settle(written, places, &mut problems);
         match Problems::of(problems) {
             None => Ok(settings),
@@ -98,10 +122,11 @@ impl Settings {
         file: Option<(&Path, &str)>,
         surroundings: &dyn Surroundings,
     ) -> Result<Admin, Problems> {
-        let (written, _, problems) = raw::read(file, surroundings)?;
+        let (written, _, problems) = read(file, surroundings)?;
         let of_the_address = problems.into_iter().filter(|problem| match &problem.place {
             Place::File { path, .. } => path == "admin" || path == "admin.listen",
             Place::Variable { name, .. } => *name == raw::ADMIN_LISTEN,
+            Place::Member { .. } => false,
         });
         match Problems::of(of_the_address.collect()) {
             None => Ok(settle::admin(written.admin)),
@@ -112,8 +137,8 @@ impl Settings {
     /// The same without the keys that clients hold and without the token: once they are digested
     /// nothing needs their text any more.
     ///
-    /// What the sources send with every poll stays, in [`ReflagSource`], for as long as the process
-    /// runs. An environment that learns keeps its first publishable key for the same reason, see
+    /// What the sources send with every poll stays, in [`ReflagSource`] and [`FlagsmithSource`], for
+    /// as long as the process runs. An environment that learns keeps its first publishable key for the same reason, see
     /// [`Environment::learning_key`].
     #[must_use]
     pub fn without_keys(mut self) -> Self {

@@ -11,6 +11,7 @@ use super::problem::Place;
 pub(super) struct Places {
     root: Place,
     written: BTreeMap<String, Place>,
+    placeholders: BTreeMap<String, String>,
 }
 
 impl Places {
@@ -24,11 +25,15 @@ impl Places {
                 path: String::new(),
             },
             written: BTreeMap::new(),
+            placeholders: BTreeMap::new(),
         }
     }
 
     pub(super) fn mark(&mut self, path: impl Into<String>, place: Place) {
-        self.written.insert(path.into(), place);
+        let path = path.into();
+        // It was of what is overridden now.
+        self.placeholders.remove(&path);
+        self.written.insert(path, place);
     }
 
     /// Whether something was written there, good or bad.
@@ -36,8 +41,21 @@ impl Places {
         self.written.contains_key(path)
     }
 
+    /// How `path` is spelled where it was written: in a configuration of another program, as that
+    /// program spells it.
+    pub(super) fn spelled(&self, path: &str) -> String {
+        match self.written.get(path) {
+            Some(Place::File { path, .. }) => path.clone(),
+            Some(place @ Place::Member { .. }) => place.to_string(),
+            Some(Place::Variable { .. }) | None => path.to_owned(),
+        }
+    }
+
     /// Where `path` was written, or else the innermost table around it that was.
     pub(super) fn nearest(&self, path: &str) -> Place {
+        if let Some(place) = self.written.get(path) {
+            return place.clone();
+        }
         let mut around = path;
         let mut place = loop {
             if let Some(place) = self.written.get(around) {
@@ -54,9 +72,14 @@ impl Places {
         place
     }
 
-    /// Where each key path was written.
-    pub(super) fn into_written(self) -> BTreeMap<String, Place> {
-        self.written
+    /// What stands at `path` is `placeholder` and nothing else.
+    pub(super) fn mark_placeholder(&mut self, path: &str, placeholder: &str) {
+        self.placeholders.insert(path.to_owned(), placeholder.to_owned());
+    }
+
+    /// Where each key path was written, and the placeholders.
+    pub(super) fn into_written(self) -> (BTreeMap<String, Place>, BTreeMap<String, String>) {
+        (self.written, self.placeholders)
     }
 }
 

@@ -51,6 +51,37 @@ pub enum Place {
         /// Which item of a comma-separated list, counted from 0.
         item: Option<usize>,
     },
+    /// Within the JSON that an environment variable holds.
+    Member {
+        /// The variable's name.
+        name: &'static str,
+        /// What leads there from the outermost value, such as `[0].server_side_key`.
+        path: String,
+    },
+}
+
+impl Place {
+    /// The line in the file; for variables, one after all others.
+    pub(super) fn line(&self) -> usize {
+        match self {
+            Self::File { line, .. } => *line,
+            Self::Variable { .. } | Self::Member { .. } => usize::MAX,
+        }
+    }
+
+    /// The place of a member of the object that is here.
+    pub(super) fn member(&self, member: &str) -> Self {
+        let below = |path: &str| {
+            if path.is_empty() { member.to_owned() } else { format!("{path}.{member}") }
+        };
+        match self {
+            Self::File { file, line, path, .. } => {
+                Self::File { file: file.clone(), line: *line, column: None, path: below(path) }
+            }
+            Self::Variable { name, .. } => Self::Member { name, path: member.to_owned() },
+            Self::Member { name, path } => Self::Member { name, path: below(path) },
+        }
+    }
 }
 
 impl fmt::Display for Place {
@@ -68,6 +99,10 @@ impl fmt::Display for Place {
             }
             Self::Variable { name, item: None } => formatter.write_str(name),
             Self::Variable { name, item: Some(item) } => write!(formatter, "{name}[{item}]"),
+            Self::Member { name, path } if path.starts_with('[') => {
+                write!(formatter, "{name}{path}")
+            }
+            Self::Member { name, path } => write!(formatter, "{name}.{path}"),
         }
     }
 }
@@ -82,10 +117,7 @@ impl Problems {
     /// None when there is no problem.
     pub fn of(mut problems: Vec<Problem>) -> Option<Self> {
         // Stable, so that problems of one line stay in the order in which they were found.
-        problems.sort_by_key(|problem| match problem.place {
-            Place::File { line, .. } => line,
-            Place::Variable { .. } => usize::MAX,
-        });
+        problems.sort_by_key(|problem| problem.place.line());
         (!problems.is_empty()).then_some(Self(problems))
     }
 
@@ -174,6 +206,13 @@ mod tests {
         let variable = |item| Place::Variable { name: "BURGEE_SECRET_KEYS", item };
         assert_eq!(variable(None).to_string(), "BURGEE_SECRET_KEYS");
         assert_eq!(variable(Some(1)).to_string(), "BURGEE_SECRET_KEYS[1]");
+        let server = Place::Variable { name: "SERVER", item: None };
+        assert_eq!(server.member("port").to_string(), "SERVER.port");
+        let pair = Place::Member { name: "ENVIRONMENT_KEY_PAIRS", path: "[0]".to_owned() };
+        assert_eq!(
+            pair.member("server_side_key").to_string(),
+            "ENVIRONMENT_KEY_PAIRS[0].server_side_key"
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What was written: every setting as an `Option`, checked by itself and not against others.
 //!
-//! A new setting is one line here, one in `settings.rs`, one in `settle.rs` and one in
-//! `table.rs`. The bounds of each setting stand beside its name.
+//! A new setting is one line here, one in `settings.rs`, one in `settle.rs`, one in `table.rs` and
+//! one in `toml_text.rs`. The bounds of each setting stand beside its name.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use toml::de::DeTable;
 use super::Surroundings;
 use super::base_url::BaseUrl;
 use super::document::{List, Reader, Table, line_and_column, quoted};
+use super::edge_proxy;
 use super::places::Places;
 use super::problem::{Place, Problem, Problems};
 use super::secret::{Key, Token};
@@ -18,20 +20,25 @@ use super::settings::{
     Evaluator, FileFormat, Fraction, Listen, LogFormat, LogLevel, OnStale, OnUnauthorized, Proxy,
 };
 use super::shape::{
-    AllowedOrigin, ClosedSet, SourceType, allowed_origin, any_word_of, base_path, base_url,
+    AllowedOrigin, ClosedSet, Shape, SourceType, allowed_origin, any_word_of, base_path, base_url,
     boolean, duration, environment_name, flag_key, fraction, integer, learn, listen, nearest,
-    one_of, path, publishable_key, secret_key, size, token, upstream_publishable_key,
+    one_of, path, publishable_key, secret_key, server_key, size, token, upstream_publishable_key,
 };
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 const GIB: usize = 1 << 30;
 
-const MILLISECOND: Duration = Duration::from_millis(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Far beyond any use, and near enough that adding it to an instant cannot overflow.
-const YEAR: Duration = Duration::from_secs(31_557_600);
+pub(super) const YEAR: Duration = Duration::from_secs(31_557_600);
+
+/// How often an upstream may be asked.
+pub(super) const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=DAY;
+/// How long one poll of an upstream may take.
+pub(super) const TIMEOUT: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_secs(10 * 60);
 
 const LISTEN: &str = "BURGEE_LISTEN";
 pub(super) const ADMIN_LISTEN: &str = "BURGEE_ADMIN_LISTEN";
@@ -47,16 +54,18 @@ const PUBLISHABLE_KEYS: &str = "BURGEE_PUBLISHABLE_KEYS";
 const SECRET_KEYS: &str = "BURGEE_SECRET_KEYS";
 
 /// The variables that describe an environment where no file does.
-pub(crate) const ENVIRONMENT: [&str; 7] =
+const ENVIRONMENT: [&str; 7] =
     [SOURCE, SOURCE_URL, SOURCE_KEY, SOURCE_PATH, SOURCE_FORMAT, PUBLISHABLE_KEYS, SECRET_KEYS];
 
-/// Of those, the ones that belong to one type of source.
-const OF_A_SOURCE: [(&str, SourceType); 4] = [
-    (SOURCE_URL, SourceType::Reflag),
-    (SOURCE_KEY, SourceType::Reflag),
-    (SOURCE_PATH, SourceType::File),
-    (SOURCE_FORMAT, SourceType::File),
+/// Of those, the ones that belong to some types of source only.
+const OF_A_SOURCE: [(&str, &[SourceType]); 4] = [
+    (SOURCE_URL, UPSTREAMS),
+    (SOURCE_KEY, UPSTREAMS),
+    (SOURCE_PATH, &[SourceType::File]),
+    (SOURCE_FORMAT, &[SourceType::File]),
 ];
+
+const UPSTREAMS: &[SourceType] = &[SourceType::Reflag, SourceType::Flagsmith];
 
 pub(super) struct Settings {
     pub(super) server: Server,
@@ -65,6 +74,8 @@ pub(super) struct Settings {
     pub(super) log: Log,
     pub(super) proxy: Proxy,
     pub(super) environments: Vec<Environment>,
+    /// What is not heeded, a line for each.
+    pub(super) notes: Vec<String>,
 }
 
 pub(super) struct Server {
@@ -110,6 +121,7 @@ pub(super) struct Environment {
     pub(super) source: Source,
     pub(super) evaluator: Option<Evaluator>,
     pub(super) secret_flags: Option<SecretFlags>,
+    pub(super) flagsmith: Flagsmith,
     pub(super) origins: Option<List<AllowedOrigin>>,
     pub(super) credentials: Option<bool>,
     pub(super) gate: Gate,
@@ -122,6 +134,18 @@ pub(super) enum Source {
     Unknown,
     File(FileSource),
     Reflag(ReflagSource),
+    Flagsmith(FlagsmithSource),
+}
+
+impl Source {
+    /// Whether the rules are a Flagsmith environment document, which names a key for browsers.
+    pub(super) fn is_flagsmith_document(&self) -> bool {
+        match self {
+            Self::File(file) => file.format == Some(FileFormat::Flagsmith),
+            Self::Flagsmith(_) => true,
+            Self::Reflag(_) | Self::Unknown => false,
+        }
+    }
 }
 
 pub(super) struct FileSource {
@@ -140,6 +164,21 @@ pub(super) struct ReflagSource {
     pub(super) ca_file: Option<PathBuf>,
 }
 
+#[derive(Default)]
+pub(super) struct FlagsmithSource {
+    pub(super) url: Option<BaseUrl>,
+    pub(super) server_key: Option<Key>,
+    pub(super) poll_interval: Option<Duration>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) ca_file: Option<PathBuf>,
+}
+
+#[derive(Default)]
+pub(super) struct Flagsmith {
+    pub(super) segments_without_identity: Option<bool>,
+    pub(super) hide_sensitive_data: Option<bool>,
+}
+
 pub(super) enum SecretFlags {
     Learn,
     Listed(List<String>),
@@ -149,6 +188,12 @@ pub(super) enum SecretFlags {
 pub(super) struct Gate {
     pub(super) max_shrink: Option<Fraction>,
     pub(super) confirm_after: Option<usize>,
+}
+
+/// Whether variables describe an environment.
+pub(crate) fn is_in_variables(surroundings: &dyn Surroundings) -> bool {
+    let is_set = |name| surroundings.variable(name).is_some_and(|text| !text.trim().is_empty());
+    ENVIRONMENT.into_iter().any(is_set)
 }
 
 /// Reads file and variables. `Err` is the one problem of a file that is not TOML.
@@ -163,7 +208,8 @@ pub(super) fn read(
         None => None,
     };
     let mut reader = Reader::new(file, surroundings);
-    let settings = reader.root(document.as_ref().map(toml::Spanned::get_ref), settings);
+    let mut settings = reader.root(document.as_ref().map(toml::Spanned::get_ref), settings);
+    settings.notes.extend(edge_proxy::note_beside_other_forms(&reader));
     let (places, problems) = reader.finish();
     Ok((settings, places, problems))
 }
@@ -192,13 +238,20 @@ fn not_toml(name: &Path, contents: &str, error: &toml::de::Error) -> Problem {
 }
 
 fn settings(table: &mut Table<'_, '_>) -> Settings {
+    let around = around(table);
+    Settings { environments: environments(table), ..around }
+}
+
+/// Everything save the environments.
+pub(super) fn around(table: &mut Table<'_, '_>) -> Settings {
     Settings {
         server: table.table("server", server),
         admin: table.table("admin", admin),
         limits: table.table("limits", limits),
         log: table.table("log", log),
         proxy: proxy(table.reader()),
-        environments: environments(table),
+        environments: Vec::new(),
+        notes: Vec::new(),
     }
 }
 
@@ -301,29 +354,30 @@ fn environments(table: &mut Table<'_, '_>) -> Vec<Environment> {
     let refused = in_file.is_none() && table.has("environments");
     let in_file = in_file.unwrap_or_default();
     let reader = table.reader();
-    let variables: Vec<_> =
-        ENVIRONMENT.into_iter().filter(|name| reader.variable(name).is_some()).collect();
     if !in_file.is_empty() || refused {
-        for name in variables {
-            beside_a_file(reader, name);
-        }
+        refuse_environment_variables(reader);
         return in_file;
     }
-    if !variables.is_empty() {
+    if ENVIRONMENT.into_iter().any(|name| reader.variable(name).is_some()) {
         return vec![environment_from_variables(reader)];
     }
     no_environments(reader);
     Vec::new()
 }
 
-fn beside_a_file(reader: &mut Reader<'_>, name: &'static str) {
+/// Variables that describe an environment have no business beside a file that has some.
+pub(super) fn refuse_environment_variables(reader: &mut Reader<'_>) {
     let file = reader.file().unwrap_or(Path::new("")).display();
-    reader.problem(
-        Place::Variable { name, item: None },
-        format!("an environment in variables beside environments in {file}"),
-        "one or the other",
-        Some("unset the variable, or remove the file's environments".to_owned()),
-    );
+    for name in ENVIRONMENT {
+        if reader.variable(name).is_some() {
+            reader.problem(
+                Place::Variable { name, item: None },
+                format!("an environment in variables beside environments in {file}"),
+                "one or the other",
+                Some("unset the variable, or remove the file's environments".to_owned()),
+            );
+        }
+    }
 }
 
 fn no_environments(reader: &mut Reader<'_>) {
@@ -361,6 +415,10 @@ fn environment(table: &mut Table<'_, '_>) -> Environment {
         environment.evaluator = table.value("evaluator", &one_of::<Evaluator>());
         environment.secret_flags = secret_flags(table, &environment.source);
     });
+    environment.flagsmith = table.table("flagsmith", |table| Flagsmith {
+        segments_without_identity: table.value("segments_without_identity", &boolean()),
+        hide_sensitive_data: table.value("hide_sensitive_data", &boolean()),
+    });
     table.table("cors", |table| {
         environment.origins = table.list("origins", &allowed_origin());
         environment.credentials = table.value("credentials", &boolean());
@@ -374,15 +432,20 @@ fn environment(table: &mut Table<'_, '_>) -> Environment {
 
 fn secret_flags(table: &mut Table<'_, '_>, source: &Source) -> Option<SecretFlags> {
     const KEY: &str = "secret_flags";
-    let has_upstream = !matches!(source, Source::File(_));
-    if has_upstream && table.literal(KEY).is_some() {
+    let why_not = match source {
+        Source::Reflag(_) | Source::Unknown => None,
+        _ if source.is_flagsmith_document() => {
+            Some("a Flagsmith document says itself which features are for servers only")
+        }
+        _ => Some("learning which flags are public needs an upstream, and a file has none"),
+    };
+    if why_not.is_none() && table.literal(KEY).is_some() {
         return table.value(KEY, &learn()).map(|()| SecretFlags::Learn);
     }
-    let expected = if has_upstream { learn().expected } else { "a list of flag keys".to_owned() };
+    let expected =
+        if why_not.is_none() { learn().expected } else { "a list of flag keys".to_owned() };
     let listed = table.list_unless(KEY, &flag_key(), &expected, |written| {
-        (written == "learn").then(|| {
-            "learning which flags are public needs an upstream, and a file has none".to_owned()
-        })
+        why_not.filter(|_| written == "learn").map(str::to_owned)
     });
     listed.map(SecretFlags::Listed)
 }
@@ -409,7 +472,9 @@ fn source(table: &mut Table<'_, '_>) -> Source {
 fn likely_type(table: &Table<'_, '_>) -> SourceType {
     let words = SourceType::ALL.iter().map(|kind| kind.word());
     let near = table.literal("type").and_then(|written| nearest(written, words));
-    near.and_then(SourceType::from_word).unwrap_or(if table.has("url") || table.has("secret_key") {
+    near.and_then(SourceType::from_word).unwrap_or(if table.has("server_key") {
+        SourceType::Flagsmith
+    } else if table.has("url") || table.has("secret_key") {
         SourceType::Reflag
     } else {
         SourceType::File
@@ -428,11 +493,26 @@ fn source_of_type(kind: SourceType, table: &mut Table<'_, '_>) -> Source {
             secret_key: table.required("secret_key", &secret_key()),
             upstream_publishable_key: table
                 .value("upstream_publishable_key", &upstream_publishable_key()),
-            poll_interval: table.value("poll_interval", &duration(100 * MILLISECOND..=DAY)),
-            timeout: table.value("timeout", &duration(10 * MILLISECOND..=10 * MINUTE)),
+            poll_interval: table.value("poll_interval", &poll_interval()),
+            timeout: table.value("timeout", &timeout()),
+            ca_file: table.value("ca_file", &path()),
+        }),
+        SourceType::Flagsmith => Source::Flagsmith(FlagsmithSource {
+            url: table.value("url", &base_url()),
+            server_key: table.required("server_key", &server_key()),
+            poll_interval: table.value("poll_interval", &poll_interval()),
+            timeout: table.value("timeout", &timeout()),
             ca_file: table.value("ca_file", &path()),
         }),
     }
+}
+
+fn poll_interval() -> Shape<Duration> {
+    duration(POLL_INTERVAL)
+}
+
+fn timeout() -> Shape<Duration> {
+    duration(TIMEOUT)
 }
 
 /// The environment `default`. Something that is missing is missed in the variable for it.
@@ -445,8 +525,9 @@ fn environment_from_variables(reader: &mut Reader<'_>) -> Environment {
         reader.variable_list(PUBLISHABLE_KEYS, &beneath("publishable_keys"), &publishable_key());
     let secret_keys = reader.variable_list(SECRET_KEYS, &beneath("secret_keys"), &secret_key());
     let has_key = publishable_keys.is_some() || secret_keys.is_some();
-    // The source's own key is one.
-    if !has_key && !matches!(source, Source::Reflag(_)) {
+    // The source's own key is one, and so is the document's.
+    let needs_none = matches!(source, Source::Reflag(_)) || source.is_flagsmith_document();
+    if !has_key && !needs_none {
         let expected = format!("a key here or in {SECRET_KEYS}");
         let place = Place::Variable { name: PUBLISHABLE_KEYS, item: None };
         reader.problem(place, "nothing", expected, None);
@@ -470,11 +551,12 @@ fn source_from_variables(reader: &mut Reader<'_>, here: &str) -> Source {
         reflag_source_from_variables(reader, here);
         return Source::Unknown;
     };
-    for (name, owner) in OF_A_SOURCE {
-        if owner != kind && reader.variable(name).is_some() {
+    for (name, owners) in OF_A_SOURCE {
+        if !owners.contains(&kind) && reader.variable(name).is_some() {
+            let owners: Vec<_> = owners.iter().map(|owner| owner.word()).collect();
             reader.problem(
                 Place::Variable { name, item: None },
-                format!("a variable that belongs to {SOURCE}={}", owner.word()),
+                format!("a variable that belongs to {SOURCE}={}", owners.join(" or ")),
                 format!("only those that belong to {SOURCE}={}", kind.word()),
                 Some("unset it, or choose the other source".to_owned()),
             );
@@ -488,6 +570,18 @@ fn source_from_variables(reader: &mut Reader<'_>, here: &str) -> Source {
         SourceType::Reflag => {
             reader.require_variable(SOURCE_KEY, secret_key().expected);
             Source::Reflag(reflag_source_from_variables(reader, here))
+        }
+        SourceType::Flagsmith => {
+            reader.require_variable(SOURCE_KEY, server_key().expected);
+            Source::Flagsmith(FlagsmithSource {
+                url: reader.variable_value(SOURCE_URL, &format!("{here}.url"), &base_url()),
+                server_key: reader.variable_value(
+                    SOURCE_KEY,
+                    &format!("{here}.server_key"),
+                    &server_key(),
+                ),
+                ..FlagsmithSource::default()
+            })
         }
     }
 }

@@ -34,6 +34,11 @@ pub struct Settings {
     pub environments: Vec<Environment>,
     /// Where each key path was written; all others are defaults.
     pub written: BTreeMap<String, Place>,
+    /// The placeholders of values that are one and nothing else, such as `${REFLAG_KEY}`, by key
+    /// path.
+    pub placeholders: BTreeMap<String, String>,
+    /// What was written and is not heeded, a line for each, with its place.
+    pub notes: Vec<String>,
 }
 
 impl Settings {
@@ -42,7 +47,9 @@ impl Settings {
         match self.written.get(path) {
             None => SetBy::Default,
             Some(Place::File { .. }) => SetBy::File,
-            Some(Place::Variable { name, .. }) => SetBy::Variable(name),
+            Some(Place::Variable { name, .. } | Place::Member { name, .. }) => {
+                SetBy::Variable(name)
+            }
         }
     }
 }
@@ -197,8 +204,13 @@ impl fmt::Debug for Proxy {
 pub struct Environment {
     /// 1 to 64 letters, digits and `. _ - /`; no other environment has it.
     pub name: String,
-    /// What browsers may hold. Together with `secret_keys` never empty, and no key twice anywhere.
+    /// What browsers may hold. Together with `secret_keys` never empty unless `document_key` is
+    /// set, and no key twice anywhere.
     pub publishable_keys: Vec<Key>,
+    /// Whether the key that the rules' own document names, a Flagsmith document's `api_key`, is a
+    /// publishable key: so where the rules are such a document and `publishable_keys` was not
+    /// written. An empty list that was written keeps browsers out.
+    pub document_key: bool,
     /// What only servers may hold. When none were written, the source's own, if it has one.
     pub secret_keys: Vec<Key>,
     /// The age beyond which an answer is stale. Without one no age is too old.
@@ -211,6 +223,8 @@ pub struct Environment {
     pub source: Source,
     /// How Reflag rules are read.
     pub reflag: Reflag,
+    /// How Flagsmith's clients are answered.
+    pub flagsmith: Flagsmith,
     /// Which web pages may read answers.
     pub cors: Cors,
     /// Which documents are held back until they are confirmed.
@@ -230,7 +244,8 @@ impl Environment {
             (Source::Reflag(source), SecretFlags::Learn) => {
                 Some(source.upstream_publishable_key.as_ref().unwrap_or(first))
             }
-            (Source::Reflag(_), SecretFlags::Listed(_)) | (Source::File(_), _) => None,
+            (Source::Reflag(_), SecretFlags::Listed(_))
+            | (Source::File(_) | Source::Flagsmith(_), _) => None,
         }
     }
 }
@@ -242,6 +257,8 @@ pub enum Source {
     File(FileSource),
     /// Reflag's service, or what speaks its protocol, such as another Burgee.
     Reflag(ReflagSource),
+    /// Flagsmith's service, or what speaks its protocol.
+    Flagsmith(FlagsmithSource),
 }
 
 impl Source {
@@ -250,6 +267,16 @@ impl Source {
         match self {
             Self::File(file) => file.poll_interval,
             Self::Reflag(reflag) => reflag.poll_interval,
+            Self::Flagsmith(flagsmith) => flagsmith.poll_interval,
+        }
+    }
+
+    /// Whether the rules are a Flagsmith environment document, which names a key for browsers.
+    pub fn is_flagsmith_document(&self) -> bool {
+        match self {
+            Self::File(file) => file.format == FileFormat::Flagsmith,
+            Self::Reflag(_) => false,
+            Self::Flagsmith(_) => true,
         }
     }
 }
@@ -290,6 +317,38 @@ pub struct ReflagSource {
 impl ReflagSource {
     pub(super) const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(60);
     pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+}
+
+/// Flagsmith's service, or what speaks its protocol.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FlagsmithSource {
+    /// What precedes `/environment-document/`.
+    pub url: BaseUrl,
+    /// Opens the document; starts with `ser.`. Sent with every poll, so it is kept for as long as
+    /// the process runs.
+    pub server_key: Key,
+    /// How often the document is asked for while all is well.
+    pub poll_interval: Duration,
+    /// How long one request may take, its connection and its body included.
+    pub timeout: Duration,
+    /// A file of PEM certificates that are trusted beside the bundled ones. A relative path starts
+    /// at the directory in which the process started.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl FlagsmithSource {
+    pub(super) const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(60);
+    pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+}
+
+/// How Flagsmith's clients are answered, whatever the source.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Flagsmith {
+    /// Whether segments that hold without an identity apply to the flags of an environment, as in
+    /// Flagsmith's Edge Proxy. Its API server applies none there.
+    pub segments_without_identity: bool,
+    /// Whether `hide_sensitive_data` of a document is heeded: traits are not echoed then.
+    pub hide_sensitive_data: bool,
 }
 
 /// How Reflag rules are read.
@@ -443,6 +502,8 @@ pub enum FileFormat {
     /// A Reflag features document.
     #[default]
     Reflag,
+    /// A Flagsmith environment document.
+    Flagsmith,
 }
 
 /// The form of a log line.

@@ -10,8 +10,8 @@ use super::problem::Problem;
 use super::raw;
 use super::secret::Key;
 use super::settings::{
-    Admin, AllowedOrigins, Cors, Environment, FileSource, Fraction, Gate, Limits, Listen, Log,
-    Reflag, ReflagSource, SecretFlags, Server, Settings, Source,
+    Admin, AllowedOrigins, Cors, Environment, FileSource, Flagsmith, FlagsmithSource, Fraction,
+    Gate, Limits, Listen, Log, Reflag, ReflagSource, SecretFlags, Server, Settings, Source,
 };
 use super::shape::{AllowedOrigin, Bytes};
 
@@ -31,13 +31,15 @@ pub(super) fn settle(
         limits: rules.limits(&written.limits),
         log: log(&written.log),
         proxy: written.proxy,
+        notes: written.notes,
         environments: rules.environments(written.environments),
         ..Settings::default()
     };
     if listens_are_good {
         rules.ports_are_apart(&settings);
     }
-    Settings { written: places.into_written(), ..settings }
+    let (written, placeholders) = places.into_written();
+    Settings { written, placeholders, ..settings }
 }
 
 fn server(written: raw::Server) -> Server {
@@ -121,7 +123,9 @@ impl Rules<'_> {
                 path.unwrap_or("admin.listen"),
                 "one address for server.listen and admin.listen".to_owned(),
                 "two that do not overlap".to_owned(),
-                None,
+                // Where it may go unmentioned that there is an admin port at all.
+                (path == Some("server.listen"))
+                    .then_some("BURGEE_ADMIN_LISTEN moves the admin port"),
             );
         }
     }
@@ -140,7 +144,7 @@ impl Rules<'_> {
             };
             if let Some(other) = first.get(name) {
                 let path = format!("{}.name", environment.path);
-                let found = format!("the name of {other}");
+                let found = format!("the name of {}", self.places.spelled(other));
                 self.problem(&path, found, "a name of its own".to_owned(), None);
             } else {
                 first.insert(name, &environment.path);
@@ -168,7 +172,7 @@ impl Rules<'_> {
                 if let Some(source) = of_sources.get(key) {
                     self.problem(
                         &path,
-                        format!("the key of {source}"),
+                        format!("the key of {}", self.places.spelled(source)),
                         "a publishable key".to_owned(),
                         Some("it opens the rules at the upstream; if a browser ever held it, replace it"),
                     );
@@ -187,7 +191,7 @@ impl Rules<'_> {
             if let Some(other) = secret.get(key) {
                 self.problem(
                     &format!("{}.source.upstream_publishable_key", environment.path),
-                    format!("the key of {other}"),
+                    format!("the key of {}", self.places.spelled(other)),
                     "a publishable key".to_owned(),
                     Some("browsers hold it, so it must open nothing that is secret"),
                 );
@@ -205,13 +209,15 @@ impl Rules<'_> {
             first.insert(key, path);
             return;
         };
-        let is_default = [&path, other].into_iter().any(|path| path.ends_with(SOURCE_KEY));
+        let is_default = [&path, other]
+            .into_iter()
+            .any(|path| SOURCE_KEYS.iter().any(|source_key| path.ends_with(source_key)));
         self.problem(
             &path,
-            format!("the key of {other}"),
+            format!("the key of {}", self.places.spelled(other)),
             "a key of its own".to_owned(),
             is_default.then_some(
-                "where secret_keys is left out, clients send the source's secret_key, and it can \
+                "where secret_keys is left out, clients send the source's own key, and it can \
                  select one environment only: write secret_keys",
             ),
         );
@@ -233,10 +239,13 @@ impl Rules<'_> {
         let cors = self.cors(&written);
         let secret_keys = self.secret_keys(&written).into_iter().map(|(_, key)| key.clone());
         let secret_keys = secret_keys.collect();
+        let document_key = written.source.is_flagsmith_document()
+            && !self.places.has(&format!("{}.publishable_keys", written.path));
         let source = source(written.source)?;
         Some(Environment {
             name: written.name?,
             publishable_keys: good(written.publishable_keys),
+            document_key,
             secret_keys,
             max_staleness: written.max_staleness,
             on_stale: written.on_stale.unwrap_or_default(),
@@ -244,6 +253,13 @@ impl Rules<'_> {
             reflag: Reflag {
                 evaluator: written.evaluator.unwrap_or_default(),
                 secret_flags: secret_flags(written.secret_flags, &source),
+            },
+            flagsmith: Flagsmith {
+                segments_without_identity: written
+                    .flagsmith
+                    .segments_without_identity
+                    .unwrap_or_default(),
+                hide_sensitive_data: written.flagsmith.hide_sensitive_data.unwrap_or_default(),
             },
             cors,
             gate: gate(&written.gate, &source),
@@ -262,8 +278,12 @@ impl Rules<'_> {
         let has_none = lists.into_iter().all(|(list, keys)| match keys {
             Some(keys) => keys.is_empty(),
             None if self.places.has(&format!("{path}.{list}")) => false,
-            // The source's key stands in for them. That it is missing was noted already.
-            None => !(list == "secret_keys" && matches!(written.source, raw::Source::Reflag(_))),
+            // The source's key stands in for them, or the document's. That the former is missing
+            // was noted already.
+            None if list == "secret_keys" => {
+                !matches!(written.source, raw::Source::Reflag(_) | raw::Source::Flagsmith(_))
+            }
+            None => !written.source.is_flagsmith_document(),
         });
         // An environment from variables has no place of its own: its lack of keys was noted
         // where the variables were read.
@@ -333,14 +353,19 @@ impl Rules<'_> {
     }
 }
 
-/// The end of the path of every source's secret key.
-const SOURCE_KEY: &str = ".source.secret_key";
+/// The ends of the paths of sources' own keys.
+const SOURCE_KEYS: [&str; 2] = [REFLAG_KEY, FLAGSMITH_KEY];
+const REFLAG_KEY: &str = ".source.secret_key";
+const FLAGSMITH_KEY: &str = ".source.server_key";
 
 /// The key with which the environment's rules are asked for, with its path.
 fn source_key(written: &raw::Environment) -> Option<(String, &Key)> {
     match &written.source {
         raw::Source::Reflag(source) => {
-            Some((format!("{}{SOURCE_KEY}", written.path), source.secret_key.as_ref()?))
+            Some((format!("{}{REFLAG_KEY}", written.path), source.secret_key.as_ref()?))
+        }
+        raw::Source::Flagsmith(source) => {
+            Some((format!("{}{FLAGSMITH_KEY}", written.path), source.server_key.as_ref()?))
         }
         raw::Source::File(_) | raw::Source::Unknown => None,
     }
@@ -373,6 +398,13 @@ fn source(written: raw::Source) -> Option<Source> {
             timeout: written.timeout.unwrap_or(ReflagSource::DEFAULT_TIMEOUT),
             ca_file: written.ca_file,
         })),
+        raw::Source::Flagsmith(written) => Some(Source::Flagsmith(FlagsmithSource {
+            url: written.url.unwrap_or_else(BaseUrl::flagsmith),
+            server_key: written.server_key?,
+            poll_interval: written.poll_interval.unwrap_or(FlagsmithSource::DEFAULT_POLL_INTERVAL),
+            timeout: written.timeout.unwrap_or(FlagsmithSource::DEFAULT_TIMEOUT),
+            ca_file: written.ca_file,
+        })),
     }
 }
 
@@ -380,14 +412,14 @@ fn secret_flags(written: Option<raw::SecretFlags>, source: &Source) -> SecretFla
     match (written, source) {
         (Some(raw::SecretFlags::Listed(listed)), _) => SecretFlags::Listed(good(Some(listed))),
         (Some(raw::SecretFlags::Learn), _) | (None, Source::Reflag(_)) => SecretFlags::Learn,
-        (None, Source::File(_)) => SecretFlags::default(),
+        (None, Source::File(_) | Source::Flagsmith(_)) => SecretFlags::default(),
     }
 }
 
 fn gate(written: &raw::Gate, source: &Source) -> Gate {
     let max_shrink = match source {
         Source::File(_) => Fraction::ZERO,
-        Source::Reflag(_) => Gate::DEFAULT_MAX_SHRINK,
+        Source::Reflag(_) | Source::Flagsmith(_) => Gate::DEFAULT_MAX_SHRINK,
     };
     Gate {
         max_shrink: written.max_shrink.unwrap_or(max_shrink),

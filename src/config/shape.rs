@@ -58,14 +58,14 @@ impl<T> Shape<T> {
         (self.accept)(scalar)
     }
 
-    fn new(
+    pub(super) fn new(
         expected: impl Into<String>,
         accept: impl Fn(Scalar<'_>) -> Result<T, Refusal> + 'static,
     ) -> Self {
         Self { expected: expected.into(), secret: false, accept: Box::new(accept) }
     }
 
-    fn text(
+    pub(super) fn text(
         expected: impl Into<String>,
         accept: impl Fn(&str) -> Result<T, Refusal> + 'static,
     ) -> Self {
@@ -232,12 +232,12 @@ impl ClosedSet for Evaluator {
 }
 
 impl ClosedSet for FileFormat {
-    const ALL: &'static [Self] = &[Self::Reflag];
-    const NOT_IN_THIS_BUILD: &'static [&'static str] = &["flagsmith"];
+    const ALL: &'static [Self] = &[Self::Reflag, Self::Flagsmith];
 
     fn word(self) -> &'static str {
         match self {
             Self::Reflag => "reflag",
+            Self::Flagsmith => "flagsmith",
         }
     }
 }
@@ -272,16 +272,18 @@ impl ClosedSet for LogLevel {
 pub(super) enum SourceType {
     File,
     Reflag,
+    Flagsmith,
 }
 
 impl ClosedSet for SourceType {
-    const ALL: &'static [Self] = &[Self::File, Self::Reflag];
-    const NOT_IN_THIS_BUILD: &'static [&'static str] = &["flagsmith", "origin"];
+    const ALL: &'static [Self] = &[Self::File, Self::Reflag, Self::Flagsmith];
+    const NOT_IN_THIS_BUILD: &'static [&'static str] = &["origin"];
 
     fn word(self) -> &'static str {
         match self {
             Self::File => "file",
             Self::Reflag => "reflag",
+            Self::Flagsmith => "flagsmith",
         }
     }
 }
@@ -405,23 +407,46 @@ pub(super) fn secret_key() -> Shape<Key> {
     Shape::text(KEY, key).secret()
 }
 
+/// A key that Flagsmith gave for servers.
+pub(super) fn server_key() -> Shape<Key> {
+    Shape::text("a server-side key, which starts with \"ser.\"", |text| {
+        if text.starts_with("ser.") {
+            return key(text);
+        }
+        Err(Refusal {
+            found: Some("a key without that start"),
+            hint: Some(
+                "a client-side key does not open the environment document: create a server-side \
+                 one in the environment's SDK keys"
+                    .to_owned(),
+            ),
+        })
+    })
+    .secret()
+}
+
 /// A key that clients of ours hold.
 pub(super) fn publishable_key() -> Shape<Key> {
-    not_secret("move it to secret_keys; if a browser ever held it, replace it")
+    not_secret("a publishable key", "move it to secret_keys; if a browser ever held it, replace it")
 }
 
 /// A key that the upstream gave for browsers.
 pub(super) fn upstream_publishable_key() -> Shape<Key> {
-    not_secret("the upstream's secret key is secret_key")
+    not_secret("a publishable key", "the upstream's secret key is secret_key")
 }
 
-fn not_secret(hint: &'static str) -> Shape<Key> {
+/// A key that Flagsmith gave for browsers, in the words of its Edge Proxy.
+pub(super) fn client_side_key() -> Shape<Key> {
+    not_secret("a client-side key", "it is for servers; if a browser ever held it, replace it")
+}
+
+fn not_secret(expected: &'static str, hint: &'static str) -> Shape<Key> {
     // Prefixes that Flagsmith and Reflag give to keys for servers.
     const SECRET_PREFIXES: [(&str, &str); 2] = [
         ("ser.", "a secret key, it starts with \"ser.\""),
         ("sec_", "a secret key, it starts with \"sec_\""),
     ];
-    Shape::text("a publishable key", move |text| {
+    Shape::text(expected, move |text| {
         for (prefix, found) in SECRET_PREFIXES {
             if text.starts_with(prefix) {
                 return Err(Refusal { found: Some(found), hint: Some(hint.to_owned()) });

@@ -26,6 +26,12 @@ pub(super) fn has_placeholder(text: &str) -> bool {
     text.contains("${")
 }
 
+/// Whether `text` is one placeholder and nothing else.
+pub(super) fn is_placeholder(text: &str) -> bool {
+    let inner = text.strip_prefix("${").and_then(|text| text.strip_suffix('}'));
+    inner.is_some_and(|name| !name.contains('}'))
+}
+
 /// `text` with all placeholders replaced, or why the first bad one cannot be.
 ///
 /// All trailing line breaks of a file are cut off, as a shell does: secrets that were written
@@ -123,6 +129,21 @@ mod tests {
             ("ü$ü${PORT}ü", "ü$ü8000ü"),
         ] {
             assert_eq!(substitute(text, &Fixed).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_placeholder_alone_is_told_from_one_among_other_text() {
+        for (text, expected) in [
+            ("${PORT}", true),
+            ("${file:/run/port}", true),
+            ("$${PORT}", false),
+            ("x${PORT}", false),
+            ("${PORT}x", false),
+            ("${PORT}${PORT}", false),
+            ("PORT", false),
+        ] {
+            assert_eq!(is_placeholder(text), expected, "{text}");
         }
     }
 

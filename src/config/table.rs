@@ -2,6 +2,7 @@
 //! file, variable and default won.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use super::secret::REDACTED;
@@ -95,10 +96,18 @@ impl Rows<'_> {
         }
     }
 
-    fn environment(&mut self, path: &str, environment: &Environment) {
-        let mut row = |key: &str, value: String| self.row(&format!("{path}.{key}"), value);
+    fn environment(&mut self, here: &str, environment: &Environment) {
+        let mut row = |key: &str, value: String| self.row(&format!("{here}.{key}"), value);
         row("name", text(&environment.name));
-        row("publishable_keys", list(environment.publishable_keys.iter().map(ToString::to_string)));
+        let publishable_keys = environment.publishable_keys.iter().map(ToString::to_string);
+        row(
+            "publishable_keys",
+            if environment.document_key {
+                "the document's api_key".to_owned()
+            } else {
+                list(publishable_keys)
+            },
+        );
         row("secret_keys", list(environment.secret_keys.iter().map(ToString::to_string)));
         row("max_staleness", environment.max_staleness.map_or_else(none, duration));
         row("on_stale", word(environment.on_stale));
@@ -112,7 +121,6 @@ impl Rows<'_> {
             }
             Source::Reflag(reflag) => {
                 let upstream_publishable_key = reflag.upstream_publishable_key.as_ref();
-                let ca_file = reflag.ca_file.as_ref();
                 row("source.type", word(SourceType::Reflag));
                 row("source.url", text(&reflag.url.to_string()));
                 row("source.secret_key", reflag.secret_key.to_string());
@@ -122,10 +130,15 @@ impl Rows<'_> {
                 );
                 row("source.poll_interval", duration(reflag.poll_interval));
                 row("source.timeout", duration(reflag.timeout));
-                row(
-                    "source.ca_file",
-                    ca_file.map_or_else(none, |path| text(&path.to_string_lossy())),
-                );
+                row("source.ca_file", path(reflag.ca_file.as_deref()));
+            }
+            Source::Flagsmith(flagsmith) => {
+                row("source.type", word(SourceType::Flagsmith));
+                row("source.url", text(&flagsmith.url.to_string()));
+                row("source.server_key", flagsmith.server_key.to_string());
+                row("source.poll_interval", duration(flagsmith.poll_interval));
+                row("source.timeout", duration(flagsmith.timeout));
+                row("source.ca_file", path(flagsmith.ca_file.as_deref()));
             }
         }
         row("reflag.evaluator", word(environment.reflag.evaluator));
@@ -134,6 +147,10 @@ impl Rows<'_> {
             SecretFlags::Listed(flags) => list(flags.iter().map(|flag| text(flag))),
         };
         row("reflag.secret_flags", secret_flags);
+        let flagsmith = &environment.flagsmith;
+        let segments = flagsmith.segments_without_identity.to_string();
+        row("flagsmith.segments_without_identity", segments);
+        row("flagsmith.hide_sensitive_data", flagsmith.hide_sensitive_data.to_string());
         let origins = match &environment.cors.origins {
             AllowedOrigins::Any => list([text("*")].into_iter()),
             AllowedOrigins::Only(origins) => list(origins.iter().map(|origin| text(origin))),
@@ -152,6 +169,10 @@ impl Rows<'_> {
 
 fn none() -> String {
     "none".to_owned()
+}
+
+fn path(path: Option<&Path>) -> String {
+    path.map_or_else(none, |path| text(&path.to_string_lossy()))
 }
 
 fn text(text: &str) -> String {

@@ -6,17 +6,18 @@
 
 pub mod flagsmith;
 pub mod ofrep;
+pub(crate) mod query;
 pub mod reflag;
 mod rejection;
 
-pub use rejection::{Forbidden, Rejection};
+pub use rejection::{Fault, Forbidden, Rejection};
 
 /// A protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
     /// Reflag Runtime API, at the root.
     Reflag,
-    /// Flagsmith SDK API, below `/api/v1/`.
+    /// Flagsmith SDK API, below `/api/v1/`, and the second form of its analytics.
     Flagsmith,
     /// `OpenFeature` Remote Evaluation Protocol, below `/ofrep/v1/`.
     Ofrep,
@@ -29,7 +30,10 @@ impl Dialect {
     /// The dialect that owns the prefix of a path: what it does not serve it refuses in its own
     /// shape.
     pub fn of_path(path: &str) -> Self {
-        if path.starts_with("/api/v1/") || path.starts_with("/sse/environments/") {
+        if path.starts_with("/api/v1/")
+            || path.starts_with("/api/v2/analytics/")
+            || path.starts_with("/sse/environments/")
+        {
             Self::Flagsmith
         } else if path.starts_with("/ofrep/v1/") {
             Self::Ofrep
@@ -51,7 +55,7 @@ impl Dialect {
     pub fn reject(self, rejection: &Rejection) -> (u16, String) {
         match self {
             Self::Reflag => reflag::mapping::reject(rejection),
-            Self::Flagsmith => flagsmith::reject(rejection),
+            Self::Flagsmith => flagsmith::mapping::reject(rejection),
             Self::Ofrep => ofrep::reject(rejection),
         }
     }

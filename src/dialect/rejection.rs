@@ -36,8 +36,26 @@ pub enum Rejection {
     Overloaded,
     /// This call needs the vendor's service, and this edge does not forward it.
     NotForwarded,
+    /// The environment's rules are another vendor's, and this call is not made from those.
+    OtherRules,
+    /// The body or a parameter is not what the call takes: where, what, and the kind of fault, in
+    /// the words of Flagsmith's proxies.
+    Unprocessable(Fault),
+    /// There is no such flag, or the key may not see it.
+    UnknownFlag(Box<str>),
     /// A fault of ours.
     Internal,
+}
+
+/// What is wrong with one place of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// From the outside in: `body` or `query`, names of members, numbers of elements.
+    pub place: Vec<Cow<'static, str>>,
+    /// For people.
+    pub message: Cow<'static, str>,
+    /// For machines.
+    pub kind: &'static str,
 }
 
 /// Ways in which a known key may not be used.
@@ -69,12 +87,15 @@ impl Rejection {
             Self::Stale => "stale",
             Self::Overloaded => "overloaded",
             Self::NotForwarded => "not_forwarded",
+            Self::OtherRules => "other_rules",
+            Self::Unprocessable(_) => "unprocessable",
+            Self::UnknownFlag(_) => "unknown_flag",
             Self::Internal => "internal",
         }
     }
 
     /// Every value of [`Rejection::label`].
-    pub const LABELS: [&'static str; 17] = [
+    pub const LABELS: [&'static str; 20] = [
         "unknown_key",
         "secret_required",
         "secret_in_url",
@@ -91,6 +112,9 @@ impl Rejection {
         "stale",
         "overloaded",
         "not_forwarded",
+        "other_rules",
+        "unprocessable",
+        "unknown_flag",
         "internal",
     ];
 
@@ -100,14 +124,16 @@ impl Rejection {
             Self::UnknownKey => 401,
             Self::Forbidden(_) => 403,
             Self::Invalid(_) | Self::Framing(_) => 400,
-            Self::UnknownPath => 404,
+            Self::UnknownPath | Self::UnknownFlag(_) => 404,
             Self::Method(_) => 405,
             Self::BodyTimeout => 408,
             Self::BodyTooLarge(_) => 413,
             Self::UrlTooLong(_) => 414,
             Self::EncodedBody => 415,
             Self::HeadTooLarge => 431,
+            Self::Unprocessable(_) => 422,
             Self::Internal => 500,
+            Self::OtherRules => 501,
             Self::NotReady | Self::Stale | Self::Overloaded | Self::NotForwarded => 503,
         }
     }
@@ -139,6 +165,11 @@ impl Rejection {
             Self::Stale => "the flags are older than this environment allows",
             Self::Overloaded => "too many bodies are being received",
             Self::NotForwarded => "this edge does not forward this call to the vendor's service",
+            Self::OtherRules => {
+                "the rules of this environment are another vendor's and are not translated"
+            }
+            Self::Unprocessable(fault) => return fault.message.clone(),
+            Self::UnknownFlag(name) => return format!("feature '{name}' not found").into(),
             Self::Internal => "internal error",
         })
     }
@@ -191,6 +222,9 @@ mod tests {
             Rejection::Stale,
             Rejection::Overloaded,
             Rejection::NotForwarded,
+            Rejection::OtherRules,
+            Rejection::Unprocessable(Fault { place: vec![], message: "".into(), kind: "" }),
+            Rejection::UnknownFlag("".into()),
             Rejection::Internal,
         ];
         assert_eq!(all.map(|rejection| rejection.label()), Rejection::LABELS);

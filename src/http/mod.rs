@@ -8,6 +8,7 @@ pub mod admission;
 pub mod body;
 pub mod connection;
 pub mod cors;
+mod flagsmith;
 pub mod listener;
 pub mod pipeline;
 pub mod routing;

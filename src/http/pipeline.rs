@@ -26,6 +26,7 @@ use super::admission::{authenticate, exposed_secret};
 use super::body::{ResponseBody, Timer, buffer, receive, recycled};
 use super::connection::Connection;
 use super::cors;
+use super::flagsmith;
 use super::routing::{self, Route, Target};
 use super::worker::Process;
 use crate::dialect::reflag::routes::Endpoint;
@@ -39,10 +40,10 @@ use crate::snapshot::{
 use crate::time::{Stopwatch, Timestamp};
 
 /// Status, head and body of an answer.
-type Reply = (StatusCode, HeaderMap, Bytes);
+pub(super) type Reply = (StatusCode, HeaderMap, Bytes);
 
 /// Why there is no answer yet.
-enum Stop {
+pub(super) enum Stop {
     /// There will be none.
     Refused(Rejection),
     /// The request asks for a version that is not here, and may wait for it.
@@ -50,7 +51,7 @@ enum Stop {
 }
 
 /// Who waits for what.
-struct Behind {
+pub(super) struct Behind {
     environment: u32,
     class: KeyClass,
     wanted: u64,
@@ -189,7 +190,7 @@ fn is_chunked_once(headers: &HeaderMap) -> bool {
 
 /// Whether the body is for us to read; else it must not have one.
 fn reads_body(route: Route, head: &Parts) -> bool {
-    route.takes_body() && route.refuses(&head.method).is_none()
+    route.reads_body(&head.method)
 }
 
 /// Who asks, told by the head before any of the body is read.
@@ -234,6 +235,9 @@ fn answer_from(
             return Err(Rejection::Method(route.refuses(&head.method).unwrap_or_default()).into());
         }
         Target::Reflag(endpoint) => endpoint,
+        Target::Flagsmith(endpoint) => {
+            return flagsmith::answer(snapshot, connection, endpoint, head, body);
+        }
         Target::Readiness => return Ok(readiness(process)),
         Target::Liveness(with_body) => return Ok(liveness(with_body)),
     };
@@ -255,7 +259,8 @@ fn answer_from(
             }
             let age = environment.freshness.age(now);
             let fields = content.heads[class_index(credential.class)].definitions.clone();
-            let (status, mut fields, body) = shared(fields, &content.definitions, head);
+            let rules = content.reflag().ok_or(Rejection::OtherRules)?;
+            let (status, mut fields, body) = shared(fields, &rules.definitions, head);
             write_state(environment, staleness, Some(age), &mut fields);
             Ok((status, fields, body))
         }
@@ -337,14 +342,15 @@ fn evaluated(
     if !content.serves[class] {
         return Err(Rejection::NotReady.into());
     }
+    let rules = content.reflag().ok_or(Rejection::OtherRules)?;
     let reply = SCRATCH.with_borrow_mut(|Scratch { context, answer }| {
-        context.reset(&content.program);
+        context.reset(&rules.program);
         let query = head.uri.query().unwrap_or_default();
-        let query = mapping::read_query(query, &content.program, context)?;
+        let query = mapping::read_query(query, &rules.program, context)?;
         catch_up(environment, content, credential, query.wanted, may_wait)?;
         connection.worker.metrics.evaluated(credential.environment as usize, Dialect::Reflag);
         if let (Selection::All, None, Some(body)) =
-            (selection, &query.flag, &content.evaluated[class])
+            (selection, &query.flag, &rules.evaluated[class])
         {
             return Ok(shared(content.heads[class].shared.clone(), body, head));
         }
@@ -353,13 +359,13 @@ fn evaluated(
             _ => Selection::One(key),
         });
         let room = match selection {
-            Selection::All | Selection::Enabled => content.answers.longest(),
+            Selection::All | Selection::Enabled => rules.answers.longest(),
             Selection::One(_) | Selection::OneEnabled(_) => 1_024,
         };
         answer.body = buffer(room);
         let seed = answers::mix(content.tag_seeds[class], u64::from(staleness.is_some()));
-        let mut evaluator = Evaluator::new(&content.program, context, now);
-        content.answers.write(credential.class, selection, &mut evaluator, seed, answer);
+        let mut evaluator = Evaluator::new(&rules.program, context, now);
+        rules.answers.write(credential.class, selection, &mut evaluator, seed, answer);
         let mut fields = content.heads[class].context.clone();
         let etag = etag(answer.tag);
         let known = matches_etag(head, &etag);
@@ -381,7 +387,7 @@ fn evaluated(
 }
 
 /// The content of an environment, and what its being stale asks for.
-fn present(
+pub(super) fn present(
     environment: &Environment,
     now: Timestamp,
 ) -> Result<(&Content, Option<OnStale>), Rejection> {
@@ -399,7 +405,7 @@ fn present(
 }
 
 /// A body that is the same for all keys of a class, or the word that the client has it already.
-fn shared(mut fields: HeaderMap, body: &PreparedBody, head: &Parts) -> Reply {
+pub(super) fn shared(mut fields: HeaderMap, body: &PreparedBody, head: &Parts) -> Reply {
     let compressed = if accepts_gzip(&head.headers) { body.gzip() } else { None };
     let (bytes, etag) = compressed.unwrap_or_else(|| body.plain());
     // A tag of either form proves that the client has this very content.
@@ -415,7 +421,7 @@ fn shared(mut fields: HeaderMap, body: &PreparedBody, head: &Parts) -> Reply {
     (StatusCode::OK, fields, bytes.clone())
 }
 
-fn write_state(
+pub(super) fn write_state(
     environment: &Environment,
     staleness: Option<OnStale>,
     age: Option<Age>,

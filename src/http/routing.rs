@@ -3,14 +3,16 @@
 use hyper::Method;
 
 use crate::dialect::Dialect;
-use crate::dialect::reflag::routes::{Endpoint, ROUTES};
+use crate::dialect::{flagsmith, reflag};
 use crate::telemetry::metrics::RouteLabels;
 
 /// What a path asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A route of the Reflag dialect.
-    Reflag(Endpoint),
+    Reflag(reflag::routes::Endpoint),
+    /// A route of the Flagsmith dialect.
+    Flagsmith(flagsmith::routes::Endpoint),
     /// Whether this process should get requests.
     Readiness,
     /// Whether this process runs; with a body or without.
@@ -40,7 +42,14 @@ const HEALTH: [(&str, Target); 6] = [
     ("/proxy/health/liveness", Target::Liveness(false)),
 ];
 
-const COUNT: usize = ROUTES.len() + HEALTH.len() + Dialect::ALL.len() + 1;
+const REFLAG: &[reflag::routes::Route] = &reflag::routes::ROUTES;
+const FLAGSMITH: &[flagsmith::routes::Route] = &flagsmith::routes::ROUTES;
+
+/// Places in [`LABELS`]: Reflag's routes come first.
+const FIRST_FLAGSMITH: usize = REFLAG.len();
+const FIRST_HEALTH: usize = FIRST_FLAGSMITH + FLAGSMITH.len();
+const FIRST_OTHER: usize = FIRST_HEALTH + HEALTH.len();
+const COUNT: usize = FIRST_OTHER + Dialect::ALL.len() + 1;
 
 /// Labels of all routes in metrics: those that exist, `other` by dialect, and `other` of requests
 /// that were refused before their path was known.
@@ -49,8 +58,13 @@ pub static LABELS: [RouteLabels; COUNT] = labels();
 const fn labels() -> [RouteLabels; COUNT] {
     let mut labels = [RouteLabels { dialect: "none", route: "other" }; COUNT];
     let mut at = 0;
-    while at < ROUTES.len() {
-        labels[at] = RouteLabels { dialect: "reflag", route: ROUTES[at].path };
+    while at < FIRST_FLAGSMITH {
+        labels[at] = RouteLabels { dialect: "reflag", route: REFLAG[at].path };
+        at += 1;
+    }
+    while at < FIRST_HEALTH {
+        let route = FLAGSMITH[at - FIRST_FLAGSMITH].path;
+        labels[at] = RouteLabels { dialect: "flagsmith", route };
         at += 1;
     }
     let mut health = 0;
@@ -68,16 +82,20 @@ const fn labels() -> [RouteLabels; COUNT] {
 /// Looks up a path, `base_path` taken off already. A slash at the end makes no difference.
 pub fn find(path: &str) -> Route {
     let bare = path.strip_suffix('/').unwrap_or(path);
-    if let Some(label) = ROUTES.iter().position(|route| route.path == bare) {
-        let target = Target::Reflag(ROUTES[label].endpoint);
+    if let Some(label) = REFLAG.iter().position(|route| route.path == bare) {
+        let target = Target::Reflag(REFLAG[label].endpoint);
         return Route { target, dialect: Dialect::Reflag, label };
+    }
+    if let Some(place) = FLAGSMITH.iter().position(|route| route.path == bare) {
+        let target = Target::Flagsmith(FLAGSMITH[place].endpoint);
+        return Route { target, dialect: Dialect::Flagsmith, label: FIRST_FLAGSMITH + place };
     }
     if let Some(place) = HEALTH.iter().position(|(path, _)| *path == bare) {
         let target = HEALTH[place].1;
-        return Route { target, dialect: Dialect::Flagsmith, label: ROUTES.len() + place };
+        return Route { target, dialect: Dialect::Flagsmith, label: FIRST_HEALTH + place };
     }
     let dialect = Dialect::of_path(path);
-    let label = ROUTES.len() + HEALTH.len() + dialect as usize;
+    let label = FIRST_OTHER + dialect as usize;
     Route { target: Target::Unknown, dialect, label }
 }
 
@@ -86,19 +104,40 @@ impl Route {
     pub const OUTSIDE: Self =
         Self { target: Target::Unknown, dialect: Dialect::Reflag, label: COUNT - 1 };
 
-    /// Whether the route reads a body.
-    pub fn takes_body(self) -> bool {
-        matches!(self.target, Target::Reflag(endpoint) if endpoint.takes_body())
+    /// Whether a request with this method brings a body that the route reads.
+    pub fn reads_body(self, method: &Method) -> bool {
+        method == Method::POST && self.methods() != Methods::Get
     }
 
     /// The value of `Allow`, unless `method` is allowed.
     pub fn refuses(self, method: &Method) -> Option<&'static str> {
-        if self.takes_body() {
-            (method != Method::POST).then_some("POST")
-        } else {
-            (method != Method::GET && method != Method::HEAD).then_some("GET, HEAD")
+        let methods = self.methods();
+        let reads = || method == Method::GET || method == Method::HEAD;
+        let (allowed, value) = match methods {
+            Methods::Get => (reads(), "GET, HEAD"),
+            Methods::Post => (method == Method::POST, "POST"),
+            Methods::Both => (reads() || method == Method::POST, "GET, HEAD, POST"),
+        };
+        (!allowed).then_some(value)
+    }
+
+    fn methods(self) -> Methods {
+        use flagsmith::routes::Endpoint::{Analytics, Identities};
+        match self.target {
+            Target::Reflag(endpoint) if endpoint.takes_body() => Methods::Post,
+            Target::Flagsmith(Analytics(_)) => Methods::Post,
+            Target::Flagsmith(Identities) => Methods::Both,
+            _ => Methods::Get,
         }
     }
+}
+
+/// What a route answers; `HEAD` goes with `GET`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Methods {
+    Get,
+    Post,
+    Both,
 }
 
 #[cfg(test)]

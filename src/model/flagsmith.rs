@@ -27,6 +27,8 @@ pub struct Environment {
     pub identity_overrides: HashMap<Box<str>, Vec<FeatureState>>,
     /// Whether publishable keys are shown only flags that came out enabled.
     pub hide_disabled_flags: bool,
+    /// Whether server keys are, too: so where the environment itself says it, and not its project.
+    pub hide_disabled_from_servers: bool,
     /// Ids of features that publishable keys never see.
     pub server_key_only: BTreeSet<i64>,
     /// What the environment asks of the vendor's own API; proxies need not heed it.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Ruleset;
+use super::Rules;
 use crate::time::Timestamp;
 
 /// One look at the source.
@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 pub enum Update {
     /// The source was read. Whether its meaning changed, and whether it may replace what is held,
     /// is for the publisher to find out.
-    Replace(Ruleset, Confirmed),
+    Replace(Box<Rules>, Confirmed),
     /// The source gave again what it gave in the last [`Update::Replace`].
     Unchanged(Confirmed),
     /// The source could not be read; what is held stays.

@@ -1,17 +1,12 @@
 //! What one environment serves: made whole by the publisher, never changed afterwards.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::fingerprint::fingerprint;
-use super::{Cors, PreparedBody, Profile};
-use crate::compile::{Compiled, compile};
-use crate::dialect::reflag::{Answer, Answers, Selection, answers, definitions};
-use crate::evaluate::{EvaluationContext, Evaluator, Program};
-use crate::model::{Fingerprint, KeyClass, Ruleset, Version};
-use crate::time::Timestamp;
+use super::flagsmith::{FlagsmithContent, UPDATED_AT};
+use super::reflag::ReflagContent;
+use super::{Cors, Profile, fingerprint};
+use crate::dialect::reflag::answers;
+use crate::model::{Fingerprint, KeyClass, Rules, Version};
 
 /// One environment's rules and everything that was prepared from them.
 #[derive(Debug)]
@@ -22,16 +17,6 @@ pub struct Content {
     pub source_version: Option<u64>,
     /// Hash of the meaning.
     pub fingerprint: Fingerprint,
-    /// The rules as the source gave them.
-    pub ruleset: Arc<Ruleset>,
-    /// The rules, compiled.
-    pub program: Program,
-    /// Pieces of Reflag answers.
-    pub answers: Answers,
-    /// `GET /features`
-    pub definitions: PreparedBody,
-    /// `GET /features/evaluated` by class of keys, where it is the same for everybody.
-    pub evaluated: [Option<PreparedBody>; 2],
     /// Whether keys of a class are served: publishable ones not before it is known which flags they
     /// may see.
     pub serves: [bool; 2],
@@ -39,6 +24,17 @@ pub struct Content {
     pub heads: [Heads; 2],
     /// What tags of answers depend on beside the flags: environment, class and version.
     pub tag_seeds: [u64; 2],
+    /// The rules.
+    pub family: Family,
+}
+
+/// What is made of rules of each family.
+#[derive(Debug)]
+pub enum Family {
+    /// Reflag's.
+    Reflag(Box<ReflagContent>),
+    /// Flagsmith's.
+    Flagsmith(Box<FlagsmithContent>),
 }
 
 /// Header fields that every answer of a kind carries; copied, not built, at request time. Fields
@@ -80,68 +76,97 @@ pub fn class_index(class: KeyClass) -> usize {
     }
 }
 
-const CLASSES: [KeyClass; 2] = [KeyClass::Publishable, KeyClass::Secret];
+/// Classes of keys, in the order of [`class_index`].
+pub(super) const CLASSES: [KeyClass; 2] = [KeyClass::Publishable, KeyClass::Secret];
 
 impl Content {
-    /// The hash of what `ruleset` means under the profile's policy.
-    pub fn fingerprint_of(ruleset: &Ruleset, profile: &Profile) -> Fingerprint {
-        fingerprint(ruleset, &profile.policy)
+    /// The hash of what `rules` mean under the profile's policy.
+    pub fn fingerprint_of(rules: &Rules, profile: &Profile) -> Fingerprint {
+        match rules {
+            Rules::Reflag(ruleset) => fingerprint::of_reflag(ruleset, &profile.policy),
+            Rules::Flagsmith(environment) => fingerprint::of_flagsmith(environment),
+        }
     }
 
     /// Compiles and prepares; gives diagnostics of the compiler along. Takes long for large
     /// rulesets: never called on a thread that serves requests.
     pub fn prepare(
-        ruleset: Arc<Ruleset>,
+        rules: Rules,
         fingerprint: Fingerprint,
         version: Version,
         profile: &Profile,
     ) -> (Self, Vec<String>) {
-        let Compiled { program, diagnostics } = compile(&ruleset, &profile.policy);
-        let answers = Answers::prepare(&ruleset, &program, version);
         let tag_seeds = CLASSES.map(|class| tag_seed(profile, class, version));
-        let document = definitions::write(&ruleset, &profile.policy, version);
+        let source_version = rules.source_version();
+        let public_is_known = match &rules {
+            Rules::Reflag(ruleset) => profile.policy.knows_public(ruleset),
+            Rules::Flagsmith(_) => true,
+        };
         let document_tag =
             answers::mix(answers::mix(fingerprint.0, version.number()), tag_seeds[1]);
-        let evaluated = CLASSES.map(|class| {
-            let seed = tag_seeds[class_index(class)];
-            answers.is_constant(class).then(|| prepare_evaluated(&answers, &program, class, seed))
-        });
+        let (family, diagnostics) = match rules {
+            Rules::Reflag(ruleset) => {
+                let (content, diagnostics) =
+                    ReflagContent::prepare(ruleset, version, profile, tag_seeds, document_tag);
+                (Family::Reflag(Box::new(content)), diagnostics)
+            }
+            Rules::Flagsmith(environment) => {
+                let (content, diagnostics) =
+                    FlagsmithContent::prepare(environment, profile, tag_seeds, document_tag);
+                (Family::Flagsmith(Box::new(content)), diagnostics)
+            }
+        };
+        let mut heads = CLASSES.map(|class| Heads::new(version, fingerprint, class, &profile.cors));
+        if let Family::Flagsmith(content) = &family
+            && let Some(updated_at) = content.updated_at()
+        {
+            for heads in &mut heads {
+                heads.add(&UPDATED_AT, &updated_at);
+            }
+        }
         let content = Self {
             version,
-            source_version: ruleset.source_version,
+            source_version,
             fingerprint,
-            definitions: PreparedBody::new(document, document_tag),
-            evaluated,
-            serves: [profile.policy.knows_public(&ruleset), true],
-            heads: CLASSES.map(|class| Heads::new(version, fingerprint, class, &profile.cors)),
+            serves: [public_is_known, true],
+            heads,
             tag_seeds,
-            ruleset,
-            program,
-            answers,
+            family,
         };
         (content, diagnostics)
     }
 
     /// Makes the compressed forms; called once the content is published.
     pub fn compress(&self) {
-        self.definitions.compress();
-        self.evaluated.iter().flatten().for_each(PreparedBody::compress);
+        match &self.family {
+            Family::Reflag(content) => content.compress(),
+            Family::Flagsmith(content) => content.compress(),
+        }
     }
-}
 
-/// Evaluates an answer that depends on nothing.
-fn prepare_evaluated(
-    answers: &Answers,
-    program: &Program,
-    class: KeyClass,
-    seed: u64,
-) -> PreparedBody {
-    let mut context = EvaluationContext::new();
-    context.reset(program);
-    let mut evaluator = Evaluator::new(program, &mut context, Timestamp(0));
-    let mut answer = Answer::default();
-    answers.write(class, Selection::All, &mut evaluator, seed, &mut answer);
-    PreparedBody::new(Bytes::from(answer.body), answer.tag)
+    /// What is made of Reflag's rules, if these are.
+    pub fn reflag(&self) -> Option<&ReflagContent> {
+        match &self.family {
+            Family::Reflag(content) => Some(content),
+            Family::Flagsmith(_) => None,
+        }
+    }
+
+    /// What is made of Flagsmith's rules, if these are.
+    pub fn flagsmith(&self) -> Option<&FlagsmithContent> {
+        match &self.family {
+            Family::Reflag(_) => None,
+            Family::Flagsmith(content) => Some(content),
+        }
+    }
+
+    /// How many flags are served.
+    pub fn flags(&self) -> usize {
+        match &self.family {
+            Family::Reflag(content) => content.program.flags.len(),
+            Family::Flagsmith(content) => content.program.features.len(),
+        }
+    }
 }
 
 fn tag_seed(profile: &Profile, class: KeyClass, version: Version) -> u64 {
@@ -177,5 +202,12 @@ impl Heads {
         let mut definitions = shared.clone();
         definitions.insert(header::AGE, HeaderValue::from_static("0"));
         Self { context, shared, definitions }
+    }
+
+    /// Adds a field to all of them.
+    fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
+        for head in [&mut self.context, &mut self.shared, &mut self.definitions] {
+            head.insert(name, value.clone());
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! digests mean equal keys (128 bits of a pseudo-random function), and neither the time of a
 //! look-up nor a dump of the table tells anything about a key's text.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::Hasher;
 
@@ -51,16 +52,18 @@ impl KeyDigests {
 }
 
 /// Which key belongs to which environment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct KeyTable {
     digests: KeyDigests,
     table: HashTable<(u128, Credential)>,
+    /// By environment: digests of keys that came with its document.
+    from_documents: BTreeMap<u32, u128>,
 }
 
 impl KeyTable {
     /// An empty table.
     pub fn new(digests: KeyDigests) -> Self {
-        Self { digests, table: HashTable::new() }
+        Self { digests, table: HashTable::new(), from_documents: BTreeMap::new() }
     }
 
     /// Adds a key. The text is not kept. That no key stands for two things is checked with the
@@ -68,6 +71,24 @@ impl KeyTable {
     pub fn insert(&mut self, key: &str, credential: Credential) {
         let digest = self.digests.digest(key.as_bytes());
         self.table.insert_unique(digest as u64, (digest, credential), |(digest, _)| *digest as u64);
+    }
+
+    /// The table with the publishable key that an environment's document brings, in place of the
+    /// one before. None when nothing changes, or when the key stands for something else already.
+    #[must_use]
+    pub fn with_document_key(&self, environment: u32, key: &str) -> Option<Self> {
+        let digest = self.digests.digest(key.as_bytes());
+        if self.table.find(digest as u64, |(held, _)| *held == digest).is_some() {
+            return None;
+        }
+        let mut table = self.clone();
+        if let Some(before) = table.from_documents.insert(environment, digest)
+            && let Ok(entry) = table.table.find_entry(before as u64, |(held, _)| *held == before)
+        {
+            entry.remove();
+        }
+        table.insert(key, Credential { environment, class: KeyClass::Publishable });
+        Some(table)
     }
 
     /// What the key gives access to.

@@ -6,10 +6,12 @@
 mod body;
 mod content;
 mod fingerprint;
+mod flagsmith;
 mod freshness;
 mod gate;
 mod keys;
 pub mod publisher;
+mod reflag;
 pub mod status;
 mod waiting;
 
@@ -18,10 +20,12 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 pub use body::PreparedBody;
-pub use content::{Content, EXPOSED, Heads, STATE, class_index};
+pub use content::{Content, EXPOSED, Family, Heads, STATE, class_index};
+pub use flagsmith::{FlagsmithContent, UPDATED_AT};
 pub use freshness::{Age, Freshness};
 pub use gate::{Document, Gate, Verdict};
 pub use keys::{Credential, KeyDigests, KeyTable};
+pub use reflag::ReflagContent;
 pub use waiting::{Patience, Place, Waiting, Wake};
 
 use crate::compile::Policy;
@@ -57,6 +61,12 @@ pub struct Profile {
     pub name: EnvironmentName,
     /// How its rules are read.
     pub policy: Policy,
+    /// Whether the document's own key is the publishable key: none is configured.
+    pub key_from_document: bool,
+    /// Flagsmith's rules: whether segments apply to requests without an identity.
+    pub segments_without_identity: bool,
+    /// Flagsmith's clients: whether traits are not told again.
+    pub hide_sensitive_data: bool,
     /// Content older than this is stale; milliseconds.
     pub max_staleness: Option<i64>,
     /// What becomes of stale content.

@@ -16,7 +16,7 @@ use super::status::{Board, Quarantined, State};
 use super::{
     Authority, Document, Environment, Freshness, Gate, OnUnauthorized, Shared, Snapshot, Verdict,
 };
-use crate::model::{Confirmed, Failure, FailureKind, Fingerprint, Ruleset, Update, Version};
+use crate::model::{Confirmed, Failure, FailureKind, Fingerprint, Rules, Ruleset, Update, Version};
 use crate::telemetry::metrics::Metrics;
 use crate::time::{Clock, Timestamp};
 
@@ -56,7 +56,7 @@ struct Memory {
     source_version: Option<u64>,
     gate: Gate,
     /// The document that the gate holds back. A source that gives it again says only "unchanged".
-    held_back: Option<Ruleset>,
+    held_back: Option<Box<Rules>>,
 }
 
 impl Publisher {
@@ -86,11 +86,11 @@ impl Publisher {
         let index = report.environment;
         let now = self.clock.now();
         let outcome = match report.update {
-            Update::Replace(ruleset, confirmed) => self.replace(index, ruleset, confirmed, now),
+            Update::Replace(rules, confirmed) => self.replace(index, rules, confirmed, now),
             Update::Unchanged(confirmed) => {
                 // The source's word is "the same again", and that may be what was not believed.
-                if let Some(ruleset) = self.memories[index].held_back.take() {
-                    self.replace(index, ruleset, confirmed, now)
+                if let Some(rules) = self.memories[index].held_back.take() {
+                    self.replace(index, rules, confirmed, now)
                 } else {
                     self.confirm(index, confirmed, now);
                     "unchanged"
@@ -110,28 +110,29 @@ impl Publisher {
     fn replace(
         &mut self,
         index: usize,
-        mut ruleset: Ruleset,
+        mut rules: Box<Rules>,
         confirmed: Confirmed,
         now: Timestamp,
     ) -> &'static str {
         let environment = self.shared.load().environments[index].clone();
         let held = environment.content.as_deref();
-        if let Some(held) = held {
-            keep_last_good_forms(&mut ruleset, &held.ruleset);
-            keep_what_is_known_to_be_public(&mut ruleset, &held.ruleset);
+        if let (Some(held), Rules::Reflag(ruleset)) = (held.and_then(Content::reflag), &mut *rules)
+        {
+            keep_last_good_forms(ruleset, &held.ruleset);
+            keep_what_is_known_to_be_public(ruleset, &held.ruleset);
         }
-        let fingerprint = Content::fingerprint_of(&ruleset, &environment.profile);
+        let fingerprint = Content::fingerprint_of(&rules, &environment.profile);
         if let Some(held) = held
             && held.fingerprint == fingerprint
         {
             let memory = &mut self.memories[index];
-            memory.source_version = memory.source_version.max(ruleset.source_version);
+            memory.source_version = memory.source_version.max(rules.source_version());
             memory.held_back = None;
             memory.gate.reset();
             // Nothing changed that anybody can see, yet some may wait for the new number.
             let source = memory.source_version.unwrap_or(0);
             environment.waiting.reach(source.max(held.version.number()));
-            self.quarantine(index, &ruleset, now);
+            self.quarantine(index, &rules, now);
             self.confirm(index, confirmed, now);
             return "unchanged";
         }
@@ -139,19 +140,19 @@ impl Publisher {
             && environment.profile.authority == Authority::Upstream
         {
             let offered = Document {
-                source_version: ruleset.source_version,
-                flags: ruleset.keys().len(),
+                source_version: rules.source_version(),
+                flags: count_flags(&rules),
                 fingerprint,
             };
             if let Some(failure) = self.judge(index, held, offered, now) {
-                self.memories[index].held_back = Some(ruleset);
+                self.memories[index].held_back = Some(rules);
                 // It is not believed, but whoever gives it takes our key.
                 environment.freshness.restore();
                 return self.fail(index, failure);
             }
         }
-        self.quarantine(index, &ruleset, now);
-        self.publish(index, &environment, ruleset, fingerprint, confirmed, now);
+        self.quarantine(index, &rules, now);
+        self.publish(index, &environment, *rules, fingerprint, confirmed, now);
         "changed"
     }
 
@@ -166,7 +167,7 @@ impl Publisher {
         let memory = &mut self.memories[index];
         let held_document = Document {
             source_version: memory.source_version,
-            flags: held.ruleset.flags.len(),
+            flags: held.flags(),
             fingerprint: held.fingerprint,
         };
         let profile = Arc::clone(&self.shared.load().environments[index].profile);
@@ -203,21 +204,21 @@ impl Publisher {
         &mut self,
         index: usize,
         environment: &Environment,
-        ruleset: Ruleset,
+        rules: Rules,
         fingerprint: Fingerprint,
         confirmed: Confirmed,
         now: Timestamp,
     ) {
         let held = environment.content.as_deref();
-        let source_version = ruleset.source_version;
+        let source_version = rules.source_version();
         let version = next_version(held.map(|held| held.version), source_version);
-        let (flags, broken) = (ruleset.flags.len(), ruleset.broken.len());
-        let mut diagnostics = ruleset.warnings.clone();
+        let (flags, broken) = (rules.flags(), rules.broken().len());
+        let mut diagnostics = rules.warnings().to_vec();
         let (content, oddities) =
-            Content::prepare(Arc::new(ruleset), fingerprint, version, &environment.profile);
+            Content::prepare(rules, fingerprint, version, &environment.profile);
         diagnostics.extend(oddities);
         let content = Arc::new(content);
-        self.swap(index, environment, Arc::clone(&content), confirmed);
+        self.swap(index, environment, &content, confirmed);
         self.memories[index].source_version = source_version;
         self.memories[index].held_back = None;
         self.confirm(index, confirmed, now);
@@ -238,7 +239,7 @@ impl Publisher {
         &self,
         index: usize,
         environment: &Environment,
-        content: Arc<Content>,
+        content: &Arc<Content>,
         confirmed: Confirmed,
     ) {
         let before = self.shared.load();
@@ -247,9 +248,16 @@ impl Publisher {
             profile: Arc::clone(&environment.profile),
             freshness: Arc::new(Freshness::confirmed(confirmed)),
             waiting: Arc::clone(&environment.waiting),
-            content: Some(content),
+            content: Some(Arc::clone(content)),
         };
-        self.shared.store(Arc::new(Snapshot { environments, keys: Arc::clone(&before.keys) }));
+        let mut keys = Arc::clone(&before.keys);
+        if environment.profile.key_from_document
+            && let Some(content) = content.flagsmith()
+            && let Some(table) = keys.with_document_key(index as u32, &content.environment.key)
+        {
+            keys = Arc::new(table);
+        }
+        self.shared.store(Arc::new(Snapshot { environments, keys }));
     }
 
     fn confirm(&self, index: usize, confirmed: Confirmed, now: Timestamp) {
@@ -276,10 +284,10 @@ impl Publisher {
     }
 
     /// Names what is left out; logs each flag once.
-    fn quarantine(&self, index: usize, ruleset: &Ruleset, now: Timestamp) {
+    fn quarantine(&self, index: usize, rules: &Rules, now: Timestamp) {
         let status = &mut self.board.lock()[index];
         let before = std::mem::take(&mut status.quarantined);
-        for broken in &ruleset.broken {
+        for broken in rules.broken() {
             let known = before.iter().find(|held| held.flag == broken.flag);
             if known.is_none_or(|known| known.reason != broken.reason) {
                 warn!(
@@ -320,6 +328,15 @@ impl Publisher {
                 warn!(environment = %name, state = %change, age_seconds = age, cause, "state");
             }
         }
+    }
+}
+
+/// How many flags a document has, those that cannot be read included.
+fn count_flags(rules: &Rules) -> usize {
+    match rules {
+        Rules::Reflag(ruleset) => ruleset.keys().len(),
+        // What is broken may be a segment, so it does not count.
+        Rules::Flagsmith(environment) => environment.features.len(),
     }
 }
 

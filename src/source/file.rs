@@ -12,8 +12,10 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::{Look, Sight, Source};
+use crate::dialect::flagsmith::document;
 use crate::dialect::reflag::definitions;
-use crate::model::{Confirmed, Failure, FailureKind, Ruleset, Update};
+use crate::model::flagsmith::UpdatedAt;
+use crate::model::{Confirmed, Failure, FailureKind, Rules, Update};
 use crate::time::Timestamp;
 
 /// Larger files are refused: no environment comes near.
@@ -23,10 +25,21 @@ pub(crate) const MAX_BYTES: u64 = 256 << 20;
 /// resolution of the file system's clock cannot be told apart otherwise.
 const RACY_MILLIS: i64 = 2_000;
 
-/// A Reflag features document in a file.
+/// What a file holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FileFormat {
+    /// A Reflag features document.
+    #[default]
+    Reflag,
+    /// A Flagsmith environment document.
+    Flagsmith,
+}
+
+/// A document in a file.
 #[derive(Debug, Default)]
 pub struct FileSource {
     path: PathBuf,
+    format: FileFormat,
     seen: Option<Seen>,
     /// Hash of the last content that was good.
     good: Option<[u8; 32]>,
@@ -66,11 +79,11 @@ impl Identity {
 
 impl FileSource {
     /// Follows `path`; nothing is read yet.
-    pub fn new(path: PathBuf) -> Self {
-        Self { path, seen: None, good: None }
+    pub fn new(path: PathBuf, format: FileFormat) -> Self {
+        Self { path, format, seen: None, good: None }
     }
 
-    fn read(&mut self, now: Timestamp) -> Result<Option<Ruleset>, (FailureKind, String)> {
+    fn read(&mut self, now: Timestamp) -> Result<Option<Rules>, (FailureKind, String)> {
         let unreadable = |error: io::Error| {
             (FailureKind::Network, format!("cannot read {}: {error}", self.path.display()))
         };
@@ -103,13 +116,11 @@ impl FileSource {
             self.seen = Some(Seen { identity, failure: None });
             return Ok(None);
         }
-        match definitions::read(&Bytes::from(content)) {
-            Ok(mut ruleset) => {
-                let modified = u64::try_from(identity.modified().0).unwrap_or(0);
-                ruleset.source_version.get_or_insert(modified);
+        match self.parse(&Bytes::from(content), identity.modified()) {
+            Ok(rules) => {
                 self.seen = Some(Seen { identity, failure: None });
                 self.good = Some(hash);
-                Ok(Some(ruleset))
+                Ok(Some(rules))
             }
             Err(error) => {
                 let failure = (FailureKind::Malformed, format!("{}: {error}", self.path.display()));
@@ -121,10 +132,26 @@ impl FileSource {
 }
 
 impl FileSource {
+    /// Without a version of its own a document has its file's time of change.
+    fn parse(&self, content: &Bytes, modified: Timestamp) -> Result<Rules, String> {
+        match self.format {
+            FileFormat::Reflag => {
+                let mut ruleset = definitions::read(content).map_err(|error| error.to_string())?;
+                ruleset.source_version.get_or_insert(u64::try_from(modified.0).unwrap_or(0));
+                Ok(Rules::Reflag(ruleset))
+            }
+            FileFormat::Flagsmith => {
+                let mut environment = document::read(content).map_err(|error| error.to_string())?;
+                environment.updated_at.get_or_insert(UpdatedAt(modified.0.saturating_mul(1_000)));
+                Ok(Rules::Flagsmith(environment))
+            }
+        }
+    }
+
     /// Looks at the file, with calls that block.
     pub fn look_blocking(&mut self, now: Timestamp) -> Update {
         match self.read(now) {
-            Ok(Some(ruleset)) => Update::Replace(ruleset, Confirmed::At(now)),
+            Ok(Some(rules)) => Update::Replace(Box::new(rules), Confirmed::At(now)),
             Ok(None) => Update::Unchanged(Confirmed::At(now)),
             Err((kind, message)) => Update::Unavailable(Failure::new(kind, message, now)),
         }
@@ -165,7 +192,7 @@ mod tests {
 
     fn seen(source: &mut FileSource, now: Timestamp) -> String {
         match source.look_blocking(now) {
-            Update::Replace(ruleset, _) => format!("version {:?}", ruleset.source_version.unwrap()),
+            Update::Replace(rules, _) => format!("version {:?}", rules.source_version().unwrap()),
             Update::Unchanged(_) => "unchanged".to_owned(),
             Update::Unavailable(failure) => failure.kind.label().to_owned(),
         }
@@ -175,7 +202,7 @@ mod tests {
     fn a_file_is_read_once_per_change_of_content() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("flags.json");
-        let mut source = FileSource::new(path.clone());
+        let mut source = FileSource::new(path.clone(), FileFormat::Reflag);
         assert_eq!(seen(&mut source, LONG_AGO), "network");
         fs::write(&path, document(1)).unwrap();
         assert_eq!(seen(&mut source, LONG_AGO), "version 1");
@@ -193,7 +220,7 @@ mod tests {
     fn a_broken_file_stays_a_failure_until_it_is_mended() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("flags.json");
-        let mut source = FileSource::new(path.clone());
+        let mut source = FileSource::new(path.clone(), FileFormat::Reflag);
         fs::write(&path, document(1)).unwrap();
         assert_eq!(seen(&mut source, LONG_AGO), "version 1");
         fs::write(&path, &document(2)[..20]).unwrap();
@@ -216,7 +243,7 @@ mod tests {
         }
         symlink("..v1", folder.path().join("..data")).unwrap();
         symlink("..data/flags.json", folder.path().join("flags.json")).unwrap();
-        let mut source = FileSource::new(folder.path().join("flags.json"));
+        let mut source = FileSource::new(folder.path().join("flags.json"), FileFormat::Reflag);
         assert_eq!(seen(&mut source, LONG_AGO), "version 1");
         symlink("..v2", folder.path().join("..data_tmp")).unwrap();
         fs::rename(folder.path().join("..data_tmp"), folder.path().join("..data")).unwrap();
@@ -229,7 +256,7 @@ mod tests {
         let path = folder.path().join("flags.json");
         fs::write(&path, r#"{"features":[]}"#).unwrap();
         let modified = Identity::of(&fs::metadata(&path).unwrap()).modified();
-        let mut source = FileSource::new(path);
+        let mut source = FileSource::new(path, FileFormat::Reflag);
         assert_eq!(seen(&mut source, LONG_AGO), format!("version {}", modified.0));
     }
 }

@@ -3,12 +3,15 @@
 //! A source is a state machine that is asked to look and says what it saw; the driver decides when
 //! to ask. Neither knows what is published: what an [`Update`] means is for the publisher.
 
+mod fetch;
 mod file;
+mod flagsmith;
 mod pace;
 mod reflag;
 
-pub use file::FileSource;
 pub(crate) use file::MAX_BYTES as MAX_DOCUMENT;
+pub use file::{FileFormat, FileSource};
+pub use flagsmith::{FlagsmithSource, FlagsmithUpstream};
 pub use pace::Pace;
 pub use reflag::{ReflagSource, ReflagUpstream};
 

@@ -11,28 +11,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::header::{
-    AGE, AUTHORIZATION, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION,
-    RETRY_AFTER,
-};
+use hyper::header::{AUTHORIZATION, ETAG, HeaderValue, IF_NONE_MATCH};
 use hyper::{Request, StatusCode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
-use super::{Look, MAX_DOCUMENT, Sight, Source};
+use super::{Look, Sight, Source, fetch};
 use crate::config::Key;
 use crate::dialect::reflag::definitions;
-use crate::model::{Confirmed, Failure, FailureKind, Ruleset, Update};
+use crate::model::{Confirmed, Failure, FailureKind, Rules, Ruleset, Update};
 use crate::time::Timestamp;
-use crate::upstream::{self, Answer, Bounds, Client};
+use crate::upstream::Client;
 
 /// Learning must not hold up a change of rules for longer than this.
 const LEARNING_TIMEOUT: Duration = Duration::from_secs(2);
 /// A request that asks the upstream to wait may take so much longer: edges hold it for 9 s.
 const HOLD: Duration = Duration::from_secs(10);
-/// Sent by every edge like this one, with an age beside it when it knows one.
-const BURGEE_VERSION: HeaderName = HeaderName::from_static("burgee-version");
 
 /// Where the rules are and what opens the door.
 #[derive(Debug)]
@@ -96,12 +91,12 @@ impl ReflagSource {
             request.headers_mut().insert(IF_NONE_MATCH, etag);
         }
         let conditional = request.headers().contains_key(IF_NONE_MATCH);
-        let answer = self.send(request, timeout, look.now).await?;
-        let confirmed = confirmed(&answer.headers, look.now);
+        let answer = fetch::send(&self.client, request, timeout, look.now).await?;
+        let confirmed = fetch::confirmed(&answer.headers, look.now);
         if answer.status == StatusCode::NOT_MODIFIED && conditional {
             return Ok((Definitions::Same, confirmed));
         }
-        self.expect_ok(&answer, "/features", look.now)?;
+        fetch::expect_ok(&answer, &format!("{}/features", self.upstream.url), look.now)?;
         let etag = answer.headers.get(ETAG).cloned();
         let known = self.held.as_ref().map(|held| held.hash);
         // Reading a large document takes a while, and other sources share this thread.
@@ -125,8 +120,8 @@ impl ReflagSource {
         let path = "/features/evaluated";
         let request = self.request(&format!("{}{path}", self.upstream.url), key, now)?;
         let timeout = self.upstream.timeout.min(LEARNING_TIMEOUT);
-        let answer = self.send(request, timeout, now).await?;
-        self.expect_ok(&answer, path, now)?;
+        let answer = fetch::send(&self.client, request, timeout, now).await?;
+        fetch::expect_ok(&answer, &format!("{}{path}", self.upstream.url), now)?;
         let malformed = |what: String| {
             let message = format!("{}{path}: {what}", self.upstream.url);
             Failure::new(FailureKind::Malformed, message, now)
@@ -188,49 +183,6 @@ impl ReflagSource {
             .body(Bytes::new())
             .map_err(|_| unusable("this is no URL"))
     }
-
-    async fn send(
-        &self,
-        request: Request<Bytes>,
-        timeout: Duration,
-        now: Timestamp,
-    ) -> Result<Answer, Failure> {
-        let path = request.uri().path().to_owned();
-        let bounds = Bounds { timeout, body: MAX_DOCUMENT as usize };
-        self.client.send(request, bounds).await.map_err(|error| {
-            let kind = match error.kind() {
-                upstream::FailureKind::Timeout => FailureKind::Timeout,
-                upstream::FailureKind::Network => FailureKind::Network,
-                upstream::FailureKind::Malformed => FailureKind::Malformed,
-            };
-            Failure::new(kind, format!("GET {path}: {error}"), now)
-        })
-    }
-
-    /// What a status means that is not 200.
-    fn expect_ok(&self, answer: &Answer, path: &str, now: Timestamp) -> Result<(), Failure> {
-        let status = answer.status;
-        if status == StatusCode::OK {
-            return Ok(());
-        }
-        let kind = match status.as_u16() {
-            401 | 403 => FailureKind::Unauthorized,
-            400..=499 => FailureKind::Status4xx,
-            500..=599 => FailureKind::Status5xx,
-            _ => FailureKind::Malformed,
-        };
-        let hint = match status.as_u16() {
-            401 | 403 => ": it refuses the key",
-            404 => ": is the URL right?",
-            300..=399 if answer.headers.contains_key(LOCATION) => {
-                ": redirects are not followed, since the key would travel along"
-            }
-            _ => "",
-        };
-        let message = format!("{}{path} answered {status}{hint}", self.upstream.url);
-        let retry_after = retry_after(&answer.headers, now);
-        Err(Failure { kind, message, at: now, retry_after })
-    }
 }
 
 impl Source for ReflagSource {
@@ -247,7 +199,9 @@ impl Source for ReflagSource {
         let learned = self.keep_learned(look.now).await;
         changed |= matches!(learned, Ok(true));
         let update = match &self.held {
-            Some(held) if changed => Update::Replace(held.ruleset.clone(), confirmed),
+            Some(held) if changed => {
+                Update::Replace(Box::new(Rules::Reflag(held.ruleset.clone())), confirmed)
+            }
             _ => Update::Unchanged(confirmed),
         };
         Sight { update, trouble: learned.err() }
@@ -283,56 +237,4 @@ struct Listed {
     version: Option<u64>,
     #[expect(clippy::zero_sized_map_values, reason = "it is a map on the wire")]
     features: BTreeMap<Box<str>, IgnoredAny>,
-}
-
-/// When the rules were confirmed: an edge or a cache on the way says how long ago that was.
-fn confirmed(headers: &HeaderMap, now: Timestamp) -> Confirmed {
-    let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.trim().parse::<u32>().ok());
-    match age {
-        Some(seconds) => Confirmed::At(Timestamp(now.0 - i64::from(seconds) * 1_000)),
-        None if headers.contains_key(BURGEE_VERSION) => Confirmed::Unknown,
-        None => Confirmed::At(now),
-    }
-}
-
-/// How long we are asked to stay away: seconds, or a moment (RFC 9110, 10.2.3).
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let moment = Timestamp::from(httpdate::parse_http_date(value).ok()?);
-    Some(Duration::from_millis(u64::try_from(moment.since(now)).unwrap_or(0)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
-        let field = |(name, value): &(&'static str, &str)| {
-            (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
-        };
-        fields.iter().map(field).collect()
-    }
-
-    #[test]
-    fn an_edge_upstream_says_how_old_its_rules_are() {
-        let now = Timestamp(100_000);
-        assert_eq!(confirmed(&headers(&[]), now), Confirmed::At(now));
-        let aged = headers(&[("age", "40"), ("burgee-version", "7")]);
-        assert_eq!(confirmed(&aged, now), Confirmed::At(Timestamp(60_000)));
-        let unknown = headers(&[("burgee-version", "7")]);
-        assert_eq!(confirmed(&unknown, now), Confirmed::Unknown);
-    }
-
-    #[test]
-    fn a_wish_to_be_left_alone_comes_in_two_forms() {
-        let now = Timestamp::parse("2026-06-01T12:00:00Z").unwrap();
-        let rest = |value| retry_after(&headers(&[("retry-after", value)]), now);
-        assert_eq!(rest("120"), Some(Duration::from_secs(120)));
-        assert_eq!(rest("Mon, 01 Jun 2026 12:00:30 GMT"), Some(Duration::from_secs(30)));
-        assert_eq!(rest("Mon, 01 Jun 2026 11:00:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(rest("soon"), None);
-    }
 }

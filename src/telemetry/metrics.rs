@@ -53,8 +53,8 @@ pub struct RouteLabels {
 }
 
 /// Statuses that are answered; each has its place in a worker's counters.
-const STATUSES: [u16; 16] =
-    [200, 204, 304, 400, 401, 403, 404, 405, 408, 413, 414, 415, 422, 431, 500, 503];
+const STATUSES: [u16; 17] =
+    [200, 204, 304, 400, 401, 403, 404, 405, 408, 413, 414, 415, 422, 431, 500, 501, 503];
 
 /// Upper bounds of the duration buckets in nanoseconds (DESIGN section 3).
 const BUCKETS: [u64; 13] = [
@@ -265,6 +265,14 @@ impl Metrics {
                 self.events_dropped.with_label_values(&labels).inc_by(u64::from(count));
             }
         }
+    }
+
+    /// Counts evaluations that a client reported and that are, for want of a queue, not kept.
+    pub fn analytics_not_kept(&self, environment: &EnvironmentName, evaluations: u64) {
+        let environment = environment.as_str();
+        self.events_received.with_label_values(&[environment, "analytics"]).inc_by(evaluations);
+        let labels = [environment, "analytics", "no_sink"];
+        self.events_dropped.with_label_values(&labels).inc_by(evaluations);
     }
 
     /// Counts something that met its bound.

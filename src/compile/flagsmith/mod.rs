@@ -60,6 +60,7 @@ pub fn compile(environment: &Environment, policy: &Policy) -> Compiled {
     let mut program = Program {
         identity_key_prefix: format!("{}_", environment.key).into(),
         segments_without_identity: policy.segments_without_identity,
+        hide_disabled_from_servers: environment.hide_disabled_from_servers,
         nodes: rules.nodes,
         segments: environment
             .segments

@@ -43,6 +43,9 @@ pub fn read(document: &Bytes) -> Result<Environment, DocumentError> {
         key: wire.api_key,
         name: wire.name,
         updated_at: wire.updated_at.as_deref().and_then(read_moment),
+        // The vendor's API hides them from all keys and its proxy, which reads the project alone,
+        // from client keys.
+        hide_disabled_from_servers: wire.hide_disabled_flags == Some(true),
         hide_disabled_flags: wire
             .hide_disabled_flags
             .or(wire.project.hide_disabled_flags)

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 use serde_json::json;
 
+use crate::dialect::query::{Parameter, Parameters, decode, decode_into};
 use crate::dialect::{Forbidden, Rejection};
 use crate::evaluate::{EvaluationContext, Program};
 
@@ -96,83 +97,6 @@ pub fn publishable_key(query: &str) -> Option<Cow<'_, str>> {
     Some(decode(value).unwrap_or(Cow::Borrowed("")))
 }
 
-/// A parameter as it was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Parameter<'a> {
-    name: &'a str,
-    value: &'a str,
-    /// Whether either holds an escape or a blank in disguise.
-    escaped: bool,
-}
-
-/// The parameters of a query; what stands between two `&` without a name is none.
-struct Parameters<'a>(&'a str);
-
-impl<'a> Iterator for Parameters<'a> {
-    type Item = Parameter<'a>;
-
-    /// One pass over the bytes finds both ends and whether there is anything to decode.
-    fn next(&mut self) -> Option<Parameter<'a>> {
-        loop {
-            let text = self.0;
-            if text.is_empty() {
-                return None;
-            }
-            let (mut equals, mut escaped, mut end) = (None, false, text.len());
-            for (at, byte) in text.bytes().enumerate() {
-                match byte {
-                    b'&' => {
-                        end = at;
-                        break;
-                    }
-                    b'=' if equals.is_none() => equals = Some(at),
-                    b'%' | b'+' => escaped = true,
-                    _ => {}
-                }
-            }
-            self.0 = text.get(end + 1..).unwrap_or_default();
-            if end > 0 {
-                let name_end = equals.unwrap_or(end);
-                let value = text.get(name_end + 1..end).unwrap_or_default();
-                return Some(Parameter { name: &text[..name_end], value, escaped });
-            }
-        }
-    }
-}
-
-/// Undoes form encoding: `+` is a blank, `%XX` a byte. None when an escape is broken or the bytes
-/// are not UTF-8.
-pub fn decode(text: &str) -> Option<Cow<'_, str>> {
-    if memchr::memchr2(b'%', b'+', text.as_bytes()).is_none() {
-        return Some(Cow::Borrowed(text));
-    }
-    let mut decoded = String::with_capacity(text.len());
-    decode_into(text, &mut decoded)?;
-    Some(Cow::Owned(decoded))
-}
-
-/// The same, into a buffer that is used again and again.
-fn decode_into<'a>(text: &'a str, buffer: &'a mut String) -> Option<&'a str> {
-    let Some(first) = memchr::memchr2(b'%', b'+', text.as_bytes()) else { return Some(text) };
-    let mut bytes = std::mem::take(buffer).into_bytes();
-    bytes.clear();
-    bytes.extend_from_slice(&text.as_bytes()[..first]);
-    let mut rest = text[first..].bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => hex(rest.next()?)? << 4 | hex(rest.next()?)?,
-            other => other,
-        });
-    }
-    *buffer = String::from_utf8(bytes).ok()?;
-    Some(buffer)
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
-}
-
 /// Status and body of a refusal (DESIGN section 3).
 pub fn reject(rejection: &Rejection) -> (u16, String) {
     let (status, code) = match rejection {
@@ -184,7 +108,8 @@ pub fn reject(rejection: &Rejection) -> (u16, String) {
         Rejection::NotForwarded => (503, "NOT_AVAILABLE"),
         Rejection::Overloaded => (503, "OVERLOADED"),
         Rejection::Internal => (500, "INTERNAL_ERROR"),
-        Rejection::UnknownPath => (404, "NOT_FOUND"),
+        Rejection::UnknownPath | Rejection::UnknownFlag(_) => (404, "NOT_FOUND"),
+        Rejection::OtherRules => (501, "NOT_AVAILABLE"),
         Rejection::Method(_) => (405, "METHOD_NOT_ALLOWED"),
         other => (other.status(), "INVALID_REQUEST"),
     };
@@ -197,33 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn form_encoding_is_undone() {
-        for (encoded, text) in [
-            ("plain", Some("plain")),
-            ("eu+west", Some("eu west")),
-            ("%C3%85se%20%26", Some("Åse &")),
-            ("100%", None),
-            ("%4", None),
-            ("%zz", None),
-            ("%ff", None),
-        ] {
-            assert_eq!(decode(encoded).as_deref(), text, "{encoded}");
-        }
-    }
-
-    #[test]
-    fn parameters_are_split_as_forms_are() {
-        let read: Vec<_> =
-            Parameters("a=1&&b&c==x&=y&d=%20").map(|p| (p.name, p.value, p.escaped)).collect();
-        let expected = [
-            ("a", "1", false),
-            ("b", "", false),
-            ("c", "=x", false),
-            ("", "y", false),
-            ("d", "%20", true),
-        ];
-        assert_eq!(read, expected);
-        assert_eq!(Parameters("").count(), 0);
+    fn the_key_is_found_where_a_parameter_begins() {
         assert_eq!(publishable_key("a=publishableKey=no&publishableKey=yes").unwrap(), "yes");
         assert_eq!(publishable_key("publishableKey=first&publishableKey=2").unwrap(), "first");
         assert_eq!(publishable_key("x=1&publishableKey=pub%5F1&y").unwrap(), "pub_1");

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use serde_json_path::JsonPath;
 
 use super::{Lookups, Pattern, Remainder, Seed};
+use crate::model::KeyClass;
 
 /// One environment, compiled. Immutable.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub struct Program {
     pub identity_key_prefix: Box<str>,
     /// Whether segments apply to requests without an identity.
     pub segments_without_identity: bool,
+    /// Whether features that come out disabled are hidden from secret keys, too.
+    pub hide_disabled_from_servers: bool,
     /// Names of traits that rules read.
     pub traits: Names,
     /// Where each slot's value comes from.
@@ -384,6 +387,15 @@ impl Program {
     /// One outcome.
     pub fn outcome(&self, index: OutcomeIndex) -> &Outcome {
         &self.outcomes[index.0 as usize]
+    }
+
+    /// Whether keys of a class see a feature that comes to this.
+    #[inline]
+    pub fn is_visible(&self, outcome: &Outcome, class: KeyClass) -> bool {
+        match class {
+            KeyClass::Publishable => outcome.is_public,
+            KeyClass::Secret => outcome.enabled || !self.hide_disabled_from_servers,
+        }
     }
 
     /// What a feature comes to without an identity, where segments need one.

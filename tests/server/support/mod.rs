@@ -252,6 +252,9 @@ impl Setup {
                 match &mut environment.source {
                     Source::File(file) => file.poll_interval = Duration::from_millis(2),
                     Source::Reflag(reflag) => reflag.poll_interval = Duration::from_millis(20),
+                    Source::Flagsmith(flagsmith) => {
+                        flagsmith.poll_interval = Duration::from_millis(20);
+                    }
                 }
             }
         }

@@ -1,0 +1,190 @@
+//! Answers of `flags/` and `identities/`, put together from pieces that were made when the program
+//! was published (flagsmith.md sections 3, 12).
+//!
+//! Whatever a feature can come to is spelled out beforehand, so a request copies one piece of text
+//! for each feature, and neighbours that lie behind each other as one.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use bytes::Bytes;
+use foldhash::fast::FixedState;
+
+use super::mapping::Identity;
+use crate::evaluate::flagsmith::{
+    Evaluation, EvaluationContext, FeatureIndex, OutcomeIndex, Program, evaluate,
+};
+use crate::json::write_string;
+use crate::model::KeyClass;
+
+/// The pieces of one environment's answers.
+#[derive(Debug)]
+pub struct Answers {
+    /// `,{"feature":...}` with its variant, for identities: one per outcome, those that features
+    /// come to when nothing overrides them first, in the features' order.
+    text: String,
+    /// By outcome: from where to where in the text.
+    pieces: Vec<(u32, u32)>,
+    by_name: HashMap<Box<str>, FeatureIndex, FixedState>,
+    /// By feature: what it comes to for nobody in particular.
+    defaults: Vec<OutcomeIndex>,
+    /// Length of the longest list of flags.
+    longest: usize,
+}
+
+impl Answers {
+    /// Prepares the answers of a compiled environment.
+    pub fn prepare(program: &Program) -> Self {
+        let mut context = EvaluationContext::new();
+        context.reset(program);
+        let defaults = evaluate(program, &mut context).outcomes().to_vec();
+        let mut text = String::new();
+        let mut pieces = vec![(0, 0); program.outcomes.len()];
+        let others = program.outcomes().map(|(index, _)| index);
+        for index in defaults.iter().copied().chain(others) {
+            let place = &mut pieces[index.0 as usize];
+            if place.1 == 0 {
+                let start = text.len() as u32;
+                text.push(',');
+                write_flag(program, index, true, &mut text);
+                *place = (start, text.len() as u32);
+            }
+        }
+        let mut longest = vec![0; program.features.len()];
+        for (index, outcome) in program.outcomes() {
+            let (start, end) = pieces[index.0 as usize];
+            let longest = &mut longest[outcome.feature.0 as usize];
+            *longest = (end - start).max(*longest);
+        }
+        let longest = longest.into_iter().map(|length| length as usize).sum();
+        let by_name = program.features().map(|(index, feature)| (feature.name.clone(), index));
+        Self { text, pieces, by_name: by_name.collect(), defaults, longest }
+    }
+
+    /// The body of `flags/` for a class of keys.
+    pub fn flags(&self, program: &Program, class: KeyClass) -> Bytes {
+        let mut body = String::from("[");
+        let visible = |index: &&OutcomeIndex| program.is_visible(program.outcome(**index), class);
+        for &index in self.defaults.iter().filter(visible) {
+            if body.len() > 1 {
+                body.push(',');
+            }
+            write_flag(program, index, false, &mut body);
+        }
+        body.push(']');
+        Bytes::from(body)
+    }
+
+    /// The body of `flags/?feature=`, by feature; none where the class may not see it.
+    pub fn each_flag(&self, program: &Program, class: KeyClass) -> Vec<Option<Bytes>> {
+        let visible = |&index: &OutcomeIndex| {
+            program.is_visible(program.outcome(index), class).then(|| {
+                let mut body = String::new();
+                write_flag(program, index, false, &mut body);
+                Bytes::from(body)
+            })
+        };
+        self.defaults.iter().map(visible).collect()
+    }
+
+    /// The feature of a name.
+    pub fn find(&self, name: &str) -> Option<FeatureIndex> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Room for the flags of an identity.
+    pub fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// Writes the answer for an identity. With `hide_traits` they are not told again.
+    pub fn write_identity(
+        &self,
+        class: KeyClass,
+        evaluation: &Evaluation<'_>,
+        identifier: &str,
+        identity: &Identity<'_>,
+        hide_traits: bool,
+        body: &mut Vec<u8>,
+    ) {
+        let mut name = std::mem::take(body);
+        name.extend_from_slice(b"{\"identifier\":");
+        write_json(identifier, &mut name);
+        name.extend_from_slice(b",\"traits\":[");
+        if !hide_traits {
+            for (at, sent) in identity.traits.iter().enumerate() {
+                name.extend_from_slice(if at == 0 { b"{" } else { b",{" });
+                name.extend_from_slice(b"\"trait_key\":");
+                write_json(&sent.key, &mut name);
+                name.extend_from_slice(b",\"trait_value\":");
+                name.extend_from_slice(sent.value.as_bytes());
+                name.push(b'}');
+            }
+        }
+        name.extend_from_slice(b"],\"flags\":");
+        *body = name;
+        self.write_flags(class, evaluation, body);
+        body.push(b'}');
+    }
+
+    fn write_flags(&self, class: KeyClass, evaluation: &Evaluation<'_>, body: &mut Vec<u8>) {
+        let open = body.len();
+        let program = evaluation.program();
+        let mut run: Range<usize> = 0..0;
+        for &index in evaluation.outcomes() {
+            if !program.is_visible(program.outcome(index), class) {
+                continue;
+            }
+            let (start, end) = self.pieces[index.0 as usize];
+            if run.end != start as usize {
+                body.extend_from_slice(&self.text.as_bytes()[run.clone()]);
+                run.start = start as usize;
+            }
+            run.end = end as usize;
+        }
+        body.extend_from_slice(&self.text.as_bytes()[run]);
+        // Each flag starts with a comma; the first one's is the bracket.
+        match body.get_mut(open) {
+            Some(comma) => *comma = b'[',
+            None => body.push(b'['),
+        }
+        body.push(b']');
+    }
+}
+
+fn write_flag(program: &Program, index: OutcomeIndex, with_variant: bool, out: &mut String) {
+    let outcome = program.outcome(index);
+    let feature = program.feature(outcome.feature);
+    out.push_str("{\"feature\":{\"id\":");
+    out.push_str(&feature.id.to_string());
+    out.push_str(",\"name\":");
+    write_string(&feature.name, out);
+    out.push_str(",\"type\":");
+    write_string(&feature.kind, out);
+    out.push_str("},\"enabled\":");
+    out.push_str(if outcome.enabled { "true" } else { "false" });
+    out.push_str(",\"feature_state_value\":");
+    out.push_str(outcome.value.get());
+    if with_variant {
+        out.push_str(",\"variant\":");
+        match &outcome.variant {
+            Some(variant) => write_string(variant, out),
+            None => out.push_str("null"),
+        }
+    }
+    out.push('}');
+}
+
+/// Appends `text` as a JSON string. Most texts need no escape.
+fn write_json(text: &str, out: &mut Vec<u8>) {
+    let plain = text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
+    if plain {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        let mut escaped = String::with_capacity(text.len() + 16);
+        write_string(text, &mut escaped);
+        out.extend_from_slice(escaped.as_bytes());
+    }
+}

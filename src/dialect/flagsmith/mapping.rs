@@ -1,0 +1,346 @@
+//! Requests to identities, refusals to error bodies (flagsmith.md sections 3, 4).
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::dialect::query::{Parameters, decode};
+use crate::dialect::{Fault, Forbidden, Rejection};
+use crate::evaluate::flagsmith::{Scalar, python};
+use crate::json::{Kind, Malformed, Reader, Text};
+
+/// Longest text of a trait in characters, as in the vendor's API.
+const TRAIT_TEXT: usize = 2_000;
+
+/// Who is asked about.
+#[derive(Debug, Default)]
+pub struct Identity<'a> {
+    /// None for somebody without a name.
+    pub identifier: Option<Cow<'a, str>>,
+    /// As they were sent, doubles included; of those the last counts.
+    pub traits: Vec<Trait<'a>>,
+}
+
+/// What is known of an identity.
+#[derive(Clone, Debug)]
+pub struct Trait<'a> {
+    /// Its name, which may be empty.
+    pub key: Cow<'a, str>,
+    /// A JSON scalar as it was sent.
+    pub value: &'a str,
+}
+
+/// Reads the body of `POST identities/`. `media_type` is the request's `Content-Type`.
+pub fn read_identity<'a>(
+    body: &'a [u8],
+    media_type: Option<&[u8]>,
+) -> Result<Identity<'a>, Rejection> {
+    if !media_type.is_none_or(is_json) {
+        return Err(fault(&["body"], "model_attributes_type", "the Content-Type is not JSON"));
+    }
+    let text = std::str::from_utf8(body)
+        .map_err(|_| Rejection::Invalid("the body is not UTF-8".into()))?;
+    read_members(text)
+}
+
+/// `application/json`, `application/something+json`.
+fn is_json(media_type: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(media_type).to_ascii_lowercase();
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    essence.strip_prefix("application/").is_some_and(|sub| sub == "json" || sub.ends_with("+json"))
+}
+
+fn read_members(text: &str) -> Result<Identity<'_>, Rejection> {
+    let malformed =
+        |error: Malformed| Rejection::Invalid(format!("the body is not JSON: {error}").into());
+    let mut reader = Reader::new(text);
+    let mut identity = Identity::default();
+    if reader.kind().map_err(malformed)? != Kind::Object {
+        reader.skip().and_then(|()| reader.end()).map_err(malformed)?;
+        return Err(fault(&["body"], "model_attributes_type", "the body is not an object"));
+    }
+    // What is wrong with a member counts only once the whole body is known to be JSON.
+    let mut wrong = None;
+    let mut first = true;
+    reader.open_object().map_err(malformed)?;
+    while let Some(name) = reader.next_member(&mut first).map_err(malformed)? {
+        let read = match &*plain(name) {
+            "identifier" => read_identifier(&mut reader)
+                .map(|read| read.map(|identifier| identity.identifier = identifier)),
+            "traits" => {
+                read_traits(&mut reader).map(|read| read.map(|traits| identity.traits = traits))
+            }
+            _ => reader.skip().map(Ok),
+        };
+        if let Err(rejection) = read.map_err(malformed)? {
+            wrong = wrong.or(Some(rejection));
+        }
+    }
+    reader.end().map_err(malformed)?;
+    wrong.map_or(Ok(identity), Err)
+}
+
+type Read<T> = Result<Result<T, Rejection>, Malformed>;
+
+/// A missing identifier, null and the empty text all mean somebody without a name.
+fn read_identifier<'a>(reader: &mut Reader<'a>) -> Read<Option<Cow<'a, str>>> {
+    Ok(match reader.kind()? {
+        Kind::String => Ok(Some(plain(reader.string()?)).filter(|text| !text.is_empty())),
+        Kind::Null => {
+            reader.skip()?;
+            Ok(None)
+        }
+        _ => {
+            reader.skip()?;
+            Err(fault(&["body", "identifier"], "string_type", "the identifier is not text"))
+        }
+    })
+}
+
+fn read_traits<'a>(reader: &mut Reader<'a>) -> Read<Vec<Trait<'a>>> {
+    if reader.kind()? != Kind::Array {
+        reader.skip()?;
+        return Ok(Err(fault(&["body", "traits"], "list_type", "the traits are not a list")));
+    }
+    let (mut traits, mut wrong) = (Vec::new(), None);
+    let mut first = true;
+    reader.open_array()?;
+    while reader.next_element(&mut first)? {
+        match read_trait(reader, traits.len())? {
+            Ok(read) => traits.push(read),
+            Err(rejection) => wrong = wrong.or(Some(rejection)),
+        }
+    }
+    Ok(wrong.map_or(Ok(traits), Err))
+}
+
+fn read_trait<'a>(reader: &mut Reader<'a>, index: usize) -> Read<Trait<'a>> {
+    let place = |member: &'static str| {
+        let mut place = vec!["body".into(), "traits".into(), index.to_string().into()];
+        place.extend((!member.is_empty()).then_some(Cow::Borrowed(member)));
+        place
+    };
+    let bad = |member, kind, message: &'static str| {
+        Rejection::Unprocessable(Fault { place: place(member), message: message.into(), kind })
+    };
+    if reader.kind()? != Kind::Object {
+        reader.skip()?;
+        return Ok(Err(bad("", "model_attributes_type", "a trait is not an object")));
+    }
+    let (mut key, mut value, mut wrong) = (None, "null", None);
+    let mut first = true;
+    reader.open_object()?;
+    while let Some(name) = reader.next_member(&mut first)? {
+        match &*plain(name) {
+            "trait_key" if reader.kind()? == Kind::String => key = Some(plain(reader.string()?)),
+            "trait_key" => {
+                reader.skip()?;
+                wrong = Some(bad("trait_key", "string_type", "the key of a trait is not text"));
+            }
+            "trait_value" => {
+                let kind = reader.kind()?;
+                let start = reader.position();
+                reader.skip()?;
+                value = reader.since(start);
+                if matches!(kind, Kind::Object | Kind::Array) {
+                    let what = "the value of a trait is neither text nor number nor boolean";
+                    wrong = Some(bad("trait_value", "string_type", what));
+                }
+                if kind == Kind::String && is_too_long(value) {
+                    let what = "the value of a trait has more than 2000 characters";
+                    wrong = Some(bad("trait_value", "string_too_long", what));
+                }
+            }
+            _ => reader.skip()?,
+        }
+    }
+    Ok(match (wrong, key) {
+        (Some(rejection), _) => Err(rejection),
+        (None, None) => Err(bad("trait_key", "missing", "a trait has no key")),
+        (None, Some(key)) => Ok(Trait { key, value }),
+    })
+}
+
+/// The text of a token; copied only where it has escapes.
+fn plain(text: Text<'_>) -> Cow<'_, str> {
+    text.plain().map_or_else(
+        || {
+            let mut plain = String::with_capacity(text.raw_len());
+            text.unescape_into(&mut plain);
+            Cow::Owned(plain)
+        },
+        Cow::Borrowed,
+    )
+}
+
+/// Whether a JSON string is longer than a trait may be. Most are shorter than that as they stand.
+fn is_too_long(json: &str) -> bool {
+    json.len() > TRAIT_TEXT + 2
+        && serde_json::from_str::<String>(json).is_ok_and(|text| text.chars().count() > TRAIT_TEXT)
+}
+
+fn fault(place: &[&'static str], kind: &'static str, message: &'static str) -> Rejection {
+    let place = place.iter().map(|&part| part.into()).collect();
+    Rejection::Unprocessable(Fault { place, message: message.into(), kind })
+}
+
+/// The identity that `GET identities/` names.
+pub fn identity_of_query(query: &str) -> Result<Identity<'_>, Rejection> {
+    let identifier = last(query, "identifier")?;
+    let missing = || fault(&["query", "identifier"], "missing", "the identifier is missing");
+    Ok(Identity { identifier: Some(identifier.ok_or_else(missing)?), traits: Vec::new() })
+}
+
+/// The feature that `GET flags/` is narrowed to. An empty name means all.
+pub fn feature(query: &str) -> Result<Option<Cow<'_, str>>, Rejection> {
+    Ok(last(query, "feature")?.filter(|name| !name.is_empty()))
+}
+
+/// The last parameter of a name.
+fn last<'a>(query: &'a str, name: &'static str) -> Result<Option<Cow<'a, str>>, Rejection> {
+    let mut found = None;
+    for parameter in Parameters(query) {
+        let own = decode(parameter.name);
+        if own.as_deref() == Some(name) {
+            let value = decode(parameter.value);
+            let undecodable =
+                || fault(&["query"], "string_type", "a parameter is not encoded UTF-8");
+            found = Some(value.ok_or_else(undecodable)?);
+        }
+    }
+    Ok(found)
+}
+
+/// A name for somebody without one: the same for equal traits, and one of its own for each who has
+/// none (flagsmith.md section 3.3, transient identities).
+pub fn anonymous_identifier(traits: &[Trait<'_>]) -> Result<String, Rejection> {
+    let mut last: BTreeMap<&str, &str> = BTreeMap::new();
+    for sent in traits {
+        last.insert(&sent.key, sent.value);
+    }
+    if last.is_empty() {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|_| Rejection::Internal)?;
+        return Ok(hex(&random));
+    }
+    let mut hash = Sha256::new();
+    let mut text = String::new();
+    for (key, value) in last.into_iter().filter(|(_, value)| *value != "null") {
+        hash.update(key.as_bytes());
+        text.clear();
+        write_as_python(scalar(value, &mut String::new()), &mut text);
+        hash.update(text.as_bytes());
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+/// Appends a scalar as Python prints it.
+fn write_as_python(value: Scalar<'_>, out: &mut String) {
+    match value {
+        Scalar::Null => out.push_str("None"),
+        Scalar::Bool(true) => out.push_str("True"),
+        Scalar::Bool(false) => out.push_str("False"),
+        Scalar::Number(number) if python::is_integer(number) => python::write_integer(number, out),
+        Scalar::Number(number) => python::write_float(number.parse().unwrap_or(f64::NAN), out),
+        Scalar::Text(text) => out.push_str(text),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A trait's value as the engine takes it. Escaped text is undone in `buffer`.
+pub fn scalar<'a>(json: &'a str, buffer: &'a mut String) -> Scalar<'a> {
+    match json.as_bytes().first() {
+        Some(b'"') => match Reader::new(json).string() {
+            Ok(text) => {
+                if let Some(plain) = text.plain() {
+                    return Scalar::Text(plain);
+                }
+                buffer.clear();
+                text.unescape_into(buffer);
+                Scalar::Text(buffer)
+            }
+            Err(_) => Scalar::Null,
+        },
+        Some(b't') => Scalar::Bool(true),
+        Some(b'f') => Scalar::Bool(false),
+        Some(b'-' | b'0'..=b'9') => Scalar::Number(json),
+        _ => Scalar::Null,
+    }
+}
+
+/// Checks a report of how often flags were asked for and counts the evaluations in it
+/// (flagsmith.md section 16). Counts that are no numbers are skipped, as the vendor's API does.
+pub fn check_analytics(form: u8, body: &[u8]) -> Result<u64, Rejection> {
+    #[derive(Deserialize)]
+    struct Evaluation {
+        #[serde(default)]
+        count: Value,
+    }
+    #[derive(Deserialize)]
+    struct Second {
+        evaluations: Vec<Evaluation>,
+    }
+    let unreadable =
+        |_| Rejection::Invalid("the body does not say how often flags were asked for".into());
+    let count = |value: &Value| value.as_u64().unwrap_or(0);
+    Ok(if form == 1 {
+        let counts: BTreeMap<String, Value> = serde_json::from_slice(body).map_err(unreadable)?;
+        counts.values().map(count).fold(0, u64::saturating_add)
+    } else {
+        let second: Second = serde_json::from_slice(body).map_err(unreadable)?;
+        second.evaluations.iter().map(|e| count(&e.count)).fold(0, u64::saturating_add)
+    })
+}
+
+/// Status and body of a refusal (DESIGN section 3, flagsmith.md section 4).
+pub fn reject(rejection: &Rejection) -> (u16, String) {
+    let message = rejection.message();
+    match rejection {
+        Rejection::UnknownKey => {
+            (401, json!({"status": "unauthorized", "message": "unknown key"}).to_string())
+        }
+        Rejection::Forbidden(Forbidden::SecretRequired | Forbidden::SecretInUrl) => {
+            (401, json!({"status": "unauthorized", "message": message}).to_string())
+        }
+        Rejection::NotReady | Rejection::Stale => {
+            let message = "Environment not loaded";
+            (503, json!({"status": "service_unavailable", "message": message}).to_string())
+        }
+        Rejection::Unprocessable(Fault { place, message, kind }) => {
+            let index = |part: &Cow<'static, str>| match part.parse::<usize>() {
+                Ok(index) => json!(index),
+                Err(_) => json!(part),
+            };
+            let place: Vec<_> = place.iter().map(index).collect();
+            (422, json!({"detail": [{"loc": place, "msg": message, "type": kind}]}).to_string())
+        }
+        other => {
+            let body = json!({"status": status_word(other), "message": message});
+            (other.status(), body.to_string())
+        }
+    }
+}
+
+fn status_word(rejection: &Rejection) -> &'static str {
+    match rejection.status() {
+        404 => "not_found",
+        405 => "method_not_allowed",
+        408 => "request_timeout",
+        413 | 414 | 431 => "too_large",
+        415 => "unsupported_media_type",
+        500 => "internal_error",
+        501 => "not_implemented",
+        503 => "service_unavailable",
+        _ => "bad_request",
+    }
+}

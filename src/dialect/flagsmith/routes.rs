@@ -1,0 +1,36 @@
+//! What exists: path, methods, which keys may call it (flagsmith.md section 3).
+
+/// What a route does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `GET flags/`: the environment's flags, of nobody in particular.
+    Flags,
+    /// `GET` and `POST identities/`: the flags of one identity.
+    Identities,
+    /// `GET environment-document/`: the rules, for server keys.
+    Document,
+    /// `POST analytics/flags/`: how often flags were asked for; 1 or 2 is the form of the body.
+    Analytics(u8),
+}
+
+/// A path and what it does.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// The path without a slash at its end, which is also its template in metrics.
+    pub path: &'static str,
+    /// What it does.
+    pub endpoint: Endpoint,
+}
+
+/// All routes. Both spellings, with a slash at the end and without, are answered directly.
+pub const ROUTES: [Route; 5] = [
+    route("/api/v1/flags", Endpoint::Flags),
+    route("/api/v1/identities", Endpoint::Identities),
+    route("/api/v1/environment-document", Endpoint::Document),
+    route("/api/v1/analytics/flags", Endpoint::Analytics(1)),
+    route("/api/v2/analytics/flags", Endpoint::Analytics(2)),
+];
+
+const fn route(path: &'static str, endpoint: Endpoint) -> Route {
+    Route { path, endpoint }
+}

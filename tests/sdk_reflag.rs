@@ -293,7 +293,7 @@ fn node_sdk_takes_the_fake_upstream_for_the_service() {
         "context": {"user": {"id": "u-1"}}, "flag": "sized",
     });
     scene.upstream.forget_requests();
-    let (before, end) = scene.run_with_change("node_push.mjs", &more, second());
+    let (before, end) = scene.run_with_change("node_push", &more, second());
     assert_eq!(before, json!({"version": 412, "flag": large(true, 20)}));
     assert_eq!(end, json!({"version": 500, "flag": large(false, 40), "heard": NO_HEARD}));
     let mut asked = scene.upstream.requests();
@@ -314,7 +314,7 @@ fn node_sdk_evaluates_by_itself_and_polls() {
         {"other": {"x": ["y"]}},
     ]);
     let (before, end) =
-        scene.run_with_change("node_polling.mjs", &json!({"contexts": contexts}), second());
+        scene.run_with_change("node_polling", &json!({"contexts": contexts}), second());
     let definitions: Vec<_> = first().flags.into_iter().map(as_defined).collect();
     let of_u2 = json!({
         "everyone": bare(true), "nobody": bare(false), "acme-only": bare(false),
@@ -363,7 +363,7 @@ fn as_defined(mut flag: Value) -> Value {
 fn node_sdk_looks_again_when_it_is_asked_after_a_minute() {
     let Some(scene) = Scene::with(&first()) else { return };
     let more = json!({"context": {"user": {"id": "u-1"}}, "flag": "sized"});
-    let (before, end) = scene.run_with_change("node_in_request.mjs", &more, second());
+    let (before, end) = scene.run_with_change("node_in_request", &more, second());
     // One of them is the client of edge runtimes.
     let (old, new) = (vec![large(true, 20); 2], vec![large(false, 40); 2]);
     assert_eq!(before, json!({"first": old}));
@@ -381,7 +381,7 @@ fn node_sdk_looks_again_when_it_is_asked_after_a_minute() {
 fn node_sdk_as_it_comes_gets_its_flags_and_their_changes() {
     let Some(scene) = Scene::with(&first()) else { return };
     let more = json!({"context": {"user": {"id": "u-1"}}, "flag": "sized"});
-    let (before, end) = scene.run_with_change("node_push.mjs", &more, second());
+    let (before, end) = scene.run_with_change("node_push", &more, second());
     assert_eq!(before, json!({"version": 412, "flag": large(true, 20)}));
     assert_eq!(end, json!({"version": 500, "flag": large(false, 40), "heard": no_stream()}));
 }
@@ -389,7 +389,7 @@ fn node_sdk_as_it_comes_gets_its_flags_and_their_changes() {
 #[test]
 fn node_sdk_lets_burgee_evaluate() {
     let Some(scene) = Scene::with(&first()) else { return };
-    let seen = scene.run("node_remote.mjs", &json!({}));
+    let seen = scene.run("node_remote", &json!({}));
     assert_eq!(
         seen,
         json!({
@@ -461,7 +461,7 @@ fn burgee_and_the_official_evaluator_see_the_same() {
     contexts.push(json!({"company": {"id": 7, "blocked": "true"}, "other": {"y.z": 1}}));
     contexts.extend((0..50).map(|number| json!({"user": {"id": format!("user {number}")}})));
     let compared = contexts.len() * flags;
-    let seen = scene.run("node_agreement.mjs", &json!({"contexts": contexts}));
+    let seen = scene.run("node_agreement", &json!({"contexts": contexts}));
     assert_eq!(
         seen,
         json!({
@@ -476,7 +476,7 @@ fn burgee_and_the_official_evaluator_see_the_same() {
 #[test]
 fn node_sdk_has_its_events_accepted() {
     let Some(scene) = Scene::with(&first()) else { return };
-    let seen = scene.run("node_tracking.mjs", &json!({}));
+    let seen = scene.run("node_tracking", &json!({}));
     assert_eq!(
         seen,
         json!({"checked": [true, "large", null, false], "batches": [1, 3], "heard": NO_HEARD})
@@ -493,7 +493,7 @@ fn node_sdk_with_a_wrong_key_goes_on_with_its_fallback() {
         // Either class of keys may tell of events.
         (PUBLISHABLE_KEY, "FORBIDDEN_KEY", &[]),
     ] {
-        let seen = scene.run("node_wrong_key.mjs", &json!({"wrongKey": key}));
+        let seen = scene.run("node_wrong_key", &json!({"wrongKey": key}));
         assert_eq!(seen["definitions"], json!([]));
         assert_eq!(seen["fallback"], carrying(true, "fallback", &json!(1)));
         assert_eq!(seen["other"], bare(false));
@@ -516,7 +516,7 @@ const PREFLIGHT_EVENT: &str = "OPTIONS /event for authorization,content-type,ref
 #[test]
 fn browser_sdk_gets_the_public_flags_of_its_user() {
     let Some(scene) = Scene::with(&first()) else { return };
-    let seen = scene.run("browser_flags.mjs", &json!({}));
+    let seen = scene.run("browser_flags", &json!({}));
     let mut flags = flags_of_u1();
     flags["adults"] = bare(true);
     flags.as_object_mut().unwrap().remove("ledger").unwrap();
@@ -535,7 +535,7 @@ fn browser_sdk_gets_the_public_flags_of_its_user() {
 #[test]
 fn browser_sdk_asks_again_for_another_context() {
     let Some(scene) = Scene::with(&first()) else { return };
-    let (before, end) = scene.run_with_change("browser_context.mjs", &json!({}), second());
+    let (before, end) = scene.run_with_change("browser_context", &json!({}), second());
     assert_eq!(
         before,
         json!({
@@ -562,7 +562,7 @@ fn strings(list: &Value) -> impl Iterator<Item = &str> {
 fn browser_sdk_with_a_wrong_key_can_read_why_and_goes_on_with_its_fallback() {
     let Some(scene) = Scene::with(&first()) else { return };
     let wrong = json!({"wrongKeys": ["pub_other", SECRET_KEY]});
-    let seen = scene.run("browser_unknown_key.mjs", &wrong);
+    let seen = scene.run("browser_unknown_key", &wrong);
     let asked =
         ["GET /features/evaluated", PREFLIGHT_EVENT, "POST /event", PREFLIGHT_BULK, "POST /bulk"];
     for seen in seen.as_array().unwrap() {
@@ -591,7 +591,7 @@ fn browser_sdk_with_a_wrong_key_can_read_why_and_goes_on_with_its_fallback() {
 #[test]
 fn browser_sdk_has_its_events_accepted() {
     let Some(scene) = Scene::with(&first()) else { return };
-    let seen = scene.run("browser_tracking.mjs", &json!({}));
+    let seen = scene.run("browser_tracking", &json!({}));
     assert_eq!(seen["tracked"], json!({"status": 200, "body": {"success": true}}));
     assert_eq!(seen["byFlag"], 200);
     assert_eq!(seen["checked"], json!([true, "large", null]));
@@ -619,7 +619,7 @@ fn browser_sdk_has_its_events_accepted() {
 #[test]
 fn react_sdk_shows_flags_and_their_changes() {
     let Some(scene) = Scene::with(&first()) else { return };
-    let (before, end) = scene.run_with_change("react_use_flag.mjs", &json!({}), second());
+    let (before, end) = scene.run_with_change("react_use_flag", &json!({}), second());
     let mut shown = vec![
         "sized loading, acme-only loading, ledger loading",
         "sized on large {\"limit\":20}, acme-only on undefined undefined, ledger off",

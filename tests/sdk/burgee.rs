@@ -6,6 +6,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use serde_json::Value;
+
 use super::{PATIENCE, Written, lines_of};
 
 /// A running server with one environment. Killed when dropped.
@@ -58,12 +60,22 @@ impl Burgee {
         head.starts_with("HTTP/1.1 200 ").then(|| version.parse().expect("a version is a number"))
     }
 
+    /// What it answers to those with this key in the manner of Flagsmith; none unless that is 200.
+    pub(crate) fn flagsmith(&self, path: &str, key: &str) -> Option<Value> {
+        let field = format!("X-Environment-Key: {key}\r\n");
+        let answer = get(self.public, &format!("/api/v1/{path}/"), &field);
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        head.starts_with("HTTP/1.1 200 ").then(|| serde_json::from_str(body).expect("JSON"))
+    }
+
     /// How many requests of a route it answered with a status, by its metrics.
     pub(crate) fn answered(&self, route: &str, status: u16) -> u64 {
-        let labels = format!("{{dialect=\"reflag\",route=\"{route}\",status=\"{status}\"}} ");
+        let labels = format!("\",route=\"{route}\",status=\"{status}\"}} ");
         let metrics = get(self.admin, "/metrics", "");
         let count = metrics.lines().find_map(|line| {
-            line.strip_prefix("burgee_http_requests_total")?.strip_prefix(labels.as_str())
+            // A route belongs to one dialect.
+            let line = line.strip_prefix("burgee_http_requests_total{dialect=\"")?;
+            line.split_once(&labels).map(|(_, count)| count)
         });
         count.map_or(0, |count| count.parse().expect("a count is a number"))
     }

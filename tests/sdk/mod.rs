@@ -1,13 +1,16 @@
 //! What tests of published SDKs share: the binary, and the programs that use the SDKs.
 
 #![allow(
+    dead_code,
     clippy::expect_used,
     clippy::panic,
-    reason = "this is test code throughout, the lints see only #[test]"
+    reason = "test code of which each target uses its own part"
 )]
 
 mod burgee;
 mod node;
+mod programs;
+mod python;
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, channel};
@@ -17,7 +20,7 @@ use std::time::Duration;
 use ::burgee::time::Stopwatch;
 
 pub(crate) use self::burgee::Burgee;
-pub(crate) use self::node::Programs;
+pub(crate) use self::programs::Programs;
 
 /// Longest wait for something that is bound to come. Nothing waits this long unless it fails.
 const PATIENCE: Duration = Duration::from_secs(60);

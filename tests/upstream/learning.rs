@@ -313,6 +313,25 @@ fn a_flag_that_goes_away_and_comes_back_as_a_secret_does_not_leak() {
 }
 
 #[test]
+fn a_flag_that_was_listed_before_it_was_defined_is_not_known_yet() {
+    // Between the two questions the upstream went on, and later it made the flag a secret.
+    let upstream = Upstream::serving(document(7));
+    upstream.answer_once(LEARNING, listing(&document(8).flag(on("early"))));
+    let edge = Following::upstream(&upstream).start();
+    until_well(&edge, 7);
+    assert_eq!(shown_to_publishable(&edge), ["open", "acme-only"], "since-7 was not listed");
+    upstream.answer(LEARNING, Reply::status(500));
+    while_nothing_leaks(&edge, &["early"], || {
+        upstream.publish(document(9).secret_flag(on("early")));
+        edge.until_status(SHOP, |status| status["version"] == 9);
+        until_more_fetches(&edge, 4);
+        assert!(defined(&edge).1.contains(&"early".to_owned()));
+        upstream.recover();
+        until_well(&edge, 10);
+    });
+}
+
+#[test]
 fn a_flag_that_becomes_secret_is_hidden_and_one_that_becomes_public_is_shown() {
     let upstream = Upstream::serving(document(7).flag(on("promo")));
     let edge = Following::upstream(&upstream).start();

@@ -58,13 +58,12 @@ pub(crate) enum AnySource {
     Flagsmith(Box<FlagsmithSource>),
 }
 
-impl AnySource {
-    /// Looks once, for commands that need the rules and no server.
-    pub(crate) async fn look_once(self, look: Look) -> Sight {
+impl Source for AnySource {
+    async fn look(&mut self, look: Look) -> Sight {
         match self {
-            Self::File(mut file) => file.look(look).await,
-            Self::Reflag(mut reflag) => reflag.look(look).await,
-            Self::Flagsmith(mut flagsmith) => flagsmith.look(look).await,
+            Self::File(file) => file.look(look).await,
+            Self::Reflag(reflag) => reflag.look(look).await,
+            Self::Flagsmith(flagsmith) => flagsmith.look(look).await,
         }
     }
 }
@@ -298,7 +297,7 @@ pub fn flagsmith_source(
 ) -> Result<FlagsmithSource, StartError> {
     let client = client(settings, environment, flagsmith.ca_file.as_deref(), flagsmith.timeout)?;
     let upstream = FlagsmithUpstream {
-        url: flagsmith.url.to_string(),
+        url: flagsmith.url.clone(),
         server_key: flagsmith.server_key.clone(),
         timeout: flagsmith.timeout,
     };
@@ -417,20 +416,14 @@ fn start_background(
     for (index, (environment, source)) in settings.environments.iter().zip(sources).enumerate() {
         let waiting = Arc::clone(&process.snapshot.load().environments[index].waiting);
         let (clock, sender) = (process.clock.clone(), sender.clone());
-        match source {
-            AnySource::File(file) => {
-                let pace = Pace::steady(environment.source.poll_interval());
-                runtime.spawn(source::follow(index, file, pace, waiting, clock, sender));
+        let interval = environment.source.poll_interval();
+        let pace = match source {
+            AnySource::File(_) => Pace::steady(interval),
+            AnySource::Reflag(_) | AnySource::Flagsmith(_) => {
+                Pace::shared(interval, fastrand::u64(..))
             }
-            AnySource::Flagsmith(flagsmith) => {
-                let pace = Pace::shared(environment.source.poll_interval(), fastrand::u64(..));
-                runtime.spawn(source::follow(index, *flagsmith, pace, waiting, clock, sender));
-            }
-            AnySource::Reflag(reflag) => {
-                let pace = Pace::shared(environment.source.poll_interval(), fastrand::u64(..));
-                runtime.spawn(source::follow(index, *reflag, pace, waiting, clock, sender));
-            }
-        }
+        };
+        runtime.spawn(source::follow(index, source, pace, waiting, clock, sender));
     }
     let snapshot = Arc::clone(&process.snapshot);
     let publisher =

@@ -5,7 +5,7 @@ use crate::config;
 use crate::model::{self, BrokenFlag, Failure, FailureKind, Ruleset, Update};
 use crate::snapshot::publisher::next_version;
 use crate::snapshot::{Content, Profile};
-use crate::source::{Look, Sight};
+use crate::source::{Look, Sight, Source};
 use crate::time::Timestamp;
 
 /// What a server that starts now would serve.
@@ -56,11 +56,11 @@ fn look(
     now: Timestamp,
 ) -> Result<Sight, Failure> {
     let failed = |error: String| Failure::new(FailureKind::Network, error, now);
-    let source =
+    let mut source =
         app::source_of(settings, environment).map_err(|error| failed(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| failed(format!("cannot ask the source: {error}")))?;
-    Ok(runtime.block_on(source.look_once(Look::at(now))))
+    Ok(runtime.block_on(source.look(Look::at(now))))
 }

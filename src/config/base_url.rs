@@ -88,6 +88,12 @@ impl BaseUrl {
         }
     }
 
+    /// Scheme, host and port: what has to be equal for a key to be sent.
+    pub fn origin(&self) -> String {
+        let scheme = if self.https { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority())
+    }
+
     /// What precedes every path of the upstream: empty, or with a leading and no trailing slash.
     pub fn path(&self) -> &str {
         &self.path
@@ -96,8 +102,7 @@ impl BaseUrl {
 
 impl fmt::Display for BaseUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.https { "https" } else { "http" };
-        write!(formatter, "{scheme}://{}{}", self.authority(), self.path)
+        write!(formatter, "{}{}", self.origin(), self.path)
     }
 }
 

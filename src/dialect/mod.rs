@@ -9,6 +9,7 @@ pub mod ofrep;
 pub(crate) mod query;
 pub mod reflag;
 mod rejection;
+pub(crate) mod tag;
 
 pub use rejection::{Fault, Forbidden, Rejection};
 

@@ -19,7 +19,7 @@ use super::pipeline::{Reply, Stop, present, shared, write_state};
 use crate::dialect::flagsmith::mapping::{self, Identity};
 use crate::dialect::flagsmith::routes::Endpoint;
 use crate::dialect::{Dialect, Forbidden, Rejection};
-use crate::evaluate::flagsmith::{EvaluationContext, evaluate, is_path};
+use crate::evaluate::flagsmith::{EvaluationContext, Program, evaluate, is_path};
 use crate::model::KeyClass;
 use crate::snapshot::{Credential, Environment, OnStale, Snapshot, class_index};
 use crate::time::Timestamp;
@@ -120,9 +120,8 @@ fn identities(
         let mut body = buffer(rules.answers.longest() + 2 * body.len() + 256);
         let hide_traits =
             environment.profile.hide_sensitive_data && rules.environment.vendor.hide_sensitive_data;
-        let class = credential.class;
         rules.answers.write_identity(
-            class,
+            credential.class,
             &evaluation,
             &identifier,
             &identity,
@@ -131,8 +130,7 @@ fn identities(
         );
         body
     });
-    let mut fields = content.heads[class].context.clone();
-    fields.remove(hyper::header::ETAG);
+    let fields = content.heads[class].context.clone();
     let reply = (StatusCode::OK, fields, recycled(body));
     Ok(complete(reply, environment, credential, staleness, now, head))
 }
@@ -140,7 +138,7 @@ fn identities(
 /// A trait that reads as a path would stand in for what the path points to, so it counts only
 /// from those who hold a secret key (DESIGN section 4).
 fn set_traits(
-    program: &crate::evaluate::flagsmith::Program,
+    program: &Program,
     class: KeyClass,
     identity: &Identity<'_>,
     context: &mut EvaluationContext,

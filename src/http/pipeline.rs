@@ -30,7 +30,8 @@ use super::flagsmith;
 use super::routing::{self, Route, Target};
 use super::worker::Process;
 use crate::dialect::reflag::routes::Endpoint;
-use crate::dialect::reflag::{Answer, Selection, answers, mapping, tracking};
+use crate::dialect::reflag::{Answer, Selection, mapping, tracking};
+use crate::dialect::tag::mix;
 use crate::dialect::{Dialect, Forbidden, Rejection};
 use crate::evaluate::{EvaluationContext, Evaluator};
 use crate::model::KeyClass;
@@ -116,7 +117,7 @@ async fn wait(process: &Process, connection: &Connection, behind: &Behind) {
     let patience = process.patience.of(behind.class);
     timer.spawn_on(async move { tokio::time::sleep(patience).await }, &process.timers);
     tokio::select! {
-        () = waiting.wait(&place, behind.wanted, behind.class) => {}
+        () = place.wait(behind.wanted, behind.class) => {}
         _ = timer.join_next() => {}
     }
     connection.serving();
@@ -363,7 +364,7 @@ fn evaluated(
             Selection::One(_) | Selection::OneEnabled(_) => 1_024,
         };
         answer.body = buffer(room);
-        let seed = answers::mix(content.tag_seeds[class], u64::from(staleness.is_some()));
+        let seed = mix(content.tag_seeds[class], u64::from(staleness.is_some()));
         let mut evaluator = Evaluator::new(&rules.program, context, now);
         rules.answers.write(credential.class, selection, &mut evaluator, seed, answer);
         let mut fields = content.heads[class].context.clone();

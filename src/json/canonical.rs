@@ -5,16 +5,39 @@ use super::{Kind, Malformed, Reader, write_string};
 /// Deepest nesting that is followed; deeper text is refused rather than risk the stack.
 const MAX_DEPTH: usize = 128;
 
+/// What of a document does not count, whatever object it stands in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ignoring<'a> {
+    /// Members of these names.
+    pub members: &'a [&'a str],
+    /// The order of the elements of arrays of these names.
+    pub order_of: &'a [&'a str],
+}
+
 /// Appends `text` in canonical form: no white space, members sorted by name (of equal names only
 /// the last stays, as every reader of the protocol sees it), strings escaped one way. Numbers keep
 /// their spelling, since `5.0` and `5` are different answers.
 pub fn write(text: &str, out: &mut String) -> Result<(), Malformed> {
+    write_ignoring(text, Ignoring::default(), out)
+}
+
+/// The same without what does not count.
+pub fn write_ignoring(
+    text: &str,
+    ignoring: Ignoring<'_>,
+    out: &mut String,
+) -> Result<(), Malformed> {
     let mut reader = Reader::new(text);
-    write_value(&mut reader, 0, out)?;
+    write_value(&mut reader, 0, ignoring, out)?;
     reader.end()
 }
 
-fn write_value(reader: &mut Reader<'_>, depth: usize, out: &mut String) -> Result<(), Malformed> {
+fn write_value(
+    reader: &mut Reader<'_>,
+    depth: usize,
+    ignoring: Ignoring<'_>,
+    out: &mut String,
+) -> Result<(), Malformed> {
     if depth > MAX_DEPTH {
         return Err(reader.malformed("nested too deep"));
     }
@@ -26,7 +49,16 @@ fn write_value(reader: &mut Reader<'_>, depth: usize, out: &mut String) -> Resul
             while let Some(name) = reader.next_member(&mut first)? {
                 let mut member = (String::new(), String::new());
                 name.unescape_into(&mut member.0);
-                write_value(reader, depth + 1, &mut member.1)?;
+                if ignoring.members.contains(&member.0.as_str()) {
+                    reader.skip()?;
+                    continue;
+                }
+                let is_set = ignoring.order_of.contains(&member.0.as_str());
+                if is_set && reader.kind()? == Kind::Array {
+                    write_set(reader, depth + 1, ignoring, &mut member.1)?;
+                } else {
+                    write_value(reader, depth + 1, ignoring, &mut member.1)?;
+                }
                 members.push(member);
             }
             // Stable, so that of equal names the last one written is the last one here.
@@ -51,7 +83,7 @@ fn write_value(reader: &mut Reader<'_>, depth: usize, out: &mut String) -> Resul
             let mut comma = "";
             while reader.next_element(&mut first)? {
                 out.push_str(comma);
-                write_value(reader, depth + 1, out)?;
+                write_value(reader, depth + 1, ignoring, out)?;
                 comma = ",";
             }
             out.push(']');
@@ -64,6 +96,27 @@ fn write_value(reader: &mut Reader<'_>, depth: usize, out: &mut String) -> Resul
         Kind::Number => out.push_str(reader.number()?),
         Kind::True | Kind::False | Kind::Null => out.push_str(reader.literal()?),
     }
+    Ok(())
+}
+
+/// An array whose order does not count.
+fn write_set(
+    reader: &mut Reader<'_>,
+    depth: usize,
+    ignoring: Ignoring<'_>,
+    out: &mut String,
+) -> Result<(), Malformed> {
+    let (mut elements, mut first) = (Vec::new(), true);
+    reader.open_array()?;
+    while reader.next_element(&mut first)? {
+        let mut element = String::new();
+        write_value(reader, depth + 1, ignoring, &mut element)?;
+        elements.push(element);
+    }
+    elements.sort_unstable();
+    out.push('[');
+    out.push_str(&elements.join(","));
+    out.push(']');
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use super::flagsmith::{FlagsmithContent, UPDATED_AT};
 use super::reflag::ReflagContent;
 use super::{Cors, Profile, fingerprint};
-use crate::dialect::reflag::answers;
+use crate::dialect::tag::mix;
 use crate::model::{Fingerprint, KeyClass, Rules, Version};
 
 /// One environment's rules and everything that was prepared from them.
@@ -102,8 +102,7 @@ impl Content {
             Rules::Reflag(ruleset) => profile.policy.knows_public(ruleset),
             Rules::Flagsmith(_) => true,
         };
-        let document_tag =
-            answers::mix(answers::mix(fingerprint.0, version.number()), tag_seeds[1]);
+        let document_tag = mix(mix(fingerprint.0, version.number()), tag_seeds[1]);
         let (family, diagnostics) = match rules {
             Rules::Reflag(ruleset) => {
                 let (content, diagnostics) =
@@ -117,11 +116,14 @@ impl Content {
             }
         };
         let mut heads = CLASSES.map(|class| Heads::new(version, fingerprint, class, &profile.cors));
-        if let Family::Flagsmith(content) = &family
-            && let Some(updated_at) = content.updated_at()
-        {
+        if let Family::Flagsmith(content) = &family {
+            let updated_at = content.updated_at();
             for heads in &mut heads {
-                heads.add(&UPDATED_AT, &updated_at);
+                // Answers about an identity are posted for, and have no tag.
+                heads.context.remove(header::ETAG);
+                if let Some(updated_at) = &updated_at {
+                    heads.add(&UPDATED_AT, updated_at);
+                }
             }
         }
         let content = Self {
@@ -170,8 +172,8 @@ impl Content {
 }
 
 fn tag_seed(profile: &Profile, class: KeyClass, version: Version) -> u64 {
-    let name = profile.name.as_str().bytes().fold(7, |tag, b| answers::mix(tag, u64::from(b)));
-    answers::mix(answers::mix(name, class_index(class) as u64 + 1), version.number())
+    let name = profile.name.as_str().bytes().fold(7, |tag, b| mix(tag, u64::from(b)));
+    mix(mix(name, class_index(class) as u64 + 1), version.number())
 }
 
 impl Heads {

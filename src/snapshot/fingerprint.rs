@@ -1,10 +1,9 @@
 //! The hash that says whether a document means something else than the one before.
 
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::compile::Policy;
-use crate::json::{canonical, write_string};
+use crate::json::canonical::{self, Ignoring};
 use crate::model::{Fingerprint, Generation, Ruleset, flagsmith};
 
 /// Hashes what evaluation and answers can observe of a ruleset under a policy. The order of flags
@@ -20,7 +19,7 @@ pub(super) fn of_reflag(ruleset: &Ruleset, policy: &Policy) -> Fingerprint {
     flags.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     for flag in flags {
         hash.update([u8::from(policy.is_public(flag, ruleset))]);
-        update_canonical(&mut hash, flag.raw.get());
+        update_canonical(&mut hash, flag.raw.get(), Ignoring::default());
     }
     let mut envelope: Vec<_> = ruleset.envelope.iter().collect();
     envelope.sort_unstable();
@@ -28,7 +27,7 @@ pub(super) fn of_reflag(ruleset: &Ruleset, policy: &Policy) -> Fingerprint {
         hash.update([2]);
         hash.update(name.as_bytes());
         hash.update([0]);
-        update_canonical(&mut hash, value);
+        update_canonical(&mut hash, value, Ignoring::default());
     }
     finish(hash)
 }
@@ -39,69 +38,28 @@ pub(super) fn of_reflag(ruleset: &Ruleset, policy: &Policy) -> Fingerprint {
 pub(super) fn of_flagsmith(environment: &flagsmith::Environment) -> Fingerprint {
     let mut hash = Sha256::new();
     hash.update([3]);
-    let mut text = String::new();
-    // What was parsed once parses again.
-    let document: Value = serde_json::from_slice(&environment.verbatim).unwrap_or_default();
-    write_observable(&document, &mut text);
-    hash.update(text.as_bytes());
+    // It was read as JSON, so it is text.
+    let document = String::from_utf8_lossy(&environment.verbatim);
+    update_canonical(&mut hash, &document, DRAWN_ANEW);
     finish(hash)
 }
 
-/// Spells a document with its members by name and without those that nobody can observe.
-fn write_observable(value: &Value, out: &mut String) {
-    match value {
-        Value::Object(members) => {
-            let mut members: Vec<_> = members.iter().collect();
-            members.sort_unstable_by_key(|(name, _)| *name);
-            out.push('{');
-            for (name, value) in members {
-                match name.as_str() {
-                    "identity_uuid" | "updated_at" | "created_date" => continue,
-                    "identity_overrides" => {
-                        let overrides = value.as_array().map(Vec::as_slice).unwrap_or_default();
-                        let mut spelled: Vec<String> = overrides
-                            .iter()
-                            .map(|value| {
-                                let mut text = String::new();
-                                write_observable(value, &mut text);
-                                text
-                            })
-                            .collect();
-                        spelled.sort_unstable();
-                        out.push_str(&spelled.join(","));
-                    }
-                    _ => {
-                        write_string(name, out);
-                        out.push(':');
-                        write_observable(value, out);
-                    }
-                }
-                out.push(',');
-            }
-            out.push('}');
-        }
-        Value::Array(elements) => {
-            out.push('[');
-            for element in elements {
-                write_observable(element, out);
-                out.push(',');
-            }
-            out.push(']');
-        }
-        scalar => out.push_str(&scalar.to_string()),
-    }
-}
+/// What of an environment document nobody can observe.
+const DRAWN_ANEW: Ignoring<'_> = Ignoring {
+    members: &["identity_uuid", "updated_at", "created_date"],
+    order_of: &["identity_overrides"],
+};
 
 fn finish(hash: Sha256) -> Fingerprint {
     let digest = hash.finalize();
     Fingerprint(digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)))
 }
 
-fn update_canonical(hash: &mut Sha256, json: &str) {
+fn update_canonical(hash: &mut Sha256, json: &str, ignoring: Ignoring<'_>) {
     let mut text = String::with_capacity(json.len());
     // What was parsed once parses again, unless it is nested deeper than we follow: then its own
     // spelling stands for it.
-    match canonical::write(json, &mut text) {
+    match canonical::write_ignoring(json, ignoring, &mut text) {
         Ok(()) => hash.update(text.as_bytes()),
         Err(_) => hash.update(json.as_bytes()),
     }

@@ -8,7 +8,7 @@ use super::content::CLASSES;
 use super::{PreparedBody, Profile, class_index};
 use crate::compile::flagsmith::{Compiled, Policy, compile};
 use crate::dialect::flagsmith::Answers;
-use crate::dialect::reflag::answers::mix;
+use crate::dialect::tag::mix;
 use crate::evaluate::flagsmith::Program;
 use crate::model::KeyClass;
 use crate::model::flagsmith::Environment;

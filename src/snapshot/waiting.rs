@@ -77,6 +77,17 @@ impl Drop for Call<'_> {
 #[derive(Debug)]
 pub struct Place<'a>(&'a Waiting);
 
+impl Place<'_> {
+    /// Wakes the source and waits until `wanted` is held or the process ends. How long that may
+    /// take is for the caller to bound.
+    pub async fn wait(&self, wanted: u64, class: KeyClass) {
+        let mut reached = self.0.reached.subscribe();
+        let _call = self.0.wake.call(class);
+        // The sender is part of what is borrowed and cannot be gone.
+        let _ = reached.wait_for(|reached| reached.ending || reached.version >= wanted).await;
+    }
+}
+
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.held.fetch_sub(1, Ordering::Relaxed);
@@ -112,15 +123,6 @@ impl Waiting {
         let place = Place(self);
         let before = self.held.fetch_add(1, Ordering::Relaxed);
         (before < self.limit).then_some(place)
-    }
-
-    /// Wakes the source and waits until `wanted` is held or the process ends. How long that may
-    /// take is for the caller to bound.
-    pub async fn wait(&self, _place: &Place<'_>, wanted: u64, class: KeyClass) {
-        let mut reached = self.reached.subscribe();
-        let _call = self.wake.call(class);
-        // The sender is part of `self` and cannot be gone.
-        let _ = reached.wait_for(|reached| reached.ending || reached.version >= wanted).await;
     }
 
     /// What the source listens to.

@@ -14,7 +14,7 @@ use hyper::header::{ETAG, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MA
 use sha2::{Digest, Sha256};
 
 use super::{Look, MAX_DOCUMENT, Sight, Source, fetch};
-use crate::config::Key;
+use crate::config::{BaseUrl, Key};
 use crate::dialect::flagsmith::document;
 use crate::model::flagsmith::Environment;
 use crate::model::{Confirmed, Failure, FailureKind, Rules, Update};
@@ -34,8 +34,8 @@ const MAX_PAGES: usize = 10_000;
 /// Where the rules are and what opens the door.
 #[derive(Debug)]
 pub struct FlagsmithUpstream {
-    /// What precedes `/environment-document/`; without a slash at its end.
-    pub url: String,
+    /// What precedes `/environment-document/`.
+    pub url: BaseUrl,
     /// The server key.
     pub server_key: Key,
     /// For one whole answer.
@@ -139,18 +139,14 @@ impl FlagsmithSource {
 
     /// The URL of a page on the same host; none for another one.
     fn resolve(&self, target: &str) -> Option<String> {
-        let scheme_end = self.upstream.url.find("://")? + 3;
-        let host_end = self.upstream.url[scheme_end..]
-            .find('/')
-            .map_or(self.upstream.url.len(), |at| scheme_end + at);
-        let origin = &self.upstream.url[..host_end];
+        let origin = self.upstream.url.origin();
         if let Some(query) = target.strip_prefix('?') {
             return Some(format!("{}?{query}", self.url()));
         }
         if target.starts_with('/') && !target.starts_with("//") {
             return Some(format!("{origin}{target}"));
         }
-        let rest = target.strip_prefix(origin)?;
+        let rest = target.strip_prefix(&origin)?;
         rest.starts_with('/').then(|| target.to_owned())
     }
 

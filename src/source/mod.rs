@@ -211,7 +211,7 @@ mod tests {
         /// A request of this class waits for a version that does not come, for so many seconds.
         async fn wait(&self, class: KeyClass, seconds: f64) {
             let place = self.waiting.place().unwrap();
-            let wait = self.waiting.wait(&place, 7, class);
+            let wait = place.wait(7, class);
             let patience = Duration::from_secs_f64(seconds);
             assert!(tokio::time::timeout(patience, wait).await.is_err());
         }

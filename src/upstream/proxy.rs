@@ -38,22 +38,6 @@ pub struct ProxyError {
 }
 
 impl ProxySettings {
-    /// What the variables say, with curl's precedence: the lower-case name first, and set to
-    /// nothing is not set. Unlike curl, `HTTP_PROXY` in upper case counts too: curl leaves it
-    /// out because a CGI program gets it from its client.
-    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let either = |lower: &str| {
-            let set = |name: &str| variable(name).filter(|text| !text.trim().is_empty());
-            set(lower).or_else(|| set(&lower.to_ascii_uppercase())).unwrap_or_default()
-        };
-        Self {
-            http: either("http_proxy"),
-            https: either("https_proxy"),
-            all: either("all_proxy"),
-            no_proxy: either("no_proxy"),
-        }
-    }
-
     /// The rules, once every proxy is known to be one. hyper-util would leave out what it cannot
     /// read, and requests would go directly without anybody having said so.
     pub(super) fn matcher(&self) -> Result<Matcher, ProxyError> {
@@ -161,29 +145,5 @@ mod tests {
             assert!(!error.to_string().contains("pa55word"));
             assert!(!format!("{settings:?}").contains("pa55word"));
         }
-    }
-
-    #[test]
-    fn variables_in_lower_case_come_first_and_empty_ones_do_not_count() {
-        let settings = ProxySettings::from_variables(|name| {
-            let text = match name {
-                "https_proxy" => "http://lower:1",
-                "HTTPS_PROXY" => "http://upper:1",
-                "http_proxy" => "",
-                "HTTP_PROXY" => "http://upper:2",
-                "NO_PROXY" => "a.example",
-                _ => return None,
-            };
-            Some(text.to_owned())
-        });
-        assert_eq!(
-            settings,
-            ProxySettings {
-                http: "http://upper:2".to_owned(),
-                https: "http://lower:1".to_owned(),
-                all: String::new(),
-                no_proxy: "a.example".to_owned(),
-            }
-        );
     }
 }

@@ -107,22 +107,20 @@ impl Answers {
         hide_traits: bool,
         body: &mut Vec<u8>,
     ) {
-        let mut name = std::mem::take(body);
-        name.extend_from_slice(b"{\"identifier\":");
-        write_json(identifier, &mut name);
-        name.extend_from_slice(b",\"traits\":[");
+        body.extend_from_slice(b"{\"identifier\":");
+        write_json(identifier, body);
+        body.extend_from_slice(b",\"traits\":[");
         if !hide_traits {
             for (at, sent) in identity.traits.iter().enumerate() {
-                name.extend_from_slice(if at == 0 { b"{" } else { b",{" });
-                name.extend_from_slice(b"\"trait_key\":");
-                write_json(&sent.key, &mut name);
-                name.extend_from_slice(b",\"trait_value\":");
-                name.extend_from_slice(sent.value.as_bytes());
-                name.push(b'}');
+                body.extend_from_slice(if at == 0 { b"{" } else { b",{" });
+                body.extend_from_slice(b"\"trait_key\":");
+                write_json(&sent.key, body);
+                body.extend_from_slice(b",\"trait_value\":");
+                body.extend_from_slice(sent.value.as_bytes());
+                body.push(b'}');
             }
         }
-        name.extend_from_slice(b"],\"flags\":");
-        *body = name;
+        body.extend_from_slice(b"],\"flags\":");
         self.write_flags(class, evaluation, body);
         body.push(b'}');
     }

@@ -12,6 +12,7 @@ use std::ops::Range;
 
 use foldhash::fast::FixedState;
 
+use crate::dialect::tag::mix;
 use crate::evaluate::{
     AnswerIndex, Attributes, EvaluationContext, Evaluator, FlagIndex, Program, RuleList,
     RuleOutcome, Slot,
@@ -558,10 +559,4 @@ fn hash(bytes: &[u8]) -> u64 {
     let mut hasher = FixedState::default().build_hasher();
     hasher.write(bytes);
     hasher.finish()
-}
-
-/// Folds the next piece's hash into a tag; order counts.
-pub fn mix(tag: u64, hash: u64) -> u64 {
-    let product = u128::from(tag ^ hash) * 0x9e37_79b9_7f4a_7c15;
-    (product as u64) ^ (product >> 64) as u64
 }

@@ -47,6 +47,22 @@ impl<'a> Text<'a> {
         (!self.escaped).then_some(self.raw)
     }
 
+    /// Whether it says `text`.
+    pub fn is(self, text: &str) -> bool {
+        if !self.escaped {
+            return self.raw == text;
+        }
+        let mut plain = String::with_capacity(self.raw.len());
+        self.unescape_into(&mut plain);
+        plain == text
+    }
+
+    /// What follows after so many bytes, of a token without escapes.
+    #[must_use]
+    pub fn from(self, start: usize) -> Self {
+        Self { raw: &self.raw[start..], ..self }
+    }
+
     /// Length of the token in bytes; the unescaped text is never longer.
     pub fn raw_len(self) -> usize {
         self.raw.len()
@@ -110,6 +126,11 @@ impl<'a> Reader<'a> {
         Self { text, at: 0 }
     }
 
+    /// Starts at an offset that [`Reader::position`] gave.
+    pub fn at(text: &'a str, position: usize) -> Self {
+        Self { text, at: position }
+    }
+
     /// Offset of the next byte that is not yet read.
     pub fn position(&self) -> usize {
         self.at
@@ -148,6 +169,16 @@ impl<'a> Reader<'a> {
         let name = self.string()?;
         self.expect(b':', "expected `:`")?;
         Ok(Some(name))
+    }
+
+    /// The same, with the offset at which the name begins.
+    pub fn next_member_at(
+        &mut self,
+        first: &mut bool,
+    ) -> Result<Option<(usize, Text<'a>)>, Malformed> {
+        let name = self.next_member(first)?;
+        // The name lies in the text, one quote after where it begins.
+        Ok(name.map(|name| (name.raw.as_ptr() as usize - self.text.as_ptr() as usize - 1, name)))
     }
 
     /// Reads `[`.

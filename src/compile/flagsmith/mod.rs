@@ -13,6 +13,7 @@ mod states;
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::evaluate::Places;
 use crate::evaluate::flagsmith::{
     Candidate, FeatureIndex, FeatureProgram, Identities, Origin, Program, Reason, SegmentIndex,
     SegmentProgram, StateIndex,
@@ -57,6 +58,8 @@ pub fn compile(environment: &Environment, policy: &Policy) -> Compiled {
     let (features, candidates) = compiler.features(&rules);
     let identities = compiler.identities();
     let States { list: states, splits, outcomes, .. } = compiler.states;
+    let keys: Vec<&str> = features.iter().map(|feature| &*feature.name).collect();
+    let places = Places::new(&keys);
     let mut program = Program {
         identity_key_prefix: format!("{}_", environment.key).into(),
         segments_without_identity: policy.segments_without_identity,
@@ -74,6 +77,7 @@ pub fn compile(environment: &Environment, policy: &Policy) -> Compiled {
         splits,
         outcomes,
         identities,
+        places,
         ..Program::default()
     };
     let diagnostics = conditions.finish(environment, &mut program);

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use serde_json_path::JsonPath;
 
 use super::{Lookups, Pattern, Remainder, Seed};
+use crate::evaluate::{OutcomeIndex, Places};
 use crate::model::KeyClass;
 
 /// One environment, compiled. Immutable.
@@ -60,6 +61,8 @@ pub struct Program {
     pub outcomes: Vec<Outcome>,
     /// Overrides by identifier.
     pub identities: Identities,
+    /// Where features are, by name.
+    pub places: Places,
 }
 
 /// Number of a value that rules read.
@@ -85,10 +88,6 @@ pub struct FeatureIndex(pub u32);
 /// Number of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StateIndex(pub u32);
-
-/// Number of an outcome: what dialects keep their prepared pieces by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OutcomeIndex(pub u32);
 
 /// Where a slot's value comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -372,6 +371,12 @@ impl Program {
     /// The features, numbered, in the document's order.
     pub fn features(&self) -> impl ExactSizeIterator<Item = (FeatureIndex, &FeatureProgram)> {
         self.features.iter().enumerate().map(|(at, feature)| (FeatureIndex(at as u32), feature))
+    }
+
+    /// The feature of a name.
+    pub fn find(&self, name: &str) -> Option<FeatureIndex> {
+        let place = self.places.find(name, |place| &self.features[place].name)?;
+        Some(FeatureIndex(place as u32))
     }
 
     /// One feature.

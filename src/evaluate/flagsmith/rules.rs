@@ -4,11 +4,13 @@ use std::cmp::Ordering;
 
 use super::context::{Held, Kind, MISSING, NO_STATE, UNANSWERED, UNDECIDED};
 use super::program::{
-    Check, Comparison, FeatureIndex, FlagMember, LeafIndex, Operand, OutcomeIndex, Program,
-    Property, SegmentIndex, Slot, Source, State, Test,
+    Check, Comparison, FeatureIndex, FlagMember, LeafIndex, Operand, Program, Property,
+    SegmentIndex, Slot, Source, State, Test,
 };
 use super::python::{self, Integer};
-use super::{Domain, EvaluationContext, LANES, Remainder, Scalar, Seed, Split, Version};
+use super::{
+    Domain, EvaluationContext, LANES, OutcomeIndex, Remainder, Scalar, Seed, Split, Version,
+};
 
 /// What an evaluation came to. Borrows its context.
 #[derive(Clone, Copy, Debug)]

@@ -369,6 +369,7 @@ environments[0].reflag.evaluator                     "1.0"          default
 environments[0].reflag.secret_flags                  []             default
 environments[0].flagsmith.segments_without_identity  false          default
 environments[0].flagsmith.hide_sensitive_data        false          default
+environments[0].ofrep.bare_key                       "auto"         default
 environments[0].cors.origins                         ["*"]          default
 environments[0].cors.credentials                     false          default
 environments[0].gate.max_shrink                      0              default

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use burgee::config::{
-    AllowedOrigins, Cors, Environment, Evaluator, FileFormat, FileSource, Flagsmith,
-    FlagsmithSource, Fraction, Gate, Key, Listen, LogFormat, LogLevel, OnStale, OnUnauthorized,
-    Place, Problems, Proxy, Reflag, ReflagSource, SecretFlags, SetBy, Settings, Source,
-    Surroundings, Token,
+    AllowedOrigins, BareKey, Cors, Environment, Evaluator, FileFormat, FileSource, Flagsmith,
+    FlagsmithSource, Fraction, Gate, Key, Listen, LogFormat, LogLevel, Ofrep, OnStale,
+    OnUnauthorized, Place, Problems, Proxy, Reflag, ReflagSource, SecretFlags, SetBy, Settings,
+    Source, Surroundings, Token,
 };
 
 /// The least that a file has to say.
@@ -91,6 +91,8 @@ secret_flags = ["beta", "internal"]
 [environments.flagsmith]
 segments_without_identity = true
 hide_sensitive_data = true
+[environments.ofrep]
+bare_key = "value"
 [environments.cors]
 origins = ["https://Shop.example.com:443", "http://localhost:3000"]
 credentials = true
@@ -119,6 +121,8 @@ secret_flags = ["beta"]
 [environments.flagsmith]
 segments_without_identity = true
 hide_sensitive_data = true
+[environments.ofrep]
+bare_key = "value"
 [environments.cors]
 origins = []
 credentials = true
@@ -146,6 +150,8 @@ secret_flags = ["beta"]
 [environments.flagsmith]
 segments_without_identity = true
 hide_sensitive_data = true
+[environments.ofrep]
+bare_key = "value"
 [environments.cors]
 origins = []
 credentials = true
@@ -268,6 +274,7 @@ environments[0].reflag.evaluator = "1.0" (default)
 environments[0].reflag.secret_flags = [] (default)
 environments[0].flagsmith.segments_without_identity = false (default)
 environments[0].flagsmith.hide_sensitive_data = false (default)
+environments[0].ofrep.bare_key = "auto" (default)
 environments[0].cors.origins = ["*"] (default)
 environments[0].cors.credentials = false (default)
 environments[0].gate.max_shrink = 0 (default)
@@ -300,6 +307,7 @@ environments[0].reflag.evaluator = "1.0" (default)
 environments[0].reflag.secret_flags = "learn" (default)
 environments[0].flagsmith.segments_without_identity = false (default)
 environments[0].flagsmith.hide_sensitive_data = false (default)
+environments[0].ofrep.bare_key = "auto" (default)
 environments[0].cors.origins = ["*"] (default)
 environments[0].cors.credentials = false (default)
 environments[0].gate.max_shrink = 0.5 (default)
@@ -331,6 +339,7 @@ environments[0].reflag.evaluator = "1.0" (default)
 environments[0].reflag.secret_flags = [] (default)
 environments[0].flagsmith.segments_without_identity = false (default)
 environments[0].flagsmith.hide_sensitive_data = false (default)
+environments[0].ofrep.bare_key = "auto" (default)
 environments[0].cors.origins = ["*"] (default)
 environments[0].cors.credentials = false (default)
 environments[0].gate.max_shrink = 0.5 (default)
@@ -380,6 +389,7 @@ fn every_setting_can_be_written() {
         source,
         reflag,
         flagsmith,
+        ofrep,
         cors,
         gate,
     } = environment;
@@ -407,6 +417,7 @@ fn every_setting_can_be_written() {
     );
     let both = Flagsmith { segments_without_identity: true, hide_sensitive_data: true };
     assert_eq!(*flagsmith, both);
+    assert_eq!(*ofrep, Ofrep { bare_key: BareKey::Value });
     assert_eq!(
         *cors,
         Cors {
@@ -697,6 +708,7 @@ environments[0].reflag.evaluator = "1.0" (default)
 environments[0].reflag.secret_flags = [] (default)
 environments[0].flagsmith.segments_without_identity = false (default)
 environments[0].flagsmith.hide_sensitive_data = false (default)
+environments[0].ofrep.bare_key = "auto" (default)
 environments[0].cors.origins = ["*"] (default)
 environments[0].cors.credentials = false (default)
 environments[0].gate.max_shrink = 0 (default)
@@ -1115,7 +1127,7 @@ fn an_unknown_key_of_an_environment_says_where_it_belongs() {
         "publishable_key = [\"pub_orange\"]\nsecret_keys = [\"sec_quince\"]",
         "burgee.toml:4: environments[0].publishable_key: found an unknown key, expected one of \
          name, publishable_keys, secret_keys, max_staleness, on_stale, on_unauthorized, source, \
-         reflag, flagsmith, cors, gate (hint: did you mean \"publishable_keys\"?)",
+         reflag, flagsmith, ofrep, cors, gate (hint: did you mean \"publishable_keys\"?)",
     );
 }
 
@@ -1422,7 +1434,7 @@ fn a_key_of_another_type_of_source_says_to_which_it_belongs() {
         "secret_keys = [\"k\"]\nurl = \"https://front.reflag.com\"",
         "burgee.toml:5: environments[0].url: found an unknown key, expected one of name, \
          publishable_keys, secret_keys, max_staleness, on_stale, on_unauthorized, source, reflag, \
-         flagsmith, cors, gate (hint: url belongs below [environments.source] or [limits], not below \
+         flagsmith, ofrep, cors, gate (hint: url belongs below [environments.source] or [limits], not below \
          [[environments]])",
     );
 }
@@ -2906,6 +2918,8 @@ secret_flags = ["beta", "internal"]
 [environments.flagsmith]
 segments_without_identity = true
 hide_sensitive_data = true
+[environments.ofrep]
+bare_key = "value"
 [environments.cors]
 origins = ["https://shop.example.com", "http://localhost:3000"]
 credentials = true
@@ -2915,10 +2929,10 @@ confirm_after = 1
 
 [[environments]]
 name = "shop/staging"
-# BURGEE_KEY_4: the key of burgee.toml:57: environments[1].publishable_keys[0].
+# BURGEE_KEY_4: the key of burgee.toml:59: environments[1].publishable_keys[0].
 publishable_keys = ["${BURGEE_KEY_4}"]
-# BURGEE_KEY_5: the key of burgee.toml:58: environments[1].secret_keys[0].
-# BURGEE_KEY_6: the key of burgee.toml:58: environments[1].secret_keys[1].
+# BURGEE_KEY_5: the key of burgee.toml:60: environments[1].secret_keys[0].
+# BURGEE_KEY_6: the key of burgee.toml:60: environments[1].secret_keys[1].
 secret_keys = ["${BURGEE_KEY_5}", "${BURGEE_KEY_6}"]
 max_staleness = "1m"
 on_stale = "mark"
@@ -2927,7 +2941,7 @@ on_unauthorized = "refuse"
 type = "reflag"
 url = "http://edge.example:8000/flags"
 secret_key = "${BURGEE_KEY_5}"
-# BURGEE_KEY_7: the key of burgee.toml:66: environments[1].source.upstream_publishable_key.
+# BURGEE_KEY_7: the key of burgee.toml:68: environments[1].source.upstream_publishable_key.
 upstream_publishable_key = "${BURGEE_KEY_7}"
 poll_interval = "100ms"
 timeout = "10ms"
@@ -2938,6 +2952,8 @@ secret_flags = ["beta"]
 [environments.flagsmith]
 segments_without_identity = true
 hide_sensitive_data = true
+[environments.ofrep]
+bare_key = "value"
 [environments.cors]
 origins = []
 credentials = true
@@ -2947,9 +2963,9 @@ confirm_after = 1000
 
 [[environments]]
 name = "shop/mobile"
-# BURGEE_KEY_8: the key of burgee.toml:85: environments[2].publishable_keys[0].
+# BURGEE_KEY_8: the key of burgee.toml:89: environments[2].publishable_keys[0].
 publishable_keys = ["${BURGEE_KEY_8}"]
-# BURGEE_KEY_9: the key of burgee.toml:86: environments[2].secret_keys[0].
+# BURGEE_KEY_9: the key of burgee.toml:90: environments[2].secret_keys[0].
 secret_keys = ["${BURGEE_KEY_9}"]
 max_staleness = "1m"
 on_stale = "mark"
@@ -2957,7 +2973,7 @@ on_unauthorized = "refuse"
 [environments.source]
 type = "flagsmith"
 url = "https://flagsmith.example/api/v1"
-# BURGEE_KEY_10: the key of burgee.toml:93: environments[2].source.server_key.
+# BURGEE_KEY_10: the key of burgee.toml:97: environments[2].source.server_key.
 server_key = "${BURGEE_KEY_10}"
 poll_interval = "100ms"
 timeout = "10m"
@@ -2968,6 +2984,8 @@ secret_flags = ["beta"]
 [environments.flagsmith]
 segments_without_identity = true
 hide_sensitive_data = true
+[environments.ofrep]
+bare_key = "value"
 [environments.cors]
 origins = []
 credentials = true

@@ -17,7 +17,8 @@ use super::places::Places;
 use super::problem::{Place, Problem, Problems};
 use super::secret::{Key, Token};
 use super::settings::{
-    Evaluator, FileFormat, Fraction, Listen, LogFormat, LogLevel, OnStale, OnUnauthorized, Proxy,
+    BareKey, Evaluator, FileFormat, Fraction, Listen, LogFormat, LogLevel, OnStale, OnUnauthorized,
+    Proxy,
 };
 use super::shape::{
     AllowedOrigin, ClosedSet, Shape, SourceType, allowed_origin, any_word_of, base_path, base_url,
@@ -122,6 +123,7 @@ pub(super) struct Environment {
     pub(super) evaluator: Option<Evaluator>,
     pub(super) secret_flags: Option<SecretFlags>,
     pub(super) flagsmith: Flagsmith,
+    pub(super) bare_key: Option<BareKey>,
     pub(super) origins: Option<List<AllowedOrigin>>,
     pub(super) credentials: Option<bool>,
     pub(super) gate: Gate,
@@ -418,6 +420,9 @@ fn environment(table: &mut Table<'_, '_>) -> Environment {
     environment.flagsmith = table.table("flagsmith", |table| Flagsmith {
         segments_without_identity: table.value("segments_without_identity", &boolean()),
         hide_sensitive_data: table.value("hide_sensitive_data", &boolean()),
+    });
+    table.table("ofrep", |table| {
+        environment.bare_key = table.value("bare_key", &one_of::<BareKey>());
     });
     table.table("cors", |table| {
         environment.origins = table.list("origins", &allowed_origin());

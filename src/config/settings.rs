@@ -225,6 +225,8 @@ pub struct Environment {
     pub reflag: Reflag,
     /// How Flagsmith's clients are answered.
     pub flagsmith: Flagsmith,
+    /// How OFREP's clients are answered.
+    pub ofrep: Ofrep,
     /// Which web pages may read answers.
     pub cors: Cors,
     /// Which documents are held back until they are confirmed.
@@ -349,6 +351,25 @@ pub struct Flagsmith {
     pub segments_without_identity: bool,
     /// Whether `hide_sensitive_data` of a document is heeded: traits are not echoed then.
     pub hide_sensitive_data: bool,
+}
+
+/// How OFREP's clients are answered, whatever the source.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Ofrep {
+    /// What a flag's key stands for when it has no suffix.
+    pub bare_key: BareKey,
+}
+
+/// What a flag's key stands for in OFREP, which has one value per key.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum BareKey {
+    /// Whether the flag is on, and with Flagsmith's rules its value where it has one.
+    #[default]
+    Auto,
+    /// Whether the flag is on.
+    Enabled,
+    /// Its value.
+    Value,
 }
 
 /// How Reflag rules are read.

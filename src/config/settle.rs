@@ -11,7 +11,7 @@ use super::raw;
 use super::secret::Key;
 use super::settings::{
     Admin, AllowedOrigins, Cors, Environment, FileSource, Flagsmith, FlagsmithSource, Fraction,
-    Gate, Limits, Listen, Log, Reflag, ReflagSource, SecretFlags, Server, Settings, Source,
+    Gate, Limits, Listen, Log, Ofrep, Reflag, ReflagSource, SecretFlags, Server, Settings, Source,
 };
 use super::shape::{AllowedOrigin, Bytes};
 
@@ -261,6 +261,7 @@ impl Rules<'_> {
                     .unwrap_or_default(),
                 hide_sensitive_data: written.flagsmith.hide_sensitive_data.unwrap_or_default(),
             },
+            ofrep: Ofrep { bare_key: written.bare_key.unwrap_or_default() },
             cors,
             gate: gate(&written.gate, &source),
             source,

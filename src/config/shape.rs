@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::base_url::{BaseUrl, host_and_port};
 use super::secret::{Key, Token};
 use super::settings::{
-    Evaluator, FileFormat, Fraction, Listen, LogFormat, LogLevel, OnStale, OnUnauthorized,
+    BareKey, Evaluator, FileFormat, Fraction, Listen, LogFormat, LogLevel, OnStale, OnUnauthorized,
 };
 
 /// One value without its place.
@@ -227,6 +227,18 @@ impl ClosedSet for Evaluator {
         match self {
             Self::V1_0 => "1.0",
             Self::V1_1 => "1.1",
+        }
+    }
+}
+
+impl ClosedSet for BareKey {
+    const ALL: &'static [Self] = &[Self::Auto, Self::Enabled, Self::Value];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Enabled => "enabled",
+            Self::Value => "value",
         }
     }
 }
@@ -765,6 +777,7 @@ mod tests {
         }
         check::<OnStale>();
         check::<OnUnauthorized>();
+        check::<BareKey>();
         check::<Evaluator>();
         check::<FileFormat>();
         check::<LogFormat>();

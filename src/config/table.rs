@@ -151,6 +151,7 @@ impl Rows<'_> {
         let segments = flagsmith.segments_without_identity.to_string();
         row("flagsmith.segments_without_identity", segments);
         row("flagsmith.hide_sensitive_data", flagsmith.hide_sensitive_data.to_string());
+        row("ofrep.bare_key", word(environment.ofrep.bare_key));
         let origins = match &environment.cors.origins {
             AllowedOrigins::Any => list([text("*")].into_iter()),
             AllowedOrigins::Only(origins) => list(origins.iter().map(|origin| text(origin))),

@@ -143,8 +143,9 @@ impl<'a> Toml<'a> {
     }
 
     fn environment(&mut self, here: &str, environment: &'a Environment) {
-        let Environment { name, on_stale, on_unauthorized, reflag, flagsmith, cors, gate, .. } =
+        let Environment { name, on_stale, on_unauthorized, reflag, flagsmith, ofrep, .. } =
             environment;
+        let Environment { cors, gate, .. } = environment;
         self.line("");
         self.line("[[environments]]");
         self.line(&format!("name = {}", string(name)));
@@ -181,6 +182,9 @@ impl<'a> Toml<'a> {
             table.unless(&false, name, segments_without_identity, ToString::to_string);
             let name = "hide_sensitive_data";
             table.unless(&false, name, hide_sensitive_data, ToString::to_string);
+        });
+        self.table("[environments.ofrep]", &format!("{here}.ofrep"), |table| {
+            table.unless(&<_>::default(), "bare_key", &ofrep.bare_key, word);
         });
         self.table("[environments.cors]", &format!("{here}.cors"), |table| {
             table.unless(&AllowedOrigins::Any, "origins", &cors.origins, |origins| match origins {

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use crate::admin::{self, Admin};
 use crate::compile::{Policy, Visibility};
 use crate::config::{self, AllowedOrigins, Evaluator, FileFormat, Listen, SecretFlags, Settings};
+use crate::dialect::ofrep::BareKey;
 use crate::http::body::InFlight;
 use crate::http::listener::{Lane, accept_all};
 use crate::http::routing;
@@ -356,6 +357,11 @@ pub fn profile(environment: &config::Environment) -> Profile {
         key_from_document: environment.document_key,
         segments_without_identity: environment.flagsmith.segments_without_identity,
         hide_sensitive_data: environment.flagsmith.hide_sensitive_data,
+        bare_key: match environment.ofrep.bare_key {
+            config::BareKey::Auto => BareKey::Auto,
+            config::BareKey::Enabled => BareKey::Enabled,
+            config::BareKey::Value => BareKey::Value,
+        },
         max_staleness: environment
             .max_staleness
             .map(|limit| i64::try_from(limit.as_millis()).unwrap_or(i64::MAX)),

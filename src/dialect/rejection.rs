@@ -43,6 +43,8 @@ pub enum Rejection {
     Unprocessable(Fault),
     /// There is no such flag, or the key may not see it.
     UnknownFlag(Box<str>),
+    /// The flag's definition cannot be evaluated.
+    BrokenFlag,
     /// A fault of ours.
     Internal,
 }
@@ -90,12 +92,13 @@ impl Rejection {
             Self::OtherRules => "other_rules",
             Self::Unprocessable(_) => "unprocessable",
             Self::UnknownFlag(_) => "unknown_flag",
+            Self::BrokenFlag => "broken_flag",
             Self::Internal => "internal",
         }
     }
 
     /// Every value of [`Rejection::label`].
-    pub const LABELS: [&'static str; 20] = [
+    pub const LABELS: [&'static str; 21] = [
         "unknown_key",
         "secret_required",
         "secret_in_url",
@@ -115,6 +118,7 @@ impl Rejection {
         "other_rules",
         "unprocessable",
         "unknown_flag",
+        "broken_flag",
         "internal",
     ];
 
@@ -123,7 +127,7 @@ impl Rejection {
         match self {
             Self::UnknownKey => 401,
             Self::Forbidden(_) => 403,
-            Self::Invalid(_) | Self::Framing(_) => 400,
+            Self::Invalid(_) | Self::Framing(_) | Self::BrokenFlag => 400,
             Self::UnknownPath | Self::UnknownFlag(_) => 404,
             Self::Method(_) => 405,
             Self::BodyTimeout => 408,
@@ -170,6 +174,7 @@ impl Rejection {
             }
             Self::Unprocessable(fault) => return fault.message.clone(),
             Self::UnknownFlag(name) => return format!("feature '{name}' not found").into(),
+            Self::BrokenFlag => "the definition of this flag cannot be evaluated",
             Self::Internal => "internal error",
         })
     }
@@ -225,6 +230,7 @@ mod tests {
             Rejection::OtherRules,
             Rejection::Unprocessable(Fault { place: vec![], message: "".into(), kind: "" }),
             Rejection::UnknownFlag("".into()),
+            Rejection::BrokenFlag,
             Rejection::Internal,
         ];
         assert_eq!(all.map(|rejection| rejection.label()), Rejection::LABELS);

@@ -223,7 +223,7 @@ impl Transport {
             _ => Rejection::Invalid("this is not a valid HTTP request".into()),
         };
         // The path is not known, so neither is the dialect.
-        let (status, body) = Dialect::Reflag.reject(&rejection);
+        let (status, body) = Dialect::Reflag.reject(&rejection, "");
         let reason = hyper::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason());
         let answer = format!(
             "HTTP/1.1 {status} {}\r\ncontent-type: application/json\r\nconnection: close\r\n\

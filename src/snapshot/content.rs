@@ -5,7 +5,9 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use super::flagsmith::{FlagsmithContent, UPDATED_AT};
 use super::reflag::ReflagContent;
 use super::{Cors, Profile, fingerprint};
+use crate::dialect::ofrep::Evaluations;
 use crate::dialect::tag::mix;
+use crate::evaluate::AnyProgram;
 use crate::model::{Fingerprint, KeyClass, Rules, Version};
 
 /// One environment's rules and everything that was prepared from them.
@@ -24,8 +26,12 @@ pub struct Content {
     pub heads: [Heads; 2],
     /// What tags of answers depend on beside the flags: environment, class and version.
     pub tag_seeds: [u64; 2],
+    /// The same for answers that do not tell their version.
+    pub unversioned_seeds: [u64; 2],
     /// The rules.
     pub family: Family,
+    /// Evaluations as OFREP spells them.
+    pub evaluations: Evaluations,
 }
 
 /// What is made of rules of each family.
@@ -37,12 +43,24 @@ pub enum Family {
     Flagsmith(Box<FlagsmithContent>),
 }
 
+impl Family {
+    /// The compiled rules.
+    pub fn program(&self) -> AnyProgram<'_> {
+        match self {
+            Self::Reflag(content) => AnyProgram::Reflag(&content.program),
+            Self::Flagsmith(content) => AnyProgram::Flagsmith(&content.program),
+        }
+    }
+}
+
 /// Header fields that every answer of a kind carries; copied, not built, at request time. Fields
 /// whose value is only known then are there already, so that filling them in allocates nothing.
 #[derive(Debug)]
 pub struct Heads {
     /// Answers that depend on a context.
     pub context: HeaderMap,
+    /// Flagsmith's answers about an identity: they are posted for, and have no tag.
+    pub identity: HeaderMap,
     /// Answers that are the same for all keys of the class.
     pub shared: HeaderMap,
     /// Definitions, which always say how old they are.
@@ -96,12 +114,14 @@ impl Content {
         version: Version,
         profile: &Profile,
     ) -> (Self, Vec<String>) {
-        let tag_seeds = CLASSES.map(|class| tag_seed(profile, class, version));
+        let unversioned_seeds = CLASSES.map(|class| tag_seed(profile, class));
+        let tag_seeds = unversioned_seeds.map(|seed| mix(seed, version.number()));
         let source_version = rules.source_version();
         let public_is_known = match &rules {
             Rules::Reflag(ruleset) => profile.policy.knows_public(ruleset),
             Rules::Flagsmith(_) => true,
         };
+        let broken = rules.broken();
         let document_tag = mix(mix(fingerprint.0, version.number()), tag_seeds[1]);
         let (family, diagnostics) = match rules {
             Rules::Reflag(ruleset) => {
@@ -111,7 +131,7 @@ impl Content {
             }
             Rules::Flagsmith(environment) => {
                 let (content, diagnostics) =
-                    FlagsmithContent::prepare(environment, profile, tag_seeds, document_tag);
+                    FlagsmithContent::prepare(environment, profile, version, document_tag);
                 (Family::Flagsmith(Box::new(content)), diagnostics)
             }
         };
@@ -119,13 +139,13 @@ impl Content {
         if let Family::Flagsmith(content) = &family {
             let updated_at = content.updated_at();
             for heads in &mut heads {
-                // Answers about an identity are posted for, and have no tag.
-                heads.context.remove(header::ETAG);
                 if let Some(updated_at) = &updated_at {
                     heads.add(&UPDATED_AT, updated_at);
                 }
             }
         }
+        let broken = broken.iter().map(|broken| broken.flag.as_str());
+        let evaluations = Evaluations::prepare(family.program(), profile.bare_key, broken);
         let content = Self {
             version,
             source_version,
@@ -133,7 +153,9 @@ impl Content {
             serves: [public_is_known, true],
             heads,
             tag_seeds,
+            unversioned_seeds,
             family,
+            evaluations,
         };
         (content, diagnostics)
     }
@@ -171,9 +193,9 @@ impl Content {
     }
 }
 
-fn tag_seed(profile: &Profile, class: KeyClass, version: Version) -> u64 {
+fn tag_seed(profile: &Profile, class: KeyClass) -> u64 {
     let name = profile.name.as_str().bytes().fold(7, |tag, b| mix(tag, u64::from(b)));
-    mix(mix(name, class_index(class) as u64 + 1), version.number())
+    mix(name, class_index(class) as u64 + 1)
 }
 
 impl Heads {
@@ -201,14 +223,16 @@ impl Heads {
         if by_origin {
             context.insert(header::VARY, HeaderValue::from_static("Origin"));
         }
+        let mut identity = context.clone();
+        identity.remove(header::ETAG);
         let mut definitions = shared.clone();
         definitions.insert(header::AGE, HeaderValue::from_static("0"));
-        Self { context, shared, definitions }
+        Self { context, identity, shared, definitions }
     }
 
-    /// Adds a field to all of them.
+    /// Adds a field to all that Flagsmith's clients get.
     fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
-        for head in [&mut self.context, &mut self.shared, &mut self.definitions] {
+        for head in [&mut self.identity, &mut self.shared, &mut self.definitions] {
             head.insert(name, value.clone());
         }
     }

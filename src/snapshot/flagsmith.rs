@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
 
 use super::content::CLASSES;
 use super::{PreparedBody, Profile, class_index};
 use crate::compile::flagsmith::{Compiled, Policy, compile};
 use crate::dialect::flagsmith::Answers;
+use crate::dialect::reflag::Entries;
 use crate::dialect::tag::mix;
+use crate::evaluate::AnyProgram;
 use crate::evaluate::flagsmith::Program;
-use crate::model::KeyClass;
 use crate::model::flagsmith::Environment;
+use crate::model::{KeyClass, Version};
 use crate::time::Timestamp;
 
 /// `x-flagsmith-document-updated-at`
@@ -29,16 +32,63 @@ pub struct FlagsmithContent {
     /// `GET environment-document/`
     pub document: PreparedBody,
     /// `GET flags/` by class of keys.
-    pub flags: [PreparedBody; 2],
-    /// `GET flags/?feature=` by class of keys and feature.
-    pub each_flag: [Vec<Option<PreparedBody>>; 2],
+    pub environment_flags: EnvironmentFlags,
+    /// Entries of Reflag answers.
+    pub entries: Entries,
+}
+
+/// The flags of nobody in particular.
+#[derive(Debug)]
+pub struct EnvironmentFlags {
+    /// `GET flags/` by class of keys.
+    pub all: [PreparedBody; 2],
+    /// `GET flags/?feature=`, by the flag's place.
+    each: Vec<PreparedBody>,
+    /// By class of keys and place: whether the class may see the flag.
+    visible: [Box<[bool]>; 2],
+}
+
+impl EnvironmentFlags {
+    /// Takes the bodies about all flags by class of keys, those about each, and which of them a class
+    /// may see. `tag` must change with the rules.
+    pub(super) fn new(
+        tag: u64,
+        all: [Bytes; 2],
+        each: impl IntoIterator<Item = Bytes>,
+        visible: [Box<[bool]>; 2],
+    ) -> Self {
+        let [of_publishable, of_secret] = all;
+        let each = each.into_iter().zip(3..);
+        Self {
+            all: [
+                PreparedBody::new(of_publishable, mix(tag, 1)),
+                PreparedBody::new(of_secret, mix(tag, 2)),
+            ],
+            each: each.map(|(body, number)| PreparedBody::new(body, mix(tag, number))).collect(),
+            visible,
+        }
+    }
+
+    /// The body about the flag at a place; none where the class may not see it.
+    pub fn one(&self, place: usize, class: KeyClass) -> Option<&PreparedBody> {
+        self.visible[class_index(class)][place].then(|| &self.each[place])
+    }
+
+    /// How many flags publishable keys see.
+    pub fn public(&self) -> usize {
+        self.visible[class_index(KeyClass::Publishable)].iter().filter(|&&visible| visible).count()
+    }
+
+    pub(super) fn compress(&self) {
+        self.all.iter().for_each(PreparedBody::compress);
+    }
 }
 
 impl FlagsmithContent {
     pub(super) fn prepare(
         environment: Environment,
         profile: &Profile,
-        tag_seeds: [u64; 2],
+        version: Version,
         document_tag: u64,
     ) -> (Self, Vec<String>) {
         let policy = Policy {
@@ -47,31 +97,26 @@ impl FlagsmithContent {
         };
         let Compiled { program, diagnostics } = compile(&environment, &policy);
         let answers = Answers::prepare(&program);
-        // Tags of bodies for a class: the fingerprint is in the document's.
-        let seed = |class| mix(document_tag, tag_seeds[class_index(class)]);
-        let flags = CLASSES
-            .map(|class| PreparedBody::new(answers.flags(&program, class), mix(seed(class), 1)));
-        let each_flag = CLASSES.map(|class| {
-            let bodies = answers.each_flag(&program, class).into_iter().zip(2..);
-            let tagged = bodies.map(|(body, number)| {
-                body.map(|body| PreparedBody::new(body, mix(seed(class), number)))
-            });
-            tagged.collect()
-        });
+        let environment_flags = EnvironmentFlags::new(
+            document_tag,
+            CLASSES.map(|class| answers.flags(&program, class)),
+            answers.each_flag(&program),
+            CLASSES.map(|class| answers.visible(&program, class)),
+        );
         let content = Self {
             document: PreparedBody::new(environment.verbatim.clone(), document_tag),
             environment: Arc::new(environment),
+            entries: Entries::prepare(AnyProgram::Flagsmith(&program), version),
             program,
             answers,
-            flags,
-            each_flag,
+            environment_flags,
         };
         (content, diagnostics)
     }
 
     pub(super) fn compress(&self) {
         self.document.compress();
-        self.flags.iter().for_each(PreparedBody::compress);
+        self.environment_flags.compress();
     }
 
     /// The value of [`UPDATED_AT`]: seconds with a fraction, as the vendor spells them.
@@ -90,6 +135,6 @@ impl FlagsmithContent {
 
     /// How many features publishable keys see when nothing overrides them.
     pub fn public_features(&self) -> usize {
-        self.each_flag[class_index(KeyClass::Publishable)].iter().flatten().count()
+        self.environment_flags.public()
     }
 }

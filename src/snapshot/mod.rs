@@ -21,7 +21,7 @@ use arc_swap::ArcSwap;
 
 pub use body::PreparedBody;
 pub use content::{Content, EXPOSED, Family, Heads, STATE, class_index};
-pub use flagsmith::{FlagsmithContent, UPDATED_AT};
+pub use flagsmith::{EnvironmentFlags, FlagsmithContent, UPDATED_AT};
 pub use freshness::{Age, Freshness};
 pub use gate::{Document, Gate, Verdict};
 pub use keys::{Credential, KeyDigests, KeyTable};
@@ -30,6 +30,7 @@ pub use waiting::{Patience, Place, Waiting, Wake};
 
 use crate::compile::Policy;
 use crate::config;
+use crate::dialect::ofrep::BareKey;
 use crate::model::EnvironmentName;
 
 /// Everything that a request may need, at one moment.
@@ -67,6 +68,8 @@ pub struct Profile {
     pub segments_without_identity: bool,
     /// Flagsmith's clients: whether traits are not told again.
     pub hide_sensitive_data: bool,
+    /// OFREP's clients: what a flag's own key stands for.
+    pub bare_key: BareKey,
     /// Content older than this is stale; milliseconds.
     pub max_staleness: Option<i64>,
     /// What becomes of stale content.

@@ -4,16 +4,12 @@
 //! Whatever a feature can come to is spelled out beforehand, so a request copies one piece of text
 //! for each feature, and neighbours that lie behind each other as one.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use bytes::Bytes;
-use foldhash::fast::FixedState;
 
 use super::mapping::Identity;
-use crate::evaluate::flagsmith::{
-    Evaluation, EvaluationContext, FeatureIndex, OutcomeIndex, Program, evaluate,
-};
+use crate::evaluate::flagsmith::{Evaluation, EvaluationContext, OutcomeIndex, Program, evaluate};
 use crate::json::write_string;
 use crate::model::KeyClass;
 
@@ -25,7 +21,6 @@ pub struct Answers {
     text: String,
     /// By outcome: from where to where in the text.
     pieces: Vec<(u32, u32)>,
-    by_name: HashMap<Box<str>, FeatureIndex, FixedState>,
     /// By feature: what it comes to for nobody in particular.
     defaults: Vec<OutcomeIndex>,
     /// Length of the longest list of flags.
@@ -57,8 +52,7 @@ impl Answers {
             *longest = (end - start).max(*longest);
         }
         let longest = longest.into_iter().map(|length| length as usize).sum();
-        let by_name = program.features().map(|(index, feature)| (feature.name.clone(), index));
-        Self { text, pieces, by_name: by_name.collect(), defaults, longest }
+        Self { text, pieces, defaults, longest }
     }
 
     /// The body of `flags/` for a class of keys.
@@ -75,21 +69,19 @@ impl Answers {
         Bytes::from(body)
     }
 
-    /// The body of `flags/?feature=`, by feature; none where the class may not see it.
-    pub fn each_flag(&self, program: &Program, class: KeyClass) -> Vec<Option<Bytes>> {
-        let visible = |&index: &OutcomeIndex| {
-            program.is_visible(program.outcome(index), class).then(|| {
-                let mut body = String::new();
-                write_flag(program, index, false, &mut body);
-                Bytes::from(body)
-            })
-        };
-        self.defaults.iter().map(visible).collect()
+    /// The bodies of `flags/?feature=`, in the features' order.
+    pub fn each_flag<'a>(&'a self, program: &'a Program) -> impl Iterator<Item = Bytes> + 'a {
+        self.defaults.iter().map(|&index| {
+            let mut body = String::new();
+            write_flag(program, index, false, &mut body);
+            Bytes::from(body)
+        })
     }
 
-    /// The feature of a name.
-    pub fn find(&self, name: &str) -> Option<FeatureIndex> {
-        self.by_name.get(name).copied()
+    /// Which features a class may see, when they are nobody's in particular.
+    pub fn visible(&self, program: &Program, class: KeyClass) -> Box<[bool]> {
+        let visible = |&index: &OutcomeIndex| program.is_visible(program.outcome(index), class);
+        self.defaults.iter().map(visible).collect()
     }
 
     /// Room for the flags of an identity.
@@ -107,20 +99,7 @@ impl Answers {
         hide_traits: bool,
         body: &mut Vec<u8>,
     ) {
-        body.extend_from_slice(b"{\"identifier\":");
-        write_json(identifier, body);
-        body.extend_from_slice(b",\"traits\":[");
-        if !hide_traits {
-            for (at, sent) in identity.traits.iter().enumerate() {
-                body.extend_from_slice(if at == 0 { b"{" } else { b",{" });
-                body.extend_from_slice(b"\"trait_key\":");
-                write_json(&sent.key, body);
-                body.extend_from_slice(b",\"trait_value\":");
-                body.extend_from_slice(sent.value.as_bytes());
-                body.push(b'}');
-            }
-        }
-        body.extend_from_slice(b"],\"flags\":");
+        write_identity_head(identifier, identity, hide_traits, body);
         self.write_flags(class, evaluation, body);
         body.push(b'}');
     }
@@ -148,6 +127,29 @@ impl Answers {
         }
         body.push(b']');
     }
+}
+
+/// Writes everything of an answer for an identity that stands before the flags.
+pub(super) fn write_identity_head(
+    identifier: &str,
+    identity: &Identity<'_>,
+    hide_traits: bool,
+    body: &mut Vec<u8>,
+) {
+    body.extend_from_slice(b"{\"identifier\":");
+    write_json(identifier, body);
+    body.extend_from_slice(b",\"traits\":[");
+    if !hide_traits {
+        for (at, sent) in identity.traits.iter().enumerate() {
+            body.extend_from_slice(if at == 0 { b"{" } else { b",{" });
+            body.extend_from_slice(b"\"trait_key\":");
+            write_json(&sent.key, body);
+            body.extend_from_slice(b",\"trait_value\":");
+            body.extend_from_slice(sent.value.as_bytes());
+            body.push(b'}');
+        }
+    }
+    body.extend_from_slice(b"],\"flags\":");
 }
 
 fn write_flag(program: &Program, index: OutcomeIndex, with_variant: bool, out: &mut String) {

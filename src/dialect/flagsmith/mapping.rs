@@ -10,8 +10,10 @@ use sha2::{Digest, Sha256};
 
 use crate::dialect::query::{Parameters, decode};
 use crate::dialect::{Fault, Forbidden, Rejection};
-use crate::evaluate::flagsmith::{Scalar, python};
+use crate::evaluate::flagsmith::{Scalar, is_path, python};
+use crate::evaluate::{ContextError, ContextWriter, Part};
 use crate::json::{Kind, Malformed, Reader, Text};
+use crate::model::KeyClass;
 
 /// Longest text of a trait in characters, as in the vendor's API.
 const TRAIT_TEXT: usize = 2_000;
@@ -275,6 +277,50 @@ pub fn scalar<'a>(json: &'a str, buffer: &'a mut String) -> Scalar<'a> {
         Some(b'f') => Scalar::Bool(false),
         Some(b'-' | b'0'..=b'9') => Scalar::Number(json),
         _ => Scalar::Null,
+    }
+}
+
+/// Writes an identity into a context for Reflag's rules (DESIGN section 4): traits are attributes of
+/// the user, save those named `company.X` and `other.X`; `company_id` or `companyId` names the
+/// company where nothing else does.
+pub fn write_identity(
+    class: KeyClass,
+    identity: &Identity<'_>,
+    identifier: &str,
+    writer: &mut ContextWriter<'_>,
+) -> Result<(), ContextError> {
+    let mut buffer = String::new();
+    for alias in ["companyId", "company_id"] {
+        for sent in identity.traits.iter().filter(|sent| sent.key == alias) {
+            write_trait(Part::Company, "id", sent, writer, &mut buffer)?;
+        }
+    }
+    for sent in &identity.traits {
+        let part =
+            |part: Part| Some((part, sent.key.strip_prefix(part.name())?.strip_prefix('.')?));
+        let (part, path) =
+            part(Part::Company).or_else(|| part(Part::Other)).unwrap_or((Part::User, &sent.key));
+        // A trait that reads as a path counts only from those who hold a secret key, as it does with
+        // Flagsmith's own rules.
+        if class == KeyClass::Secret || !is_path(&sent.key) {
+            write_trait(part, path, sent, writer, &mut buffer)?;
+        }
+    }
+    writer.set_user_id(identifier);
+    Ok(())
+}
+
+/// Null means that there is no such trait.
+fn write_trait(
+    part: Part,
+    path: &str,
+    sent: &Trait<'_>,
+    writer: &mut ContextWriter<'_>,
+    buffer: &mut String,
+) -> Result<(), ContextError> {
+    match scalar(sent.value, buffer) {
+        Scalar::Null => Ok(()),
+        value => writer.set(part, path, value),
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod answers;
 pub mod document;
+mod flags;
 pub mod mapping;
 pub mod routes;
 
 pub use answers::Answers;
+pub use flags::Flags;

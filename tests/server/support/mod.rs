@@ -54,6 +54,7 @@ pub(crate) fn at(moment: &str) -> Timestamp {
 pub(crate) struct Environment {
     name: String,
     document: Option<String>,
+    format: &'static str,
     source: Option<String>,
     settings: Vec<String>,
     tables: Vec<String>,
@@ -66,6 +67,7 @@ impl Environment {
         Self {
             name: name.to_owned(),
             document: None,
+            format: "reflag",
             source: None,
             settings: Vec::new(),
             tables: Vec::new(),
@@ -75,6 +77,12 @@ impl Environment {
     /// With this in its rules file.
     pub(crate) fn holding(mut self, document: impl Into<String>) -> Self {
         self.document = Some(document.into());
+        self
+    }
+
+    /// With rules in this format.
+    pub(crate) fn format(mut self, format: &'static str) -> Self {
+        self.format = format;
         self
     }
 
@@ -97,10 +105,12 @@ impl Environment {
     }
 
     fn toml(&self, rules: &Path) -> String {
-        let Self { name, source, settings, tables, .. } = self;
+        let Self { name, format, source, settings, tables, .. } = self;
         let file = || {
             let path = rules.display().to_string();
-            format!("type = \"file\"\npath = {path:?}\npoll_interval = \"50ms\"")
+            format!(
+                "type = \"file\"\npath = {path:?}\nformat = {format:?}\npoll_interval = \"50ms\""
+            )
         };
         format!(
             "[[environments]]\nname = {name:?}\npublishable_keys = [{:?}]\nsecret_keys = [{:?}]\n\

@@ -513,7 +513,7 @@ impl EvaluationContext {
 }
 
 /// Appends a JSON number as JavaScript prints the double that it makes of it.
-fn write_number(json: &str, out: &mut String) {
+pub fn write_number(json: &str, out: &mut String) {
     // Short plain integers print as they are written.
     let digits = json.strip_prefix('-').unwrap_or(json);
     if digits.len() <= 15 && json != "-0" && digits.bytes().all(|b| b.is_ascii_digit()) {

@@ -15,7 +15,7 @@ mod rules;
 mod values;
 
 pub use attributes::{Attributes, Slot};
-pub use context::{ContextError, EvaluationContext, SlotText, limits};
+pub use context::{ContextError, EvaluationContext, SlotText, limits, write_number};
 pub use program::{
     AnswerIndex, Check, FlagIndex, FlagProgram, Group, GroupKind, IdSet, Leaf, LeafIndex, Node,
     Pattern, PatternIndex, Program, RuleList, SetIndex, Test,

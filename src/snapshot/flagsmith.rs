@@ -34,6 +34,14 @@ pub struct FlagsmithContent {
     pub each_flag: [Vec<Option<PreparedBody>>; 2],
 }
 
+impl Profile {
+    /// What the settings say about Flagsmith's rules.
+    pub fn flagsmith_policy(&self) -> Policy {
+        let segments_without_identity = self.segments_without_identity;
+        Policy { segments_without_identity, ..Policy::default() }
+    }
+}
+
 impl FlagsmithContent {
     pub(super) fn prepare(
         environment: Environment,
@@ -41,11 +49,8 @@ impl FlagsmithContent {
         tag_seeds: [u64; 2],
         document_tag: u64,
     ) -> (Self, Vec<String>) {
-        let policy = Policy {
-            segments_without_identity: profile.segments_without_identity,
-            ..Policy::default()
-        };
-        let Compiled { program, diagnostics } = compile(&environment, &policy);
+        let Compiled { program, diagnostics, .. } =
+            compile(&environment, &profile.flagsmith_policy());
         let answers = Answers::prepare(&program);
         // Tags of bodies for a class: the fingerprint is in the document's.
         let seed = |class| mix(document_tag, tag_seeds[class_index(class)]);

@@ -24,6 +24,6 @@ pub use program::{
     Program, Property, Reason, SegmentIndex, SegmentProgram, Slot, Source, Split, State,
     StateIndex, Test,
 };
-pub use rules::{Evaluation, evaluate, evaluate_one};
+pub use rules::{Evaluation, Met, evaluate, evaluate_one};
 pub use split::{LANES, Remainder, Seed, first_above, first_from, percentage};
 pub use version::Version;

@@ -55,6 +55,7 @@ pub(crate) struct Environment {
     name: String,
     document: Option<String>,
     source: Option<String>,
+    format: &'static str,
     settings: Vec<String>,
     tables: Vec<String>,
 }
@@ -67,6 +68,7 @@ impl Environment {
             name: name.to_owned(),
             document: None,
             source: None,
+            format: "reflag",
             settings: Vec::new(),
             tables: Vec::new(),
         }
@@ -75,6 +77,12 @@ impl Environment {
     /// With this in its rules file.
     pub(crate) fn holding(mut self, document: impl Into<String>) -> Self {
         self.document = Some(document.into());
+        self
+    }
+
+    /// With a rules file of Flagsmith's.
+    pub(crate) fn of_flagsmith(mut self) -> Self {
+        self.format = "flagsmith";
         self
     }
 
@@ -97,10 +105,12 @@ impl Environment {
     }
 
     fn toml(&self, rules: &Path) -> String {
-        let Self { name, source, settings, tables, .. } = self;
+        let Self { name, source, format, settings, tables, .. } = self;
         let file = || {
             let path = rules.display().to_string();
-            format!("type = \"file\"\npath = {path:?}\npoll_interval = \"50ms\"")
+            format!(
+                "type = \"file\"\npath = {path:?}\nformat = {format:?}\npoll_interval = \"50ms\""
+            )
         };
         format!(
             "[[environments]]\nname = {name:?}\npublishable_keys = [{:?}]\nsecret_keys = [{:?}]\n\

@@ -763,6 +763,94 @@ rules: on when one matches
     contains(&folder.run(&later).out, &["fraud is OFF: no matched rules\n"]);
 }
 
+/// A banner that is split, and off for those in a segment; rules of Flagsmith's.
+const ENVIRONMENT: &str = r#"{
+    "id": 1, "api_key": "env", "name": "Shop", "updated_at": "2026-01-01T00:00:00Z",
+    "project": {"id": 1, "name": "Shop", "segments": [
+        {"id": 7, "name": "gold", "feature_states": [
+            {"feature": {"id": 1, "name": "banner", "type": "MULTIVARIATE"}, "enabled": false,
+             "feature_state_value": "none", "django_id": 2, "feature_segment": {"priority": 0}}],
+         "rules": [{"type": "ALL", "conditions": [
+            {"property_": "plan", "operator": "EQUAL", "value": "gold"},
+            {"property_": "", "operator": "PERCENTAGE_SPLIT", "value": "90"},
+            {"property_": "age", "operator": "IS_SET", "value": ""}]}]}]},
+    "feature_states": [
+        {"feature": {"id": 1, "name": "banner", "type": "MULTIVARIATE"}, "enabled": true,
+         "feature_state_value": "control", "django_id": 3, "multivariate_feature_state_values": [
+            {"id": 1, "percentage_allocation": 30, "multivariate_feature_option":
+                {"value": "red", "key": "red-banner"}},
+            {"id": 2, "percentage_allocation": 50.5, "multivariate_feature_option":
+                {"value": "blue", "key": null}}]},
+        {"feature": {"id": 2, "name": "plain"}, "enabled": true},
+        {"feature": {"id": 3, "name": "broken"}}]
+}"#;
+
+#[test]
+fn explain_shows_who_decided_among_flagsmith_s_segments() {
+    let folder = Folder::new();
+    folder.write("env.json", ENVIRONMENT);
+    folder.write(
+        "burgee.toml",
+        "[[environments]]\nname = \"shop\"\n[environments.source]\ntype = \"file\"\n\
+         path = \"env.json\"\nformat = \"flagsmith\"\n",
+    );
+    let explain = |context: &str, more: &[&str]| {
+        let said = folder.run(&[&["explain", "--context", context, "--now", NOW], more].concat());
+        assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+        said.out
+    };
+    let banner = ["--flag", "banner"];
+    assert_eq!(
+        explain(r#"{"identifier":"ada","traits":{"plan":"gold","age":"044"}}"#, &banner),
+        r#"banner is OFF: TARGETING_MATCH; segment=gold
+shop version 1767225600000 at 2026-01-15T12:00:00.000Z, with a secret key
+
+identity    ada
+decided by  segment gold
+variant     control
+value       "none"
+secrecy     visible to publishable keys
+missing     nothing that was asked for
+
+segments: the first that matches decides
+  #0 gold matched: c0 and c1 and c2
+    makes it off, value "none"
+    c0  yes  plan EQUAL "gold"                  is "gold"
+    c1  yes  $.identity.key rolled out to 90 %  is "env_ada", which hashes to 62.843 %: within 90 %
+    c2  yes  age IS_SET                         is 44
+"#
+    );
+    contains(
+        &explain(r#"{"user":{"id":"lin","plan":"free"}}"#, &banner),
+        &[
+            "banner is ON: SPLIT; weight=30\n",
+            "\ndecided by  the environment: nothing overrides it here\n",
+            "\nmissing     age\n",
+            "  #0 gold not matched: c0 and c1 and c2\n    would make it off, value \"none\"\n",
+            "\nvariants: drawn by hash, 15.683 % for this identity\n  #0 red-banner drawn: 0 to 30 %, \
+             value \"red\"\n  #1 not drawn: 30 to 80.5 %, value \"blue\"\n",
+        ],
+    );
+    contains(
+        &explain("{}", &[]),
+        &[
+            "\nasked about nobody: no identifier was given, so no segment applies\n",
+            "2 flags: 2 on, 0 off\n",
+            "\nbanner  on  -        DEFAULT\n",
+            "\nquarantined: 1 flag left out\n  feature `broken`: missing field `enabled`\n",
+        ],
+    );
+    let refused = |more: &[&str], code, message: &str| {
+        let said = folder.run(&[&["explain"], more].concat());
+        assert_eq!(said.code, Some(code));
+        contains(&said.err, &[message]);
+    };
+    let nobody = ["--context", "{}", "--flag"];
+    refused(&[&nobody[..], &["baner"]].concat(), 2, "in shop; did you mean \"banner\"?");
+    refused(&[&nobody[..], &["broken"]].concat(), 1, "\"broken\" is quarantined: missing field");
+    refused(&["--context", r#"{"plan":"gold"}"#], 2, "--context: `plan` is below neither");
+}
+
 #[test]
 fn explain_reads_its_context_from_a_file_or_from_standard_input() {
     let folder = Folder::with_flags();

@@ -84,6 +84,14 @@ impl EnvironmentFlags {
     }
 }
 
+impl Profile {
+    /// What the settings say about Flagsmith's rules.
+    pub fn flagsmith_policy(&self) -> Policy {
+        let segments_without_identity = self.segments_without_identity;
+        Policy { segments_without_identity, ..Policy::default() }
+    }
+}
+
 impl FlagsmithContent {
     pub(super) fn prepare(
         environment: Environment,
@@ -91,11 +99,8 @@ impl FlagsmithContent {
         version: Version,
         document_tag: u64,
     ) -> (Self, Vec<String>) {
-        let policy = Policy {
-            segments_without_identity: profile.segments_without_identity,
-            ..Policy::default()
-        };
-        let Compiled { program, diagnostics } = compile(&environment, &policy);
+        let Compiled { program, diagnostics, .. } =
+            compile(&environment, &profile.flagsmith_policy());
         let answers = Answers::prepare(&program);
         let environment_flags = EnvironmentFlags::new(
             document_tag,

@@ -99,6 +99,19 @@ pub(crate) fn evaluate(
     (flags, matching.map(|segment| text(&segment["name"])).collect())
 }
 
+/// Whether a segment's condition holds by itself.
+#[allow(dead_code, reason = "not every target asks")]
+pub(crate) fn holds(
+    document: &Value,
+    identity: Option<&Identity>,
+    segments_without_identity: bool,
+    (segment, condition): (&Value, &Value),
+) -> bool {
+    let applies_segments = identity.is_some() || segments_without_identity;
+    let interpreter = Interpreter { document, identity, applies_segments };
+    applies_segments && interpreter.condition(condition, segment)
+}
+
 fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }

@@ -18,7 +18,7 @@ use crate::evaluate::flagsmith::{
     Candidate, FeatureIndex, FeatureProgram, Identities, Origin, Program, Reason, SegmentIndex,
     SegmentProgram, StateIndex,
 };
-use crate::model::flagsmith::{Environment, FeatureState};
+use crate::model::flagsmith::{Environment, FeatureState, Segment};
 
 use self::conditions::Conditions;
 use self::rules::Rules;
@@ -42,10 +42,20 @@ pub struct Compiled {
     pub program: Program,
     /// One line per oddity; what can be served is served all the same.
     pub diagnostics: Vec<String>,
+    /// Per segment: the flags that its rules ask for.
+    pub asks: Vec<Vec<FeatureIndex>>,
 }
 
 /// Compiles an environment.
 pub fn compile(environment: &Environment, policy: &Policy) -> Compiled {
+    compile_with(environment, &[], policy)
+}
+
+/// Compiles an environment with further segments behind its own. Those may override nothing, and no
+/// rule can see them: they are there to be asked who belongs to them.
+pub fn compile_with(environment: &Environment, probes: &[Segment], policy: &Policy) -> Compiled {
+    debug_assert!(probes.iter().all(|probe| probe.overrides.is_empty()));
+    let segments: Vec<&Segment> = environment.segments.iter().chain(probes).collect();
     let names: HashMap<&str, FeatureIndex> = environment
         .features
         .iter()
@@ -53,7 +63,7 @@ pub fn compile(environment: &Environment, policy: &Policy) -> Compiled {
         .map(|(feature, at)| (&*feature.state.feature, FeatureIndex(at)))
         .collect();
     let mut conditions = Conditions::new(environment, &names);
-    let rules = Rules::compile(environment, &names, &mut conditions);
+    let rules = Rules::compile(environment, &segments, &names, &mut conditions);
     let mut compiler = Compiler { environment, policy, names: &names, states: States::default() };
     let (features, candidates) = compiler.features(&rules);
     let identities = compiler.identities();
@@ -65,8 +75,7 @@ pub fn compile(environment: &Environment, policy: &Policy) -> Compiled {
         segments_without_identity: policy.segments_without_identity,
         hide_disabled_from_servers: environment.hide_disabled_from_servers,
         nodes: rules.nodes,
-        segments: environment
-            .segments
+        segments: segments
             .iter()
             .zip(&rules.roots)
             .map(|(segment, &root)| SegmentProgram { name: segment.name.clone(), root })
@@ -81,7 +90,7 @@ pub fn compile(environment: &Environment, policy: &Policy) -> Compiled {
         ..Program::default()
     };
     let diagnostics = conditions.finish(environment, &mut program);
-    Compiled { program, diagnostics }
+    Compiled { program, diagnostics, asks: rules.asks }
 }
 
 struct Compiler<'a> {

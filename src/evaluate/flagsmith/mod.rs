@@ -23,7 +23,7 @@ pub use program::{
     Identities, InputIndex, Leaf, LeafIndex, Names, Node, Operand, Origin, Outcome, Program,
     Property, Reason, SegmentIndex, SegmentProgram, Slot, Source, Split, State, StateIndex, Test,
 };
-pub use rules::{Evaluation, evaluate, evaluate_one};
+pub use rules::{Evaluation, Met, evaluate, evaluate_one};
 pub use split::{LANES, Remainder, Seed, first_above, first_from, percentage};
 pub use version::Version;
 

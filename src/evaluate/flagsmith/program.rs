@@ -394,6 +394,12 @@ impl Program {
         &self.outcomes[index.0 as usize]
     }
 
+    /// The state that an outcome is of. Outcomes of one state lie behind each other.
+    pub fn state_of(&self, outcome: OutcomeIndex) -> &State {
+        let behind = self.states.partition_point(|state| state.outcome <= outcome);
+        &self.states[behind - 1]
+    }
+
     /// Whether keys of a class see a feature that comes to this.
     #[inline]
     pub fn is_visible(&self, outcome: &Outcome, class: KeyClass) -> bool {

@@ -36,10 +36,41 @@ impl<'a> Evaluation<'a> {
         self.context.patterns_given_up()
     }
 
+    /// What the rules of a segment met, where they come to a single comparison that was made.
+    pub fn met(&self, segment: SegmentIndex) -> Option<Met<'a>> {
+        let root = self.program.segments[segment.0 as usize].root;
+        let Test::Leaf(leaf) = self.program.nodes[root as usize].test else { return None };
+        let slot = self.program.leaves[leaf.0 as usize].slot;
+        let held = self.context.values[slot.0 as usize];
+        match held.kind {
+            Kind::Unknown => None,
+            Kind::Missing => Some(Met::Missing),
+            Kind::Bool(value) => Some(Met::Bool(value)),
+            Kind::Small(_) | Kind::Large => Some(Met::Integer(self.context.text_of(held))),
+            Kind::Float(number) => Some(Met::Float(number)),
+            Kind::Text => Some(Met::Text(self.context.text_of(held))),
+        }
+    }
+
     /// The program that was evaluated.
     pub fn program(&self) -> &'a Program {
         self.program
     }
+}
+
+/// A value that a comparison met, coerced.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Met<'a> {
+    /// There was none.
+    Missing,
+    /// A boolean.
+    Bool(bool),
+    /// Canonical decimal text.
+    Integer(&'a str),
+    /// A number with a fraction, or one that was written so.
+    Float(f64),
+    /// Text.
+    Text(&'a str),
 }
 
 /// Evaluates all features. `context` must have been filled for this `program`.

@@ -2,7 +2,9 @@
 
 mod answers;
 pub mod document;
+pub mod feature;
 pub mod mapping;
 pub mod routes;
+pub mod translate;
 
 pub use answers::Answers;

@@ -5,5 +5,6 @@ pub mod definitions;
 pub mod mapping;
 pub mod routes;
 pub mod tracking;
+pub mod translate;
 
 pub use answers::{Answer, Answers, Selection};

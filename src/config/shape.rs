@@ -12,7 +12,8 @@ use std::time::Duration;
 use super::base_url::{BaseUrl, host_and_port};
 use super::secret::{Key, Token};
 use super::settings::{
-    Evaluator, FileFormat, Fraction, Listen, LogFormat, LogLevel, OnStale, OnUnauthorized,
+    Definitions, Evaluator, FileFormat, Fraction, Listen, LogFormat, LogLevel, OnStale,
+    OnUnauthorized,
 };
 
 /// One value without its place.
@@ -227,6 +228,17 @@ impl ClosedSet for Evaluator {
         match self {
             Self::V1_0 => "1.0",
             Self::V1_1 => "1.1",
+        }
+    }
+}
+
+impl ClosedSet for Definitions {
+    const ALL: &'static [Self] = &[Self::Complete, Self::Partial];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Partial => "partial",
         }
     }
 }
@@ -766,6 +778,7 @@ mod tests {
         check::<OnStale>();
         check::<OnUnauthorized>();
         check::<Evaluator>();
+        check::<Definitions>();
         check::<FileFormat>();
         check::<LogFormat>();
         check::<LogLevel>();

@@ -367,6 +367,7 @@ environments[0].source.format                        "reflag"       default
 environments[0].source.poll_interval                 "1s"           default
 environments[0].reflag.evaluator                     "1.0"          default
 environments[0].reflag.secret_flags                  []             default
+environments[0].reflag.definitions                   "complete"     default
 environments[0].flagsmith.segments_without_identity  false          default
 environments[0].flagsmith.hide_sensitive_data        false          default
 environments[0].ofrep.bare_key                       "auto"         default

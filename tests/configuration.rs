@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use burgee::config::{
-    AllowedOrigins, BareKey, Cors, Environment, Evaluator, FileFormat, FileSource, Flagsmith,
-    FlagsmithSource, Fraction, Gate, Key, Listen, LogFormat, LogLevel, Ofrep, OnStale,
+    AllowedOrigins, BareKey, Cors, Definitions, Environment, Evaluator, FileFormat, FileSource,
+    Flagsmith, FlagsmithSource, Fraction, Gate, Key, Listen, LogFormat, LogLevel, Ofrep, OnStale,
     OnUnauthorized, Place, Problems, Proxy, Reflag, ReflagSource, SecretFlags, SetBy, Settings,
     Source, Surroundings, Token,
 };
@@ -88,6 +88,7 @@ poll_interval = "50ms"
 [environments.reflag]
 evaluator = "1.1"
 secret_flags = ["beta", "internal"]
+definitions = "partial"
 [environments.flagsmith]
 segments_without_identity = true
 hide_sensitive_data = true
@@ -118,6 +119,7 @@ ca_file = "/etc/burgee/ca.pem"
 [environments.reflag]
 evaluator = "1.1"
 secret_flags = ["beta"]
+definitions = "partial"
 [environments.flagsmith]
 segments_without_identity = true
 hide_sensitive_data = true
@@ -147,6 +149,7 @@ ca_file = "/etc/burgee/ca.pem"
 [environments.reflag]
 evaluator = "1.1"
 secret_flags = ["beta"]
+definitions = "partial"
 [environments.flagsmith]
 segments_without_identity = true
 hide_sensitive_data = true
@@ -272,6 +275,7 @@ environments[0].source.format = "reflag" (default)
 environments[0].source.poll_interval = "1s" (default)
 environments[0].reflag.evaluator = "1.0" (default)
 environments[0].reflag.secret_flags = [] (default)
+environments[0].reflag.definitions = "complete" (default)
 environments[0].flagsmith.segments_without_identity = false (default)
 environments[0].flagsmith.hide_sensitive_data = false (default)
 environments[0].ofrep.bare_key = "auto" (default)
@@ -305,6 +309,7 @@ environments[0].source.timeout = "10s" (default)
 environments[0].source.ca_file = none (default)
 environments[0].reflag.evaluator = "1.0" (default)
 environments[0].reflag.secret_flags = "learn" (default)
+environments[0].reflag.definitions = "complete" (default)
 environments[0].flagsmith.segments_without_identity = false (default)
 environments[0].flagsmith.hide_sensitive_data = false (default)
 environments[0].ofrep.bare_key = "auto" (default)
@@ -337,6 +342,7 @@ environments[0].source.timeout = "10s" (default)
 environments[0].source.ca_file = none (default)
 environments[0].reflag.evaluator = "1.0" (default)
 environments[0].reflag.secret_flags = [] (default)
+environments[0].reflag.definitions = "complete" (default)
 environments[0].flagsmith.segments_without_identity = false (default)
 environments[0].flagsmith.hide_sensitive_data = false (default)
 environments[0].ofrep.bare_key = "auto" (default)
@@ -413,6 +419,7 @@ fn every_setting_can_be_written() {
         Reflag {
             evaluator: Evaluator::V1_1,
             secret_flags: SecretFlags::Listed(vec!["beta".to_owned(), "internal".to_owned()]),
+            definitions: Definitions::Partial,
         }
     );
     let both = Flagsmith { segments_without_identity: true, hide_sensitive_data: true };
@@ -706,6 +713,7 @@ environments[0].source.format = "reflag" (variable BURGEE_SOURCE_FORMAT)
 environments[0].source.poll_interval = "1s" (default)
 environments[0].reflag.evaluator = "1.0" (default)
 environments[0].reflag.secret_flags = [] (default)
+environments[0].reflag.definitions = "complete" (default)
 environments[0].flagsmith.segments_without_identity = false (default)
 environments[0].flagsmith.hide_sensitive_data = false (default)
 environments[0].ofrep.bare_key = "auto" (default)
@@ -1193,6 +1201,10 @@ fn an_environments_settings_have_types_and_bounds() {
              you mean \"refuse\"?)",
         ),
         ("reflag.evaluator = 1.0", "reflag.evaluator: found 1.0, expected \"1.0\" or \"1.1\""),
+        (
+            "reflag.definitions = \"all\"",
+            "reflag.definitions: found \"all\", expected \"complete\" or \"partial\"",
+        ),
         (
             "reflag.secret_flags = \"learn\"",
             "reflag.secret_flags: found \"learn\", expected a list of flag keys (hint: learning \
@@ -2915,6 +2927,7 @@ poll_interval = "50ms"
 [environments.reflag]
 evaluator = "1.1"
 secret_flags = ["beta", "internal"]
+definitions = "partial"
 [environments.flagsmith]
 segments_without_identity = true
 hide_sensitive_data = true
@@ -2929,10 +2942,10 @@ confirm_after = 1
 
 [[environments]]
 name = "shop/staging"
-# BURGEE_KEY_4: the key of burgee.toml:59: environments[1].publishable_keys[0].
+# BURGEE_KEY_4: the key of burgee.toml:60: environments[1].publishable_keys[0].
 publishable_keys = ["${BURGEE_KEY_4}"]
-# BURGEE_KEY_5: the key of burgee.toml:60: environments[1].secret_keys[0].
-# BURGEE_KEY_6: the key of burgee.toml:60: environments[1].secret_keys[1].
+# BURGEE_KEY_5: the key of burgee.toml:61: environments[1].secret_keys[0].
+# BURGEE_KEY_6: the key of burgee.toml:61: environments[1].secret_keys[1].
 secret_keys = ["${BURGEE_KEY_5}", "${BURGEE_KEY_6}"]
 max_staleness = "1m"
 on_stale = "mark"
@@ -2941,7 +2954,7 @@ on_unauthorized = "refuse"
 type = "reflag"
 url = "http://edge.example:8000/flags"
 secret_key = "${BURGEE_KEY_5}"
-# BURGEE_KEY_7: the key of burgee.toml:68: environments[1].source.upstream_publishable_key.
+# BURGEE_KEY_7: the key of burgee.toml:69: environments[1].source.upstream_publishable_key.
 upstream_publishable_key = "${BURGEE_KEY_7}"
 poll_interval = "100ms"
 timeout = "10ms"
@@ -2949,6 +2962,7 @@ ca_file = "/etc/burgee/ca.pem"
 [environments.reflag]
 evaluator = "1.1"
 secret_flags = ["beta"]
+definitions = "partial"
 [environments.flagsmith]
 segments_without_identity = true
 hide_sensitive_data = true
@@ -2963,9 +2977,9 @@ confirm_after = 1000
 
 [[environments]]
 name = "shop/mobile"
-# BURGEE_KEY_8: the key of burgee.toml:89: environments[2].publishable_keys[0].
+# BURGEE_KEY_8: the key of burgee.toml:91: environments[2].publishable_keys[0].
 publishable_keys = ["${BURGEE_KEY_8}"]
-# BURGEE_KEY_9: the key of burgee.toml:90: environments[2].secret_keys[0].
+# BURGEE_KEY_9: the key of burgee.toml:92: environments[2].secret_keys[0].
 secret_keys = ["${BURGEE_KEY_9}"]
 max_staleness = "1m"
 on_stale = "mark"
@@ -2973,7 +2987,7 @@ on_unauthorized = "refuse"
 [environments.source]
 type = "flagsmith"
 url = "https://flagsmith.example/api/v1"
-# BURGEE_KEY_10: the key of burgee.toml:97: environments[2].source.server_key.
+# BURGEE_KEY_10: the key of burgee.toml:99: environments[2].source.server_key.
 server_key = "${BURGEE_KEY_10}"
 poll_interval = "100ms"
 timeout = "10m"
@@ -2981,6 +2995,7 @@ ca_file = "/etc/burgee/ca.pem"
 [environments.reflag]
 evaluator = "1.1"
 secret_flags = ["beta"]
+definitions = "partial"
 [environments.flagsmith]
 segments_without_identity = true
 hide_sensitive_data = true

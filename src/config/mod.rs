@@ -40,10 +40,10 @@ pub use problem::{Place, Problem, Problems};
 pub(crate) use raw::is_in_variables as has_environment_in_variables;
 pub use secret::{Key, Token};
 pub use settings::{
-    Admin, AllowedOrigins, BareKey, Cors, Environment, Evaluator, FileFormat, FileSource,
-    Flagsmith, FlagsmithSource, Fraction, Gate, Limits, Listen, Log, LogFormat, LogLevel, Ofrep,
-    OnStale, OnUnauthorized, Proxy, Reflag, ReflagSource, SecretFlags, Server, SetBy, Settings,
-    Source,
+    Admin, AllowedOrigins, BareKey, Cors, Definitions, Environment, Evaluator, FileFormat,
+    FileSource, Flagsmith, FlagsmithSource, Fraction, Gate, Limits, Listen, Log, LogFormat,
+    LogLevel, Ofrep, OnStale, OnUnauthorized, Proxy, Reflag, ReflagSource, SecretFlags, Server,
+    SetBy, Settings, Source,
 };
 pub(crate) use shape::{did_you_mean, nearest};
 pub use table::Row;

@@ -17,8 +17,8 @@ use super::places::Places;
 use super::problem::{Place, Problem, Problems};
 use super::secret::{Key, Token};
 use super::settings::{
-    BareKey, Evaluator, FileFormat, Fraction, Listen, LogFormat, LogLevel, OnStale, OnUnauthorized,
-    Proxy,
+    BareKey, Definitions, Evaluator, FileFormat, Fraction, Listen, LogFormat, LogLevel, OnStale,
+    OnUnauthorized, Proxy,
 };
 use super::shape::{
     AllowedOrigin, ClosedSet, Shape, SourceType, allowed_origin, any_word_of, base_path, base_url,
@@ -122,6 +122,7 @@ pub(super) struct Environment {
     pub(super) source: Source,
     pub(super) evaluator: Option<Evaluator>,
     pub(super) secret_flags: Option<SecretFlags>,
+    pub(super) definitions: Option<Definitions>,
     pub(super) flagsmith: Flagsmith,
     pub(super) bare_key: Option<BareKey>,
     pub(super) origins: Option<List<AllowedOrigin>>,
@@ -416,6 +417,7 @@ fn environment(table: &mut Table<'_, '_>) -> Environment {
     table.table("reflag", |table| {
         environment.evaluator = table.value("evaluator", &one_of::<Evaluator>());
         environment.secret_flags = secret_flags(table, &environment.source);
+        environment.definitions = table.value("definitions", &one_of::<Definitions>());
     });
     environment.flagsmith = table.table("flagsmith", |table| Flagsmith {
         segments_without_identity: table.value("segments_without_identity", &boolean()),

@@ -379,6 +379,8 @@ pub struct Reflag {
     pub evaluator: Evaluator,
     /// Flags that publishable keys never see.
     pub secret_flags: SecretFlags,
+    /// What SDKs get that evaluate the other vendor's rules by themselves.
+    pub definitions: Definitions,
 }
 
 /// Flags that publishable keys never see, beside those that their own definition marks as secret.
@@ -515,6 +517,17 @@ pub enum Evaluator {
     V1_0,
     /// `1.1`
     V1_1,
+}
+
+/// What a document is given out for whose rules were made by the other vendor, where some flags have
+/// no exact equal.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Definitions {
+    /// None: an SDK without some of the flags would answer with its own defaults for them.
+    #[default]
+    Complete,
+    /// The document without those flags.
+    Partial,
 }
 
 /// The form of a document on disk.

@@ -253,6 +253,7 @@ impl Rules<'_> {
             reflag: Reflag {
                 evaluator: written.evaluator.unwrap_or_default(),
                 secret_flags: secret_flags(written.secret_flags, &source),
+                definitions: written.definitions.unwrap_or_default(),
             },
             flagsmith: Flagsmith {
                 segments_without_identity: written

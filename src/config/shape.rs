@@ -12,7 +12,8 @@ use std::time::Duration;
 use super::base_url::{BaseUrl, host_and_port};
 use super::secret::{Key, Token};
 use super::settings::{
-    BareKey, Evaluator, FileFormat, Fraction, Listen, LogFormat, LogLevel, OnStale, OnUnauthorized,
+    BareKey, Definitions, Evaluator, FileFormat, Fraction, Listen, LogFormat, LogLevel, OnStale,
+    OnUnauthorized,
 };
 
 /// One value without its place.
@@ -239,6 +240,17 @@ impl ClosedSet for BareKey {
             Self::Auto => "auto",
             Self::Enabled => "enabled",
             Self::Value => "value",
+        }
+    }
+}
+
+impl ClosedSet for Definitions {
+    const ALL: &'static [Self] = &[Self::Complete, Self::Partial];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Partial => "partial",
         }
     }
 }
@@ -779,6 +791,7 @@ mod tests {
         check::<OnUnauthorized>();
         check::<BareKey>();
         check::<Evaluator>();
+        check::<Definitions>();
         check::<FileFormat>();
         check::<LogFormat>();
         check::<LogLevel>();

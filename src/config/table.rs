@@ -147,6 +147,7 @@ impl Rows<'_> {
             SecretFlags::Listed(flags) => list(flags.iter().map(|flag| text(flag))),
         };
         row("reflag.secret_flags", secret_flags);
+        row("reflag.definitions", word(environment.reflag.definitions));
         let flagsmith = &environment.flagsmith;
         let segments = flagsmith.segments_without_identity.to_string();
         row("flagsmith.segments_without_identity", segments);

@@ -168,13 +168,14 @@ impl<'a> Toml<'a> {
         let learns = matches!(environment.source, Source::Reflag(_));
         let secret_flags =
             if learns { SecretFlags::Learn } else { SecretFlags::Listed(Vec::new()) };
-        let Reflag { evaluator, secret_flags: flags } = reflag;
+        let Reflag { evaluator, secret_flags: flags, definitions } = reflag;
         self.table("[environments.reflag]", &format!("{here}.reflag"), |table| {
             table.unless(&<_>::default(), "evaluator", evaluator, word);
             table.unless(&secret_flags, "secret_flags", flags, |flags| match flags {
                 SecretFlags::Learn => string("learn"),
                 SecretFlags::Listed(flags) => list(flags),
             });
+            table.unless(&<_>::default(), "definitions", definitions, word);
         });
         let Flagsmith { segments_without_identity, hide_sensitive_data } = flagsmith;
         self.table("[environments.flagsmith]", &format!("{here}.flagsmith"), |table| {

@@ -11,8 +11,10 @@ pub(crate) mod query;
 pub mod reflag;
 mod rejection;
 pub(crate) mod tag;
+pub(crate) mod translation;
 
 pub use rejection::{Fault, Forbidden, Rejection};
+pub use translation::{Translation, Untranslated};
 
 /// A protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

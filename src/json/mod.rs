@@ -41,35 +41,11 @@ pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// JSON text without white space between its tokens, which are left as they are spelled.
-pub fn minify(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    let (mut in_string, mut escaped) = (false, false);
-    for character in json.chars() {
-        if in_string {
-            in_string = escaped || character != '"';
-            escaped = !escaped && character == '\\';
-        } else if matches!(character, ' ' | '\t' | '\n' | '\r') {
-            continue;
-        } else {
-            in_string = character == '"';
-        }
-        out.push(character);
-    }
-    out
-}
-
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 #[cfg(test)]
 mod tests {
-    use super::{minify, write_string};
-
-    #[test]
-    fn white_space_goes_and_tokens_stay() {
-        let spaced = " { \"a b\" : [ 1.0 ,\t\"\\\\\" , \" \\\" \" ] ,\n\"c\":1e3 } ";
-        assert_eq!(minify(spaced), r#"{"a b":[1.0,"\\"," \" "],"c":1e3}"#);
-    }
+    use super::write_string;
 
     #[test]
     fn strings_are_escaped_as_serde_json_does() {

@@ -307,7 +307,7 @@ fn operand(text: &str) -> Operand {
 }
 
 /// The members of an `IN` list, as text.
-fn members(value: &model::Operand) -> Vec<String> {
+pub(crate) fn members(value: &model::Operand) -> Vec<String> {
     match value {
         model::Operand::List(members) => members.iter().map(ToString::to_string).collect(),
         model::Operand::Null => vec![],

@@ -7,7 +7,7 @@
 //! compiled never holds, with a diagnostic.
 
 mod conditions;
-mod path;
+pub(crate) mod path;
 mod rules;
 mod states;
 
@@ -21,6 +21,7 @@ use crate::evaluate::flagsmith::{
 use crate::model::flagsmith::{Environment, FeatureState, Segment};
 
 use self::conditions::Conditions;
+pub(crate) use self::conditions::members;
 use self::rules::Rules;
 use self::states::{StateKey, States};
 

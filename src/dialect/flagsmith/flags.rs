@@ -11,17 +11,14 @@
 //! Text, numbers and booleans stay what they are; objects and lists become their text without
 //! blanks, since Flagsmith has no such values.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
-use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use super::answers::write_identity_head;
+use super::feature;
 use super::mapping::Identity;
 use crate::dialect::listing::{Listing, Spell, Written};
 use crate::evaluate::{AnyContext, AnyProgram, OutcomeIndex};
-use crate::json::{minify, write_string};
+use crate::json::write_string;
 use crate::model::KeyClass;
 
 /// The prepared flags of one environment.
@@ -51,9 +48,10 @@ impl Flags {
     /// Prepares the flags of a program.
     pub fn prepare(program: AnyProgram<'_>) -> Self {
         let flags = program.flags();
-        let keys: Vec<&str> = flags.iter().map(|flag| flag.key).collect();
+        let ids = feature::ids(flags.iter().map(|flag| flag.key));
+        let ids = flags.iter().map(|flag| ids[flag.key]).collect();
         let items = (0..flags.len()).map(|flag| (flag, Form::Identity));
-        let listing = Listing::prepare(program, Speller { ids: feature_ids(&keys) }, items);
+        let listing = Listing::prepare(program, Speller { ids }, items);
         Self { listing, defaults: AnyContext::nobody(program) }
     }
 
@@ -113,10 +111,7 @@ impl Spell for Speller {
         out.push_str("\"},\"enabled\":");
         out.push_str(if outcome.enabled { "true" } else { "false" });
         out.push_str(",\"feature_state_value\":");
-        match outcome.value {
-            Some(value) => write_value(value, &mut out),
-            None => out.push_str("null"),
-        }
+        feature::write_value(outcome.value, &mut out);
         if form == Form::Identity {
             out.push_str(",\"variant\":");
             match outcome.variant {
@@ -126,47 +121,5 @@ impl Spell for Speller {
         }
         out.push('}');
         out
-    }
-}
-
-/// Appends a payload as a feature's value.
-pub(super) fn write_value(payload: &RawValue, out: &mut String) {
-    if payload.get().starts_with(['{', '[']) {
-        write_string(&minify(payload.get()), out);
-    } else {
-        out.push_str(payload.get());
-    }
-}
-
-/// Numbers for flags whose source has none: four bytes of the key's hash, the next four where
-/// another key, earlier in byte order, has the number already.
-pub(super) fn feature_ids(keys: &[&str]) -> Vec<i64> {
-    let mut order: Vec<usize> = (0..keys.len()).collect();
-    order.sort_unstable_by_key(|&at| keys[at]);
-    let mut taken = BTreeSet::new();
-    let mut ids = vec![0; keys.len()];
-    for at in order {
-        let digest = Sha256::digest(keys[at].as_bytes());
-        let hashed = digest.chunks_exact(4).map(|bytes| {
-            let word = bytes.iter().fold(0_i64, |word, &byte| word << 8 | i64::from(byte));
-            (word & 0x7fff_ffff).max(1)
-        });
-        // Eight collisions of one key do not happen; counting on ends all the same.
-        let free = hashed.chain(1..).find(|&id| taken.insert(id));
-        ids[at] = free.unwrap_or_default();
-    }
-    ids
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_come_from_the_hash_of_the_key() {
-        // The test vector of FIPS 180-4: ba7816bf and so on.
-        assert_eq!(feature_ids(&["abc"]), [0x3a78_16bf]);
-        let ids = feature_ids(&["b", "a", "b"]);
-        assert_ne!(ids[0], ids[2], "the later of equal ones takes the next four bytes");
     }
 }

@@ -2,9 +2,11 @@
 
 mod answers;
 pub mod document;
+pub mod feature;
 mod flags;
 pub mod mapping;
 pub mod routes;
+pub mod translate;
 
 pub use answers::Answers;
 pub use flags::Flags;

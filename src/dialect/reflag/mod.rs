@@ -6,6 +6,7 @@ mod entries;
 pub mod mapping;
 pub mod routes;
 pub mod tracking;
+pub mod translate;
 
 pub use answers::{Answer, Answers, Selection};
 pub use entries::Entries;

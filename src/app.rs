@@ -357,6 +357,7 @@ pub fn profile(environment: &config::Environment) -> Profile {
         key_from_document: environment.document_key,
         segments_without_identity: environment.flagsmith.segments_without_identity,
         hide_sensitive_data: environment.flagsmith.hide_sensitive_data,
+        definitions: environment.reflag.definitions,
         bare_key: match environment.ofrep.bare_key {
             config::BareKey::Auto => BareKey::Auto,
             config::BareKey::Enabled => BareKey::Enabled,

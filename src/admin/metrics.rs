@@ -62,6 +62,17 @@ pub(super) fn text(process: &Process, board: &Board) -> Result<String, prometheu
         "Flags that are left out or held in their last good form.",
         gauges(&|_, status| Some(whole(status.quarantined.len() as u64))),
     );
+    let untranslated = snapshot.environments.iter().zip(board.iter()).filter_map(|(e, status)| {
+        let content = e.content.as_ref()?;
+        let dialect = content.family.translated_for().label();
+        let labels = [("environment", status.name.as_str()), ("dialect", dialect)];
+        Some(gauge(&labels, whole(content.translated.untranslated.len() as u64)))
+    });
+    add(
+        names::FLAGS_UNTRANSLATED,
+        "Flags that server SDKs of the other vendor cannot be given for local evaluation.",
+        untranslated.collect(),
+    );
     add(
         names::SOURCE_LAST_SUCCESS,
         "When the source was last read.",

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::dialect::Untranslated;
 use crate::snapshot::status::EnvironmentStatus;
 use crate::snapshot::{Age, Content, Environment, Snapshot};
 use crate::time::Timestamp;
@@ -49,6 +50,7 @@ fn environment(environment: &Environment, status: &EnvironmentStatus, now: Times
             "since": quarantined.since.to_string(),
         })
     });
+    let (segments, overrides) = content.map_or((0, 0), Content::segments_and_overrides);
     json!({
         "name": status.name.as_str(),
         "state": status.state(environment, now).label(),
@@ -67,11 +69,19 @@ fn environment(environment: &Environment, status: &EnvironmentStatus, now: Times
             "last_error": last_error,
         },
         "flags": content.map_or(0, Content::flags),
-        "segments": 0,
-        "identity_overrides": 0,
+        "segments": segments,
+        "identity_overrides": overrides,
         "quarantined": quarantined.collect::<Vec<_>>(),
-        "untranslated": [],
+        "untranslated": content.map_or_else(Vec::new, untranslated),
         "pinned": false,
         "diagnostics": status.diagnostics,
     })
+}
+
+/// Flags that server SDKs of the other family are not given.
+fn untranslated(content: &Content) -> Vec<Value> {
+    let dialect = content.family.translated_for().label();
+    let describe =
+        |flag: &Untranslated| json!({"flag": flag.flag, "dialect": dialect, "reason": flag.reason});
+    content.translated.untranslated.iter().map(describe).collect()
 }

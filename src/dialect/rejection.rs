@@ -36,8 +36,9 @@ pub enum Rejection {
     Overloaded,
     /// This call needs the vendor's service, and this edge does not forward it.
     NotForwarded,
-    /// The environment's rules are another vendor's, and this call is not made from those.
-    OtherRules,
+    /// The environment's rules are another vendor's, and not all of them have an exact equal here:
+    /// which, and what to do.
+    Untranslated(Box<str>),
     /// The body or a parameter is not what the call takes: where, what, and the kind of fault, in
     /// the words of Flagsmith's proxies.
     Unprocessable(Fault),
@@ -89,7 +90,7 @@ impl Rejection {
             Self::Stale => "stale",
             Self::Overloaded => "overloaded",
             Self::NotForwarded => "not_forwarded",
-            Self::OtherRules => "other_rules",
+            Self::Untranslated(_) => "untranslated",
             Self::Unprocessable(_) => "unprocessable",
             Self::UnknownFlag(_) => "unknown_flag",
             Self::BrokenFlag => "broken_flag",
@@ -115,7 +116,7 @@ impl Rejection {
         "stale",
         "overloaded",
         "not_forwarded",
-        "other_rules",
+        "untranslated",
         "unprocessable",
         "unknown_flag",
         "broken_flag",
@@ -137,7 +138,7 @@ impl Rejection {
             Self::HeadTooLarge => 431,
             Self::Unprocessable(_) => 422,
             Self::Internal => 500,
-            Self::OtherRules => 501,
+            Self::Untranslated(_) => 501,
             Self::NotReady | Self::Stale | Self::Overloaded | Self::NotForwarded => 503,
         }
     }
@@ -169,9 +170,7 @@ impl Rejection {
             Self::Stale => "the flags are older than this environment allows",
             Self::Overloaded => "too many bodies are being received",
             Self::NotForwarded => "this edge does not forward this call to the vendor's service",
-            Self::OtherRules => {
-                "the rules of this environment are another vendor's and are not translated"
-            }
+            Self::Untranslated(what) => return what.to_string().into(),
             Self::Unprocessable(fault) => return fault.message.clone(),
             Self::UnknownFlag(name) => return format!("feature '{name}' not found").into(),
             Self::BrokenFlag => "the definition of this flag cannot be evaluated",
@@ -227,7 +226,7 @@ mod tests {
             Rejection::Stale,
             Rejection::Overloaded,
             Rejection::NotForwarded,
-            Rejection::OtherRules,
+            Rejection::Untranslated("".into()),
             Rejection::Unprocessable(Fault { place: vec![], message: "".into(), kind: "" }),
             Rejection::UnknownFlag("".into()),
             Rejection::BrokenFlag,

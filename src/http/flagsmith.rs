@@ -19,7 +19,7 @@ use crate::dialect::{Dialect, Forbidden, Rejection};
 use crate::evaluate::AnyProgram;
 use crate::evaluate::flagsmith::{EvaluationContext, Program, evaluate, is_path};
 use crate::model::KeyClass;
-use crate::snapshot::{Family, FlagsmithContent, ReflagContent};
+use crate::snapshot::{Family, FlagsmithContent, ReflagContent, UNTRANSLATED};
 use crate::time::Timestamp;
 
 /// Answers a call.
@@ -177,10 +177,16 @@ fn document(call: &Call<'_>) -> Result<Reply, Rejection> {
     }
     let Call { head, now, .. } = *call;
     let (content, staleness) = call.present()?;
-    let rules = content.flagsmith().ok_or(Rejection::OtherRules)?;
     let fields = content.heads[call.class_index()].definitions.clone();
-    let (mut status, mut fields, mut body) = shared(fields, &rules.document, head);
-    if let Some(updated) = rules.last_modified(now) {
+    let (document, lacks) = match &content.family {
+        Family::Flagsmith(rules) => (&rules.document, None),
+        Family::Reflag(_) => content.translated.give()?,
+    };
+    let (mut status, mut fields, mut body) = shared(fields, document, head);
+    if let Some(lacks) = lacks {
+        fields.insert(UNTRANSLATED, lacks.clone());
+    }
+    if let Some(updated) = content.flagsmith().and_then(|rules| rules.last_modified(now)) {
         // A tag is exact and seconds are not, so it comes first (RFC 9110, 13.2.2).
         let since = head.headers.get(IF_MODIFIED_SINCE).and_then(|since| since.to_str().ok());
         let since = since.and_then(|since| httpdate::parse_http_date(since).ok());

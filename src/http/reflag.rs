@@ -18,7 +18,7 @@ use crate::dialect::tag::mix;
 use crate::dialect::{Dialect, Forbidden, Rejection};
 use crate::evaluate::{AnyProgram, EvaluationContext, Evaluator, OutcomeIndex};
 use crate::model::KeyClass;
-use crate::snapshot::{Content, Family, FlagsmithContent, OnStale, ReflagContent};
+use crate::snapshot::{Content, Family, FlagsmithContent, OnStale, ReflagContent, UNTRANSLATED};
 
 /// Answers a call.
 pub(super) fn answer(call: &Call<'_>, endpoint: Endpoint, may_wait: bool) -> Result<Reply, Stop> {
@@ -46,8 +46,14 @@ fn definitions(call: &Call<'_>, may_wait: bool) -> Result<Reply, Stop> {
     }
     let age = call.environment.freshness.age(call.now);
     let fields = content.heads[call.class_index()].definitions.clone();
-    let rules = content.reflag().ok_or(Rejection::OtherRules)?;
-    let (status, mut fields, body) = shared(fields, &rules.definitions, call.head);
+    let (document, lacks) = match &content.family {
+        Family::Reflag(rules) => (&rules.definitions, None),
+        Family::Flagsmith(_) => content.translated.give()?,
+    };
+    let (status, mut fields, body) = shared(fields, document, call.head);
+    if let Some(lacks) = lacks {
+        fields.insert(UNTRANSLATED, lacks.clone());
+    }
     write_state(call.environment, staleness, Some(age), &mut fields);
     Ok((status, fields, body))
 }

@@ -4,9 +4,12 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::flagsmith::{FlagsmithContent, UPDATED_AT};
 use super::reflag::ReflagContent;
-use super::{Cors, Profile, fingerprint};
+use super::{Cors, Profile, TranslatedDocument, fingerprint};
+use crate::dialect::flagsmith::translate::environment_document;
 use crate::dialect::ofrep::Evaluations;
+use crate::dialect::reflag::translate::{Terms, definitions};
 use crate::dialect::tag::mix;
+use crate::dialect::{Dialect, Translation};
 use crate::evaluate::AnyProgram;
 use crate::model::{Fingerprint, KeyClass, Rules, Version};
 
@@ -30,6 +33,8 @@ pub struct Content {
     pub unversioned_seeds: [u64; 2],
     /// The rules.
     pub family: Family,
+    /// The rules as server SDKs of the other family take them.
+    pub translated: TranslatedDocument,
     /// Evaluations as OFREP spells them.
     pub evaluations: Evaluations,
 }
@@ -49,6 +54,35 @@ impl Family {
         match self {
             Self::Reflag(content) => AnyProgram::Reflag(&content.program),
             Self::Flagsmith(content) => AnyProgram::Flagsmith(&content.program),
+        }
+    }
+
+    /// The rules in the words of the other family's protocol.
+    fn translate(&self, profile: &Profile, version: Version) -> Translation {
+        match self {
+            Self::Reflag(content) => environment_document(
+                &content.ruleset,
+                &content.program,
+                &profile.policy,
+                &profile.name,
+                version,
+            ),
+            Self::Flagsmith(content) => {
+                let terms = Terms {
+                    version,
+                    generation: profile.policy.generation,
+                    segments_without_identity: profile.segments_without_identity,
+                };
+                definitions(&content.environment, &terms)
+            }
+        }
+    }
+
+    /// The dialect whose server SDKs are given a translation.
+    pub fn translated_for(&self) -> Dialect {
+        match self {
+            Self::Reflag(_) => Dialect::Flagsmith,
+            Self::Flagsmith(_) => Dialect::Reflag,
         }
     }
 }
@@ -146,6 +180,9 @@ impl Content {
         }
         let broken = broken.iter().map(|broken| broken.flag.as_str());
         let evaluations = Evaluations::prepare(family.program(), profile.bare_key, broken);
+        let translation = family.translate(profile, version);
+        let tag = mix(document_tag, 7);
+        let translated = TranslatedDocument::new(translation, profile.definitions, tag);
         let content = Self {
             version,
             source_version,
@@ -156,6 +193,7 @@ impl Content {
             unversioned_seeds,
             family,
             evaluations,
+            translated,
         };
         (content, diagnostics)
     }
@@ -166,6 +204,7 @@ impl Content {
             Family::Reflag(content) => content.compress(),
             Family::Flagsmith(content) => content.compress(),
         }
+        self.translated.compress();
     }
 
     /// What is made of Reflag's rules, if these are.
@@ -181,6 +220,17 @@ impl Content {
         match &self.family {
             Family::Reflag(_) => None,
             Family::Flagsmith(content) => Some(content),
+        }
+    }
+
+    /// How many segments the rules have, and identities with overrides of their own. Reflag's have
+    /// neither.
+    pub fn segments_and_overrides(&self) -> (usize, usize) {
+        match &self.family {
+            Family::Reflag(_) => (0, 0),
+            Family::Flagsmith(content) => {
+                (content.program.segments.len(), content.program.identities.len())
+            }
         }
     }
 

@@ -13,6 +13,7 @@ mod keys;
 pub mod publisher;
 mod reflag;
 pub mod status;
+mod translated;
 mod waiting;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use freshness::{Age, Freshness};
 pub use gate::{Document, Gate, Verdict};
 pub use keys::{Credential, KeyDigests, KeyTable};
 pub use reflag::ReflagContent;
+pub use translated::{TranslatedDocument, UNTRANSLATED};
 pub use waiting::{Patience, Place, Waiting, Wake};
 
 use crate::compile::Policy;
@@ -68,6 +70,8 @@ pub struct Profile {
     pub segments_without_identity: bool,
     /// Flagsmith's clients: whether traits are not told again.
     pub hide_sensitive_data: bool,
+    /// What server SDKs of the other family get when some flags have no exact equal there.
+    pub definitions: config::Definitions,
     /// OFREP's clients: what a flag's own key stands for.
     pub bare_key: BareKey,
     /// Content older than this is stale; milliseconds.

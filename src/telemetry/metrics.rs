@@ -30,6 +30,7 @@ pub mod names {
     pub const SNAPSHOT_AGE: &str = "burgee_snapshot_age_seconds";
     pub const SNAPSHOT_FLAGS: &str = "burgee_snapshot_flags";
     pub const FLAGS_QUARANTINED: &str = "burgee_flags_quarantined";
+    pub const FLAGS_UNTRANSLATED: &str = "burgee_flags_untranslated";
     pub const SOURCE_FETCHES: &str = "burgee_source_fetches_total";
     pub const SOURCE_FETCH_DURATION: &str = "burgee_source_fetch_duration_seconds";
     pub const SNAPSHOTS_REJECTED: &str = "burgee_snapshots_rejected_total";

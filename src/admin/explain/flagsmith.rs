@@ -9,7 +9,7 @@ use std::ops::Range;
 use serde_json::{Map, Value, json};
 
 use super::identity::Asked;
-use super::{Logic, Question};
+use super::{Explained, Logic, Question};
 use crate::compile::flagsmith::{Compiled, compile_with};
 use crate::dialect::flagsmith::mapping::scalar;
 use crate::evaluate::flagsmith::{
@@ -27,7 +27,7 @@ pub(super) fn flags(
     question: &Question,
     class: KeyClass,
     asked: &Asked<'_>,
-) -> Vec<Value> {
+) -> Vec<Explained> {
     let program = &published.program;
     let features: Vec<FeatureIndex> = program
         .features()
@@ -41,7 +41,7 @@ pub(super) fn flags(
     let compiled = compile_with(&environment, &probes.segments, &profile.flagsmith_policy());
     let mut context = filled(&compiled.program, class, asked);
     let answers = evaluate(&compiled.program, &mut context);
-    let explained = Explained {
+    let explained = Explanation {
         published,
         asked,
         evaluation,
@@ -179,7 +179,7 @@ fn logic_of_rule(rule: &Rule) -> Logic {
     Logic::All(halves.map(join).collect())
 }
 
-struct Explained<'a> {
+struct Explanation<'a> {
     published: &'a FlagsmithContent,
     asked: &'a Asked<'a>,
     evaluation: Evaluation<'a>,
@@ -194,8 +194,8 @@ struct Explained<'a> {
     compiled: &'a Compiled,
 }
 
-impl Explained<'_> {
-    fn flag(&self, index: FeatureIndex) -> Value {
+impl Explanation<'_> {
+    fn flag(&self, index: FeatureIndex) -> Explained {
         let program = &self.published.program;
         let chosen = self.evaluation.outcomes()[index.0 as usize];
         let outcome = program.outcome(chosen);
@@ -209,7 +209,7 @@ impl Explained<'_> {
             Origin::Identity => Some("identity"),
             Origin::Segment(segment, _) => Some(&*self.segment(segment).name),
         };
-        json!({
+        let entry = json!({
             "key": name,
             "enabled": outcome.enabled,
             "variant": outcome.variant,
@@ -224,7 +224,8 @@ impl Explained<'_> {
             "missing_attributes": missing_attributes(&rules),
             "rules": rules,
             "dialects": {"reflag": null, "flagsmith": self.entries.get(&**name), "ofrep": null},
-        })
+        });
+        Explained { entry, outcome: chosen }
     }
 
     fn segment(&self, index: SegmentIndex) -> &Segment {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use logic::Logic;
 
-use crate::evaluate::ContextError;
+use crate::evaluate::{ContextError, OutcomeIndex};
 use crate::model::KeyClass;
 use crate::snapshot::{Content, Family, Profile};
 use crate::time::Timestamp;
@@ -68,6 +68,31 @@ pub enum ExplainError {
     Identity(String),
 }
 
+/// A flag's entry, and what it came to.
+struct Explained {
+    /// Complete but for what the dialects say whose rules these are not.
+    entry: Value,
+    outcome: OutcomeIndex,
+}
+
+impl Explained {
+    /// Adds what every dialect answers: null where the class may not see the flag.
+    fn finish(self, content: &Content, class: KeyClass) -> Value {
+        let Self { mut entry, outcome } = self;
+        let program = content.family.program();
+        let json = |text: Option<String>| {
+            text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null)
+        };
+        let (dialect, answer) = match &content.family {
+            Family::Reflag(rules) => ("flagsmith", rules.flags.one(program, class, outcome)),
+            Family::Flagsmith(rules) => ("reflag", rules.entries.one(program, class, outcome)),
+        };
+        entry["dialects"][dialect] = json(answer);
+        entry["dialects"]["ofrep"] = json(content.evaluations.one(program, class, outcome));
+        entry
+    }
+}
+
 /// Explains all flags, or the one that is asked for (shape: DESIGN section 3).
 pub fn explain(
     content: &Content,
@@ -88,7 +113,7 @@ pub fn explain(
         "version": content.version.number(),
         "now": now.to_string(),
     });
-    let flags = match &content.family {
+    let explained = match &content.family {
         Family::Reflag(rules) => {
             answer["semantics"] = json!("reflag");
             reflag::flags(rules, profile, question, class, now)?
@@ -102,9 +127,10 @@ pub fn explain(
             flagsmith::flags(rules, profile, question, class, &identity)
         }
     };
-    if let (Some(key), true) = (&question.flag, flags.is_empty()) {
+    if let (Some(key), true) = (&question.flag, explained.is_empty()) {
         return Err(ExplainError::UnknownFlag(key.clone()));
     }
+    let flags = explained.into_iter().map(|explained| explained.finish(content, class)).collect();
     answer["flags"] = Value::Array(flags);
     Ok(answer)
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::{ExplainError, Logic, Question};
+use super::{ExplainError, Explained, Logic, Question};
 use crate::compile::{Policy, compile};
 use crate::dialect::reflag::{Answer, Selection};
 use crate::evaluate::{
-    ContextError, EvaluationContext, Evaluator, Program, RuleList, RuleOutcome, Salt, Slot,
-    SlotText, hash_of_bucket,
+    ContextError, EvaluationContext, Evaluator, FlagIndex, Program, RuleList, RuleOutcome, Salt,
+    Slot, SlotText, hash_of_bucket,
 };
 use crate::model::{
     Condition, Filter, Flag, GroupOperator, KeyClass, Operand, Rollout, Ruleset, Targeting,
@@ -25,7 +25,7 @@ pub(super) fn flags(
     question: &Question,
     class: KeyClass,
     now: Timestamp,
-) -> Result<Vec<Value>, ExplainError> {
+) -> Result<Vec<Explained>, ExplainError> {
     let asked =
         Asked { content, policy: &profile.policy, context: question.context.get(), now, class };
     let flags = content.ruleset.flags.iter().enumerate();
@@ -49,7 +49,7 @@ impl Asked<'_> {
         Ok(context)
     }
 
-    fn flag(&self, index: usize, flag: &Flag) -> Result<Value, ContextError> {
+    fn flag(&self, index: usize, flag: &Flag) -> Result<Explained, ContextError> {
         let program = &self.content.program;
         let compiled = &program.flags[index];
         let mut context = self.context_for(program)?;
@@ -57,6 +57,7 @@ impl Asked<'_> {
         let targeting = evaluator.evaluate(compiled.targeting).clone();
         let variants = compiled.config.map(|list| evaluator.evaluate(list).clone());
         let variants = variants.unwrap_or_default();
+        let outcome = program.outcomes.evaluate(&mut evaluator, FlagIndex(index as u32));
         let chosen = flag.config.as_ref().zip(variants.matched);
         let variant = chosen.map(|(config, at)| &config.variants[at as usize]);
         let payload = variant.and_then(|variant| variant.payload.as_deref());
@@ -79,7 +80,7 @@ impl Asked<'_> {
             }
             _ => Vec::new(),
         };
-        Ok(json!({
+        let entry = json!({
             "key": flag.key,
             "enabled": targeting.matched.is_some(),
             "variant": variant.map(|variant| &variant.key),
@@ -93,7 +94,8 @@ impl Asked<'_> {
             "override": null,
             "missing_attributes": names,
             "dialects": {"reflag": self.reflag(flag)?, "flagsmith": null, "ofrep": null},
-        }))
+        });
+        Ok(Explained { entry, outcome })
     }
 
     fn rules(

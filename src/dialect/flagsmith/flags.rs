@@ -74,6 +74,17 @@ impl Flags {
         self.defaults.iter().map(|&outcome| self.listing.is_visible(outcome, class)).collect()
     }
 
+    /// A flag as an identity sees it; none where the class may not see it.
+    pub fn one(
+        &self,
+        program: AnyProgram<'_>,
+        class: KeyClass,
+        outcome: OutcomeIndex,
+    ) -> Option<String> {
+        let flag = || self.listing.speller().spell(program, outcome, Form::Identity);
+        self.listing.is_visible(outcome, class).then(flag)
+    }
+
     /// Room for the flags of an identity.
     pub fn longest(&self) -> usize {
         self.listing.longest()

@@ -178,6 +178,17 @@ impl Evaluations {
         self.listing.is_visible(outcome, class)
     }
 
+    /// A flag under its own key; none where the class may not see it.
+    pub fn one(
+        &self,
+        program: AnyProgram<'_>,
+        class: KeyClass,
+        outcome: OutcomeIndex,
+    ) -> Option<String> {
+        let evaluation = || self.listing.speller().spell(program, outcome, Form::Bare);
+        self.listing.is_visible(outcome, class).then(evaluation)
+    }
+
     /// Writes the body about all flags that a class may see. `outcomes` has one for each flag.
     pub(crate) fn write_all(
         &self,

@@ -42,6 +42,17 @@ impl Entries {
         }
     }
 
+    /// A flag's entry, without its key; none where the class may not see it.
+    pub fn one(
+        &self,
+        program: AnyProgram<'_>,
+        class: KeyClass,
+        outcome: OutcomeIndex,
+    ) -> Option<String> {
+        let entry = || self.listing.speller().entry(program, outcome);
+        self.listing.is_visible(outcome, class).then(entry)
+    }
+
     /// Room for an answer with all flags.
     pub fn longest(&self) -> usize {
         self.head.len() + self.listing.longest() + 1
@@ -91,12 +102,20 @@ impl Spell for Speller {
     type Form = ();
 
     fn spell(&self, program: AnyProgram<'_>, outcome: OutcomeIndex, (): ()) -> String {
-        let outcome = program.outcome(outcome);
-        let key = program.flag(outcome.flag).key;
+        let key = program.flag(program.outcome(outcome).flag).key;
         let mut out = String::new();
         write_string(key, &mut out);
-        out.push_str(":{\"key\":");
-        write_string(key, &mut out);
+        out.push(':');
+        out.push_str(&self.entry(program, outcome));
+        out
+    }
+}
+
+impl Speller {
+    fn entry(self, program: AnyProgram<'_>, outcome: OutcomeIndex) -> String {
+        let outcome = program.outcome(outcome);
+        let mut out = String::from("{\"key\":");
+        write_string(program.flag(outcome.flag).key, &mut out);
         out.push_str(",\"isEnabled\":");
         out.push_str(if outcome.enabled { "true" } else { "false" });
         out.push_str(",\"targetingVersion\":");

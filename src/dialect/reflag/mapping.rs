@@ -224,7 +224,7 @@ pub fn reject(rejection: &Rejection) -> (u16, String) {
         Rejection::Overloaded => (503, "OVERLOADED"),
         Rejection::Internal => (500, "INTERNAL_ERROR"),
         Rejection::UnknownPath | Rejection::UnknownFlag(_) => (404, "NOT_FOUND"),
-        Rejection::OtherRules => (501, "NOT_AVAILABLE"),
+        Rejection::Untranslated(_) => (501, "NOT_AVAILABLE"),
         Rejection::Method(_) => (405, "METHOD_NOT_ALLOWED"),
         other => (other.status(), "INVALID_REQUEST"),
     };

@@ -170,6 +170,7 @@ impl App {
             connections: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             hinted: AtomicBool::new(false),
+            translating: tokio::sync::Semaphore::new(1),
             limits,
         });
         let token = settings.admin.token.as_ref().map(config::Token::expose);

@@ -66,7 +66,7 @@ pub(super) fn text(process: &Process, board: &Board) -> Result<String, prometheu
         let content = e.content.as_ref()?;
         let dialect = content.family.translated_for().label();
         let labels = [("environment", status.name.as_str()), ("dialect", dialect)];
-        Some(gauge(&labels, whole(content.translated.untranslated.len() as u64)))
+        Some(gauge(&labels, whole(content.untranslated.len() as u64)))
     });
     add(
         names::FLAGS_UNTRANSLATED,

@@ -58,7 +58,7 @@ impl Status {
 }
 
 /// Why nobody answers, and what to do.
-fn unreachable(endpoint: &Endpoint, error: &ClientError) -> String {
+pub(super) fn unreachable(endpoint: &Endpoint, error: &ClientError) -> String {
     let hint = match error {
         ClientError::Connect(_) => {
             "; is Burgee running? If its admin port is elsewhere, say where with --url, --config \
@@ -72,7 +72,7 @@ fn unreachable(endpoint: &Endpoint, error: &ClientError) -> String {
 }
 
 /// Why the admin port does not tell, and what to do.
-fn refusal(endpoint: &Endpoint, reply: &Reply) -> String {
+pub(super) fn refusal(endpoint: &Endpoint, reply: &Reply) -> String {
     let error = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
     let field = |name| error.pointer(name).and_then(Value::as_str).unwrap_or_default();
     let (code, message) = (field("/error/code"), field("/error/message"));

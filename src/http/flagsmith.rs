@@ -11,7 +11,7 @@ use hyper::header::{
 };
 
 use super::body::{buffer, recycled};
-use super::pipeline::{Call, Reply, shared, write_state};
+use super::pipeline::{Call, Reply, Stop, shared, write_state};
 use super::{cors, scratch};
 use crate::dialect::flagsmith::mapping::{self, Identity};
 use crate::dialect::flagsmith::routes::Endpoint;
@@ -23,12 +23,12 @@ use crate::snapshot::{Family, FlagsmithContent, ReflagContent, UNTRANSLATED};
 use crate::time::Timestamp;
 
 /// Answers a call.
-pub(super) fn answer(call: &Call<'_>, endpoint: Endpoint) -> Result<Reply, Rejection> {
+pub(super) fn answer(call: &Call<'_>, endpoint: Endpoint) -> Result<Reply, Stop> {
     match endpoint {
-        Endpoint::Flags => flags(call),
-        Endpoint::Identities => identities(call),
+        Endpoint::Flags => Ok(flags(call)?),
+        Endpoint::Identities => Ok(identities(call)?),
         Endpoint::Document => document(call),
-        Endpoint::Analytics(form) => analytics(call, form),
+        Endpoint::Analytics(form) => Ok(analytics(call, form)?),
     }
 }
 
@@ -171,16 +171,16 @@ fn set_traits(
 }
 
 /// The rules themselves, for server keys.
-fn document(call: &Call<'_>) -> Result<Reply, Rejection> {
+fn document(call: &Call<'_>) -> Result<Reply, Stop> {
     if call.credential.class == KeyClass::Publishable {
-        return Err(Rejection::Forbidden(Forbidden::SecretRequired));
+        return Err(Rejection::Forbidden(Forbidden::SecretRequired).into());
     }
     let Call { head, now, .. } = *call;
     let (content, staleness) = call.present()?;
     let fields = content.heads[call.class_index()].definitions.clone();
     let (document, lacks) = match &content.family {
         Family::Flagsmith(rules) => (&rules.document, None),
-        Family::Reflag(_) => content.translated.give()?,
+        Family::Reflag(_) => content.translated().ok_or_else(|| call.untranslated())?.give()?,
     };
     let (mut status, mut fields, mut body) = shared(fields, document, head);
     if let Some(lacks) = lacks {

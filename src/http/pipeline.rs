@@ -45,6 +45,9 @@ pub(super) enum Stop {
     Refused(Rejection),
     /// The request asks for a version that is not here, and may wait for it.
     Behind(Behind),
+    /// It asks for this environment's rules in the words of the other family's protocol, and it is
+    /// the first.
+    Untranslated(u32),
 }
 
 /// Who waits for what.
@@ -77,14 +80,20 @@ pub async fn serve(
                 watch = Stopwatch::start();
                 answer(&connection, route, &head, &body, false)
             }
+            Err(Stop::Untranslated(environment)) => {
+                translate(process, environment).await;
+                answer(&connection, route, &head, &body, false)
+            }
             reply => reply,
         },
         Err(rejection) => Err(rejection.into()),
     };
     let (status, fields, body) = reply.unwrap_or_else(|stop| match stop {
         Stop::Refused(rejection) => refuse(process, route, &head, &rejection),
-        // Nobody waits twice.
-        Stop::Behind(_) => refuse(process, route, &head, &Rejection::Internal),
+        // Nobody waits twice; the rules were replaced just now.
+        Stop::Behind(_) | Stop::Untranslated(_) => {
+            refuse(process, route, &head, &Rejection::NotReady)
+        }
     });
     let timer = Timer { watch, route: route.label, status: status.as_u16(), connection };
     let mut response = Response::new(ResponseBody::new(body, timer));
@@ -118,6 +127,22 @@ async fn wait(process: &Process, connection: &Connection, behind: &Behind) {
     }
     connection.serving();
     process.metrics.waited(&name, watch.elapsed());
+}
+
+/// Has an environment's rules translated, apart from threads that serve. One at a time: it takes a
+/// thread for a while.
+#[cold]
+async fn translate(process: &Process, environment: u32) {
+    let Ok(_turn) = process.translating.acquire().await else { return };
+    let (content, profile) = {
+        let environment = &process.snapshot.load().environments[environment as usize];
+        (environment.content.clone(), Arc::clone(&environment.profile))
+    };
+    if let Some(content) = content.filter(|content| content.translated().is_none()) {
+        let work = process.timers.spawn_blocking(move || content.translate(&profile));
+        // A fault of ours leaves it untranslated, which is answered.
+        let _ = work.await;
+    }
 }
 
 /// Finds the route of a head.
@@ -244,7 +269,7 @@ fn answer_from(
     };
     match route.target {
         Target::Reflag(endpoint) => reflag::answer(&call(credential()?), endpoint, may_wait),
-        Target::Flagsmith(endpoint) => Ok(flagsmith::answer(&call(credential()?), endpoint)?),
+        Target::Flagsmith(endpoint) => flagsmith::answer(&call(credential()?), endpoint),
         Target::Ofrep(endpoint) => {
             let path = head.uri.path().strip_prefix(process.base_path.as_str());
             Ok(ofrep::answer(&call(credential()?), endpoint, path.unwrap_or_default())?)
@@ -279,6 +304,11 @@ impl<'a> Call<'a> {
     /// The query, empty when there is none.
     pub(super) fn query(&self) -> &'a str {
         self.head.uri.query().unwrap_or_default()
+    }
+
+    /// The rules have to be translated before this is answered.
+    pub(super) fn untranslated(&self) -> Stop {
+        Stop::Untranslated(self.credential.environment)
     }
 
     /// Counts an evaluated context.

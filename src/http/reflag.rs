@@ -48,7 +48,7 @@ fn definitions(call: &Call<'_>, may_wait: bool) -> Result<Reply, Stop> {
     let fields = content.heads[call.class_index()].definitions.clone();
     let (document, lacks) = match &content.family {
         Family::Reflag(rules) => (&rules.definitions, None),
-        Family::Flagsmith(_) => content.translated.give()?,
+        Family::Flagsmith(_) => content.translated().ok_or_else(|| call.untranslated())?.give()?,
     };
     let (status, mut fields, body) = shared(fields, document, call.head);
     if let Some(lacks) = lacks {

@@ -1,5 +1,7 @@
 //! What one environment serves: made whole by the publisher, never changed afterwards.
 
+use std::sync::OnceLock;
+
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::flagsmith::{FlagsmithContent, UPDATED_AT};
@@ -9,7 +11,7 @@ use crate::dialect::flagsmith::translate::environment_document;
 use crate::dialect::ofrep::Evaluations;
 use crate::dialect::reflag::translate::{Terms, definitions};
 use crate::dialect::tag::mix;
-use crate::dialect::{Dialect, Translation};
+use crate::dialect::{Dialect, Translation, Untranslated};
 use crate::evaluate::AnyProgram;
 use crate::model::{Fingerprint, KeyClass, Rules, Version};
 
@@ -33,8 +35,10 @@ pub struct Content {
     pub unversioned_seeds: [u64; 2],
     /// The rules.
     pub family: Family,
-    /// The rules as server SDKs of the other family take them.
-    pub translated: TranslatedDocument,
+    /// Flags that have no exact equal in the words of the other family's protocol.
+    pub untranslated: Vec<Untranslated>,
+    /// The rules as server SDKs of the other family take them, once one has asked.
+    translated: OnceLock<TranslatedDocument>,
     /// Evaluations as OFREP spells them.
     pub evaluations: Evaluations,
 }
@@ -180,9 +184,7 @@ impl Content {
         }
         let broken = broken.iter().map(|broken| broken.flag.as_str());
         let evaluations = Evaluations::prepare(family.program(), profile.bare_key, broken);
-        let translation = family.translate(profile, version);
-        let tag = mix(document_tag, 7);
-        let translated = TranslatedDocument::new(translation, profile.definitions, tag);
+        let untranslated = family.translate(profile, version).untranslated;
         let content = Self {
             version,
             source_version,
@@ -193,7 +195,8 @@ impl Content {
             unversioned_seeds,
             family,
             evaluations,
-            translated,
+            untranslated,
+            translated: OnceLock::new(),
         };
         (content, diagnostics)
     }
@@ -204,7 +207,23 @@ impl Content {
             Family::Reflag(content) => content.compress(),
             Family::Flagsmith(content) => content.compress(),
         }
-        self.translated.compress();
+    }
+
+    /// The rules as server SDKs of the other family take them; none before [`Content::translate`].
+    pub fn translated(&self) -> Option<&TranslatedDocument> {
+        self.translated.get()
+    }
+
+    /// Makes the translated document. Takes long for large rulesets: never called on a thread that
+    /// serves requests.
+    pub fn translate(&self, profile: &Profile) {
+        self.translated.get_or_init(|| {
+            let translation = self.family.translate(profile, self.version);
+            let tag = mix(mix(self.fingerprint.0, self.tag_seeds[1]), 7);
+            let document = TranslatedDocument::new(translation, profile.definitions, tag);
+            document.compress();
+            document
+        });
     }
 
     /// What is made of Reflag's rules, if these are.

@@ -1,4 +1,7 @@
 //! The rules as the other family's server SDKs take them, where they have an exact equal.
+//!
+//! Which flags have none is found out when the rules are published. The document itself may be ten
+//! times as long as the one that it is made of, and few ask for it: it is made for the first who does.
 
 use std::fmt::Write;
 
@@ -16,7 +19,7 @@ pub const UNTRANSLATED: HeaderName = HeaderName::from_static("burgee-untranslate
 pub struct TranslatedDocument {
     document: PreparedBody,
     /// Flags that have no exact equal.
-    pub untranslated: Vec<Untranslated>,
+    untranslated: Vec<Untranslated>,
     /// The value of [`UNTRANSLATED`].
     named: Option<HeaderValue>,
     policy: Definitions,

@@ -10,6 +10,7 @@
     reason = "this is test code throughout, the lints see only #[test]"
 )]
 
+mod agreement;
 mod attributes;
 mod cells;
 mod flagsmith_rules;

@@ -9,7 +9,7 @@ mod identity;
 mod logic;
 mod reflag;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ use crate::snapshot::{Content, Family, Profile};
 use crate::time::Timestamp;
 
 /// What is asked.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// Name of the environment.
@@ -43,7 +43,7 @@ impl Question {
 }
 
 /// A class of keys, as asked for.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the variants are the protocol's own names")]
 pub enum AskedClass {

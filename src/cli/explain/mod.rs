@@ -1,5 +1,7 @@
 //! `burgee explain`
 
+mod difference;
+mod live;
 mod text;
 
 use std::io::Read;
@@ -7,8 +9,10 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
+use live::Process;
 use text::Explanation;
 
 use super::Failure;
@@ -17,24 +21,30 @@ use super::output::{Plain, print};
 use super::rules::{self, Rules};
 use crate::admin::explain::{AskedClass, ExplainError, Question, explain};
 use crate::config::{self, Settings, did_you_mean, nearest};
+use crate::model::BrokenFlag;
 use crate::snapshot::Family;
 use crate::time::Clock;
 
 /// Options of `burgee explain`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Reads the rules from their source: no server has to run. With --flag it shows each condition with
-the value that it met; without, one line for each flag.
+Reads the rules from their source: no server has to run. With --url it asks a process that runs, about
+the rules that it serves. With --flag it shows each condition with the value that it met; without, one
+line for each flag; with --diff, for which flags two contexts differ and what parts them first.
 
 Examples:
   burgee explain --context '{\"company\":{\"id\":\"acme-corp\"}}'
   burgee explain --flag new-checkout --context @context.json
   burgee explain --flag banner --context '{\"identifier\":\"ada\",\"traits\":{\"plan\":\"gold\"}}'
   burgee explain --config burgee.toml --environment production --now 2026-12-24T18:00:00Z \\
-      --key-class publishable --json --context '{\"user\":{\"id\":\"ada\",\"orders\":2}}'")]
+      --key-class publishable --json --context '{\"user\":{\"id\":\"ada\",\"orders\":2}}'
+  burgee explain --url http://127.0.0.1:8001 --context @ada.json --diff @bob.json")]
 pub(super) struct Explain {
     #[command(flatten)]
     config: ConfigArgument,
+    /// Ask the process whose admin port this is, http://HOST:PORT or unix:/PATH
+    #[arg(long, value_name = "ADMIN_URL", conflicts_with = "config")]
+    url: Option<String>,
     /// Which environment; may be left out when there is only one
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
@@ -42,6 +52,9 @@ pub(super) struct Explain {
     /// {"identifier":"","traits":{}}: JSON, @FILE, or @- for standard input
     #[arg(long, value_name = "JSON|@FILE")]
     context: String,
+    /// Another context: show for which flags the two differ
+    #[arg(long, value_name = "JSON|@FILE")]
+    diff: Option<String>,
     /// Only this flag, in full
     #[arg(long, value_name = "KEY")]
     flag: Option<String>,
@@ -66,47 +79,110 @@ enum Class {
 
 impl Explain {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let context = read_context(&self.context)?;
+        let context = read_context("--context", &self.context)?;
+        let other = self.diff.as_deref().map(|diff| read_context("--diff", diff)).transpose()?;
+        let respondent = match &self.url {
+            Some(url) => Respondent::Process(Process::at(url, self.environment.as_deref())?),
+            None => self.read_rules()?,
+        };
+        let answer = respondent.explain(self.question(&respondent, context), "--context")?;
+        let Some(other) = other else { return self.show(&answer, &respondent) };
+        let other = respondent.explain(self.question(&respondent, other), "--diff")?;
+        let (a, b) = (explanation(&answer)?, explanation(&other)?);
+        print(&if self.json {
+            format!("{}\n", difference::document(&a, &b))
+        } else {
+            difference::report(&a, &b, &a.heading(self.key_class))
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn read_rules(&self) -> Result<Respondent, Failure> {
         let settings = self.config.load()?.settings;
         let environment = choose(&settings, self.environment.as_deref())?;
-        let clock = Clock::System;
-        let rules = rules::read(&settings, environment, clock.now()).map_err(|failure| {
+        let rules = rules::read(&settings, environment, Clock::System.now());
+        let rules = rules.map_err(|failure| {
             let what = format!("{} has no flags: {}", environment.name, Plain(&failure.message));
             Failure::Refused(what)
         })?;
-        let question = Question {
-            environment: environment.name.clone(),
+        Ok(Respondent::Rules(Box::new(rules)))
+    }
+
+    fn question(&self, respondent: &Respondent, context: Box<RawValue>) -> Question {
+        Question {
+            environment: respondent.environment().to_owned(),
             context,
-            flag: self.flag,
+            flag: self.flag.clone(),
             key_class: Some(match self.key_class {
                 Class::Secret => AskedClass::Secret,
                 Class::Publishable => AskedClass::Publishable,
             }),
-            now: self.now,
-        };
-        let answer = explain(&rules.content, &rules.profile, &question, clock.now())
-            .map_err(|error| complaint(&rules, &error))?;
+            now: self.now.clone(),
+        }
+    }
+
+    fn show(&self, answer: &Value, respondent: &Respondent) -> Result<ExitCode, Failure> {
         if self.json {
             print(&format!("{answer}\n"))?;
             return Ok(ExitCode::SUCCESS);
         }
-        let explanation = Explanation::deserialize(&answer)
-            .map_err(|error| Failure::Refused(format!("the explanation is not one: {error}")))?;
-        print(&match (&question.flag, explanation.flags.as_slice()) {
+        let explanation = explanation(answer)?;
+        print(&match (&self.flag, explanation.flags.as_slice()) {
             (Some(_), [flag]) => explanation.details(flag, self.key_class),
-            _ => explanation.list(&rules.broken, self.key_class),
+            _ => explanation.list(respondent.broken(), self.key_class),
         })?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
+/// Who explains.
+enum Respondent {
+    /// This process, from rules that it has read.
+    Rules(Box<Rules>),
+    /// Another one, which serves them.
+    Process(Process),
+}
+
+impl Respondent {
+    fn environment(&self) -> &str {
+        match self {
+            Self::Rules(rules) => rules.profile.name.as_str(),
+            Self::Process(process) => &process.environment,
+        }
+    }
+
+    /// What is left out of the rules, where that is known.
+    fn broken(&self) -> &[BrokenFlag] {
+        match self {
+            Self::Rules(rules) => &rules.broken,
+            Self::Process(_) => &[],
+        }
+    }
+
+    /// Asks. `argument` is where the context comes from.
+    fn explain(&self, question: Question, argument: &str) -> Result<Value, Failure> {
+        match self {
+            Self::Rules(rules) => {
+                explain(&rules.content, &rules.profile, &question, Clock::System.now())
+                    .map_err(|error| complaint(rules, &error, argument))
+            }
+            Self::Process(process) => process.explain(&question),
+        }
+    }
+}
+
+fn explanation(answer: &Value) -> Result<Explanation, Failure> {
+    Explanation::deserialize(answer)
+        .map_err(|error| Failure::Refused(format!("the explanation is not one: {error}")))
+}
+
 /// Longest context that is read from a file: far beyond what a request may send.
 const LONGEST_CONTEXT: u64 = 16 << 20;
 
-fn read_context(argument: &str) -> Result<Box<RawValue>, Failure> {
-    let usage = |what: String| Failure::Usage(format!("--context: {what}"));
-    let text = match argument.strip_prefix('@') {
-        None => argument.to_owned(),
+fn read_context(argument: &str, context: &str) -> Result<Box<RawValue>, Failure> {
+    let usage = |what: String| Failure::Usage(format!("{argument}: {what}"));
+    let text = match context.strip_prefix('@') {
+        None => context.to_owned(),
         Some(path) => {
             let unreadable = |error| usage(format!("cannot read {path}: {error}"));
             let input: Box<dyn Read> = if path == "-" {
@@ -121,7 +197,7 @@ fn read_context(argument: &str) -> Result<Box<RawValue>, Failure> {
     };
     RawValue::from_string(text.trim().to_owned()).map_err(|error| {
         usage(format!(
-            "this is not JSON: {error}; try --context '{{\"company\":{{\"id\":\"1\"}}}}'"
+            "this is not JSON: {error}; try {argument} '{{\"company\":{{\"id\":\"1\"}}}}'"
         ))
     })
 }
@@ -144,14 +220,14 @@ fn choose<'s>(
     }
 }
 
-fn complaint(rules: &Rules, error: &ExplainError) -> Failure {
+fn complaint(rules: &Rules, error: &ExplainError, argument: &str) -> Failure {
     Failure::Usage(match error {
         ExplainError::UnknownFlag(key) => return unknown_flag(rules, key),
         ExplainError::Now(text) => {
             format!("--now: {text:?} is no instant such as 2026-12-24T18:00:00Z")
         }
-        ExplainError::Context(error) => format!("--context: {error}"),
-        ExplainError::Identity(what) => format!("--context: {what}"),
+        ExplainError::Context(error) => format!("{argument}: {error}"),
+        ExplainError::Identity(what) => format!("{argument}: {what}"),
     })
 }
 

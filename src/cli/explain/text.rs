@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Class;
 use crate::cli::output::{Plain, Table, count, grouped};
@@ -12,9 +12,9 @@ use crate::model::BrokenFlag;
 /// The answer of `/explain`, as far as it is shown.
 #[derive(Debug, Deserialize)]
 pub(super) struct Explanation {
-    environment: String,
-    version: u64,
-    now: String,
+    pub(super) environment: String,
+    pub(super) version: u64,
+    pub(super) now: String,
     semantics: Semantics,
     identity: Option<Identity>,
     /// Of Flagsmith's rules: whether segments apply to whoever asks.
@@ -39,64 +39,71 @@ struct Identity {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Flag {
-    key: String,
-    enabled: bool,
-    variant: Option<String>,
-    value: Value,
-    reason: String,
-    visible_to_publishable: bool,
-    rules: Vec<Rule>,
-    variants: Vec<Variant>,
+    pub(super) key: String,
+    pub(super) enabled: bool,
+    pub(super) variant: Option<String>,
+    pub(super) value: Value,
+    pub(super) reason: String,
+    pub(super) visible_to_publishable: bool,
+    pub(super) rules: Vec<Rule>,
+    pub(super) variants: Vec<Variant>,
     #[serde(rename = "override")]
-    overriding: Option<String>,
+    pub(super) overriding: Option<String>,
     #[serde(default)]
-    depends_on: Vec<String>,
-    missing_attributes: Vec<String>,
+    pub(super) depends_on: Vec<String>,
+    pub(super) missing_attributes: Vec<String>,
+    pub(super) dialects: Map<String, Value>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Rule {
-    index: usize,
-    matched: bool,
-    logic: String,
-    conditions: Vec<Condition>,
+pub(super) struct Rule {
+    pub(super) index: usize,
+    pub(super) matched: bool,
+    pub(super) logic: String,
+    pub(super) conditions: Vec<Condition>,
     /// The segment's name, where rules are segments, and what it makes of the flag.
-    segment: Option<String>,
-    enabled: Option<bool>,
-    value: Option<Value>,
-    note: Option<String>,
+    pub(super) segment: Option<String>,
+    pub(super) enabled: Option<bool>,
+    pub(super) value: Option<Value>,
+    pub(super) note: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Variant {
-    index: usize,
-    key: Option<String>,
-    matched: bool,
-    logic: String,
-    conditions: Vec<Condition>,
+pub(super) struct Variant {
+    pub(super) index: usize,
+    pub(super) key: Option<String>,
+    pub(super) matched: bool,
+    pub(super) logic: String,
+    pub(super) conditions: Vec<Condition>,
     /// Where variants are shares: which part of 100 % is this one's, and where the identity falls.
-    from: Option<f64>,
-    to: Option<f64>,
-    hash: Option<f64>,
-    value: Option<Value>,
+    pub(super) from: Option<f64>,
+    pub(super) to: Option<f64>,
+    pub(super) hash: Option<f64>,
+    pub(super) value: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Condition {
-    attribute: Option<String>,
-    operator: String,
-    operand: Option<Vec<Value>>,
-    actual: Value,
-    matched: bool,
-    missing: bool,
+pub(super) struct Condition {
+    pub(super) attribute: Option<String>,
+    pub(super) operator: String,
+    pub(super) operand: Option<Vec<Value>>,
+    pub(super) actual: Value,
+    pub(super) matched: bool,
+    pub(super) missing: bool,
     /// Of a rollout.
-    hash: Option<f64>,
-    threshold: Option<f64>,
+    pub(super) hash: Option<f64>,
+    pub(super) threshold: Option<f64>,
 }
 
 impl Flag {
-    fn on(&self) -> &'static str {
+    pub(super) fn on(&self) -> &'static str {
         if self.enabled { "on" } else { "off" }
+    }
+
+    /// Whether the identity itself decides. A segment may have that name, too.
+    pub(super) fn is_overridden_by_identity(&self) -> bool {
+        self.overriding.as_deref() == Some("identity")
+            && !self.rules.iter().any(|rule| rule.decides_as("identity"))
     }
 }
 
@@ -145,7 +152,7 @@ impl Explanation {
         text
     }
 
-    fn heading(&self, class: Class) -> String {
+    pub(super) fn heading(&self, class: Class) -> String {
         let class = match class {
             Class::Secret => "secret",
             Class::Publishable => "publishable",
@@ -182,6 +189,16 @@ impl Explanation {
         if !flag.variants.is_empty() {
             variants(&flag.variants, &mut text);
         }
+        text.push_str("\nanswered as\n");
+        let mut answers = Table::new(2);
+        for (dialect, answer) in &flag.dialects {
+            let answer = match answer {
+                Value::Null => "nothing: the key may not see it".to_owned(),
+                answer => answer.to_string(),
+            };
+            answers.row([&Plain(dialect), &Plain(&answer)]);
+        }
+        let _ = write!(text, "{answers}");
         text
     }
 
@@ -217,7 +234,7 @@ impl Explanation {
 fn decided_by(flag: &Flag) -> String {
     match flag.overriding.as_deref() {
         None => "the environment: nothing overrides it here".to_owned(),
-        Some("identity") if !flag.rules.iter().any(|rule| rule.decides_as("identity")) => {
+        Some(_) if flag.is_overridden_by_identity() => {
             "the identity itself, before all segments".to_owned()
         }
         Some(segment) => format!("segment {segment}"),
@@ -300,7 +317,7 @@ const OPERANDS: usize = 8;
 
 impl Condition {
     /// What the rule asks for.
-    fn asked(&self) -> String {
+    pub(super) fn asked(&self) -> String {
         let Some(attribute) = &self.attribute else {
             return format!("filter type {:?} is not known here", self.operator);
         };
@@ -328,7 +345,7 @@ impl Condition {
     }
 
     /// What the context has.
-    fn met(&self) -> String {
+    pub(super) fn met(&self) -> String {
         if self.attribute.is_none() {
             return String::new();
         }

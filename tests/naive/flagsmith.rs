@@ -326,6 +326,9 @@ impl Interpreter<'_> {
 /// Patterns that look anywhere for one character after the other, each in one of several forms:
 /// `[\s\S]*` and then characters, characters in brackets, or alternatives.
 fn has_any(pattern: &str, text: &str) -> bool {
+    if pattern == r"[\s\S]" {
+        return !text.is_empty();
+    }
     let mut rest = pattern.strip_prefix(r"[\s\S]*").expect("a pattern of the list or such a one");
     let mut places: Vec<Vec<char>> = Vec::new();
     while let Some(first) = rest.chars().next() {

@@ -19,6 +19,22 @@ pub(super) enum Value {
     Traits(Vec<String>),
 }
 
+/// What every object of JavaScript's has.
+const INHERITED: [&str; 12] = [
+    "__defineGetter__",
+    "__defineSetter__",
+    "__lookupGetter__",
+    "__lookupSetter__",
+    "__proto__",
+    "constructor",
+    "hasOwnProperty",
+    "isPrototypeOf",
+    "propertyIsEnumerable",
+    "toLocaleString",
+    "toString",
+    "valueOf",
+];
+
 /// The property that is the identifier.
 pub(super) const IDENTIFIER: &str = "$.identity.identifier";
 
@@ -37,6 +53,9 @@ impl Value {
             }
             ("user", _) if is_path(name) => {
                 Err("Flagsmith reads a trait of this name as a path".to_owned())
+            }
+            ("user", _) if INHERITED.contains(&name) => {
+                Err("Flagsmith's SDK for Node takes a trait of this name for always set".to_owned())
             }
             ("user", _) => Ok(Self::Traits(vec![name.to_owned()])),
             ("company", "id") => {
@@ -109,7 +128,7 @@ pub(super) fn translate(asked: &Condition, value: &Value) -> Result<Formula, &'s
         Operator::Set | Operator::NotSet => {
             let is_set = match value {
                 Value::Identifier => TRUE,
-                _ => value.differs(|property| condition(property, Compare::In, "")),
+                _ => value.holds(is_not_empty),
             };
             if asked.operator == Operator::Set { is_set } else { not(is_set) }
         }
@@ -163,6 +182,7 @@ fn is_date(operand: Option<&Operand>) -> bool {
 fn equal(operands: &[Operand], value: &Value) -> Result<impl Fn(&str) -> Formula, &'static str> {
     let mut texts: Vec<&str> = Vec::new();
     let mut booleans: Vec<&str> = Vec::new();
+    let mut may_be_empty = false;
     for operand in operands {
         // Nothing else ever equals text.
         let Operand::Text(text) = operand else { continue };
@@ -175,8 +195,11 @@ fn equal(operands: &[Operand], value: &Value) -> Result<impl Fn(&str) -> Formula
         }
         let list = match &**text {
             "true" | "false" if is_trait => &mut booleans,
-            // An identifier is never empty.
-            "" if !is_trait => continue,
+            "" => {
+                // An identifier is never empty.
+                may_be_empty = is_trait;
+                continue;
+            }
             _ => &mut texts,
         };
         if !list.contains(&&**text) {
@@ -188,8 +211,14 @@ fn equal(operands: &[Operand], value: &Value) -> Result<impl Fn(&str) -> Formula
     Ok(move |property: &str| {
         let among = list.iter().map(|list| condition(property, Compare::In, list));
         let equal = booleans.iter().map(|word| condition(property, Compare::Equal, word));
-        any(among.chain(equal))
+        let is_empty = may_be_empty.then(|| all([is_set(property), not(is_not_empty(property))]));
+        any(among.chain(equal).chain(is_empty))
     })
+}
+
+/// Whether there is any character. The engine of the SDK for Node finds the empty text in no list.
+fn is_not_empty(property: &str) -> Formula {
+    condition(property, Compare::Regex, r"[\s\S]")
 }
 
 /// Whether JavaScript prints some number like this.

@@ -22,7 +22,8 @@ pub(super) fn all(parts: impl IntoIterator<Item = Formula>) -> Formula {
         match part {
             TRUE => {}
             FALSE => return FALSE,
-            Formula::All(inner) => kept.extend(inner),
+            Formula::All(inner) => kept.extend(new(inner, &kept)),
+            part if kept.contains(&part) => {}
             part => kept.push(part),
         }
     }
@@ -39,7 +40,8 @@ pub(super) fn any(parts: impl IntoIterator<Item = Formula>) -> Formula {
         match part {
             FALSE => {}
             TRUE => return TRUE,
-            Formula::Any(inner) => kept.extend(inner),
+            Formula::Any(inner) => kept.extend(new(inner, &kept)),
+            part if kept.contains(&part) => {}
             part => kept.push(part),
         }
     }
@@ -48,6 +50,11 @@ pub(super) fn any(parts: impl IntoIterator<Item = Formula>) -> Formula {
         1 => kept.swap_remove(0),
         _ => Formula::Any(kept),
     }
+}
+
+/// The parts that are not there yet.
+fn new(parts: Vec<Formula>, kept: &[Formula]) -> Vec<Formula> {
+    parts.into_iter().filter(|part| !kept.contains(part)).collect()
 }
 
 pub(super) fn not(formula: Formula) -> Formula {

@@ -21,12 +21,15 @@
 //! | `IS`, `ANY_OF` | no operand is spelled like a number | `user.plan ANY_OF [gold, true]` | `plan IN gold` or `plan EQUAL true` |
 //! | `IS_NOT`, `NOT_ANY_OF` | the same | `user.plan IS_NOT gold` | `plan IS_SET`, and not `plan IN gold` |
 //! | `IS_TRUE`, `IS_FALSE` | always | `company.beta IS_TRUE` | `company.beta EQUAL true` |
-//! | `SET`, `NOT_SET` | always | `user.plan SET` | `plan IS_SET`, and not `plan IN` the empty text |
+//! | `SET`, `NOT_SET` | always | `user.plan SET` | `plan REGEX [\s\S]`, any character |
 //! | `CONTAINS`, `NOT_CONTAINS` | the operand has a character that no number has, and no sigma | `user.mail CONTAINS @x` | `mail REGEX [\s\S]*[@][xX]` |
 //! | `GT`, `LT` | the operand is no number, or infinite, so that nothing matches | `user.age GT 18` | |
 //! | `AFTER`, `BEFORE`, `DATE_AFTER`, `DATE_BEFORE` | the operand is no number of days or no date | `user.since BEFORE 30` | |
 //! | rollout | from 0 down, or above 100,000. At 100,000 one value in a million stays out | `company.id`, 100001 | `company.id IS_SET` |
 //! | any other operator or filter type | always: it never holds | `user.plan RHYMES_WITH old` | a constant |
+//!
+//! SDKs have engines of their own: the one for Node takes no text for a number and finds neither the
+//! empty text nor 0 in a list. What rules become means the same to all of them.
 //!
 //! Conditions on attributes that no trait stands for are constants. Generation 1.1 of the evaluator
 //! gives up a rule when it meets an attribute that is missing; so does the translated rule.

@@ -21,7 +21,10 @@ fn group(operator: GroupOperator, parts: impl IntoIterator<Item = Filter>) -> Fi
         match part {
             Filter::Constant(value) if value == neutral => {}
             Filter::Constant(decisive) => return Filter::Constant(decisive),
-            Filter::Group { operator: inner, filters } if inner == operator => kept.extend(filters),
+            Filter::Group { operator: inner, filters } if inner == operator => {
+                kept.extend(new(filters, &kept));
+            }
+            part if kept.contains(&part) => {}
             part => kept.push(part),
         }
     }
@@ -30,6 +33,11 @@ fn group(operator: GroupOperator, parts: impl IntoIterator<Item = Filter>) -> Fi
         1 => kept.swap_remove(0),
         _ => Filter::Group { operator, filters: kept },
     }
+}
+
+/// The filters that are not there yet.
+fn new(filters: Vec<Filter>, kept: &[Filter]) -> Vec<Filter> {
+    filters.into_iter().filter(|filter| !kept.contains(filter)).collect()
 }
 
 pub(super) fn not(filter: Filter) -> Filter {
@@ -96,7 +104,9 @@ pub(super) fn is_none_of(attribute: &str, texts: &[String]) -> Filter {
 /// Reflag takes more for numbers. Of those, texts with blanks around, a plus sign, an exponent, a
 /// radix or the word `Infinity` hold a character that is not in the others; and a point has digits
 /// on both sides when it stands behind one and before one. The empty text is a number to Reflag.
-/// Asked of text only.
+///
+/// Its SDK writes to the console whenever it compares what is no number, so most text is told by a
+/// digit that it lacks or a letter that it has before it comes to that. Asked of text only.
 pub(super) fn is_number(attribute: &str) -> Filter {
     let contains = |needle: &str| condition(attribute, Operator::Contains, [needle]);
     let lacks = |needle: &str| condition(attribute, Operator::NotContains, [needle]);
@@ -104,8 +114,12 @@ pub(super) fn is_number(attribute: &str) -> Filter {
         condition(attribute, Operator::GreaterThan, ["-1"]),
         condition(attribute, Operator::LessThan, ["1"]),
     ]);
-    let mut parts = vec![condition(attribute, Operator::Set, []), is_numeral];
-    parts.extend(["e", "+", "x", "b", "o", "i"].map(lacks));
+    let mut parts = vec![
+        condition(attribute, Operator::Set, []),
+        any((0..10).map(|digit| contains(&digit.to_string()))),
+    ];
+    parts.extend(NOT_IN_NUMBERS.chars().map(|other| lacks(other.encode_utf8(&mut [0; 4]))));
+    parts.push(is_numeral);
     parts.push(any([
         lacks("."),
         all([
@@ -116,6 +130,9 @@ pub(super) fn is_number(attribute: &str) -> Filter {
     parts.extend(TRIMMED.chars().map(|blank| lacks(blank.encode_utf8(&mut [0; 4]))));
     all(parts)
 }
+
+/// What Reflag's numbers must not hold beside digits, and what most other text does.
+const NOT_IN_NUMBERS: &str = "abcdefghijklmnopqrstuvwxyz+:/_,@";
 
 /// What JavaScript trims before it reads a number: its white space and its line ends.
 const TRIMMED: &str = "\t\n\u{b}\u{c}\r \u{a0}\u{1680}\u{2000}\u{2001}\u{2002}\u{2003}\u{2004}\u{2005}\
@@ -242,7 +259,8 @@ mod tests {
         assert_eq!(any([set(), TRUE]), TRUE);
         assert_eq!((all([]), any([])), (TRUE, FALSE));
         assert_eq!(not(not(set())), set());
-        assert_eq!(all([all([set(), set()]), set()]), all([set(), set(), set()]));
+        let other = || condition("b", Operator::Set, []);
+        assert_eq!(all([all([set(), other()]), set(), set()]), all([set(), other()]));
         assert_eq!(all_of(vec![Err("why".to_owned()), Ok(FALSE)]), Ok(FALSE));
         assert_eq!(any_of(vec![Err("why".to_owned()), Ok(TRUE)]), Ok(TRUE));
         assert_eq!(any_of(vec![Err("why".to_owned()), Ok(FALSE)]), Err("why".to_owned()));

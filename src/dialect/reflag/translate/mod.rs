@@ -8,7 +8,8 @@
 //!
 //! The SDK evaluates a flat map of texts (reflag-runtime.md 12.1), and asks Burgee with the same
 //! texts in dotted parameters, of which exactly `true` and `false` become booleans. `user.id` is the
-//! identifier; without one, or with an empty one, nobody in particular is asked about. A trait `X`
+//! identifier; without one, or with an empty one (which the SDK refuses), nobody in particular is
+//! asked about. A trait `X`
 //! is `user.X`, else, where its name begins with `company.`, the attribute of that name, else
 //! `other.X`; an attribute counts when it is there, though it be empty. A trait `id` is refused: its
 //! attribute is the identifier. Traits whose names read as paths (`$.`) do not come from Reflag's
@@ -21,8 +22,8 @@
 //! # Conditions
 //!
 //! Of a trait; "text" is what looks like no number (`-?[0-9]+`, `-?[0-9]+\.[0-9]+`) and is neither
-//! `true` nor `false`. Where it matters, text is told from numbers by a filter of some fifty
-//! comparisons, of which evaluators ask two unless the value is nearly a number.
+//! `true` nor `false`. Where it matters, text is told from numbers by a filter of some ninety
+//! comparisons, of which evaluators ask a dozen unless the value is nearly a number.
 //!
 //! | operator | exact when | example | becomes |
 //! |---|---|---|---|

@@ -41,8 +41,7 @@ pub(super) fn answer(
         Endpoint::Document => document(connection, environment, credential, head),
         Endpoint::Analytics(form) => {
             let evaluations = mapping::check_analytics(form, body)?;
-            let metrics = &connection.worker.shared.metrics;
-            metrics.analytics_not_kept(&environment.profile.name, evaluations);
+            environment.metrics.analytics_not_kept(evaluations);
             let status = if form == 1 { StatusCode::OK } else { StatusCode::NO_CONTENT };
             let mut fields = HeaderMap::with_capacity(4);
             if credential.class == KeyClass::Publishable {

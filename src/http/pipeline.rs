@@ -36,8 +36,10 @@ use crate::dialect::{Dialect, Forbidden, Rejection};
 use crate::evaluate::{EvaluationContext, Evaluator};
 use crate::model::KeyClass;
 use crate::snapshot::{
-    Age, Content, Credential, Environment, OnStale, PreparedBody, STATE, Snapshot, class_index,
+    Age, Content, Credential, Environment, OnStale, PreparedBody, STATE, Snapshot, Waiting,
+    class_index,
 };
+use crate::telemetry::metrics::EnvironmentMetrics;
 use crate::time::{Stopwatch, Timestamp};
 
 /// Status, head and body of an answer.
@@ -51,9 +53,11 @@ pub(super) enum Stop {
     Behind(Behind),
 }
 
-/// Who waits for what.
+/// Who waits for what. Whatever becomes of the environment meanwhile: it was found in one snapshot,
+/// and another is asked once the wait is over.
 pub(super) struct Behind {
-    environment: u32,
+    waiting: Arc<Waiting>,
+    metrics: Arc<EnvironmentMetrics>,
     class: KeyClass,
     wanted: u64,
 }
@@ -101,11 +105,7 @@ pub async fn serve(
 /// The only await beside the body's.
 #[cold]
 async fn wait(process: &Process, connection: &Connection, behind: &Behind) {
-    let (waiting, name) = {
-        let environment = &process.snapshot.load().environments[behind.environment as usize];
-        (Arc::clone(&environment.waiting), environment.profile.name.clone())
-    };
-    let Some(place) = waiting.place() else {
+    let Some(place) = behind.waiting.place() else {
         process.metrics.dropped_at_bound("waiters");
         return;
     };
@@ -121,7 +121,7 @@ async fn wait(process: &Process, connection: &Connection, behind: &Behind) {
         _ = timer.join_next() => {}
     }
     connection.serving();
-    process.metrics.waited(&name, watch.elapsed());
+    behind.metrics.waited(watch.elapsed());
 }
 
 /// Finds the route of a head.
@@ -194,7 +194,8 @@ fn reads_body(route: Route, head: &Parts) -> bool {
     route.reads_body(&head.method)
 }
 
-/// Who asks, told by the head before any of the body is read.
+/// Who asks, told by the head before any of the body is read. Only whether anybody is known by the
+/// key counts: where the environment is, is a question for the snapshot that answers.
 fn admit(process: &Process, dialect: Dialect, head: &Parts) -> Result<Credential, Rejection> {
     authenticate(&process.snapshot.load().keys, dialect, &head.headers, head.uri.query())
 }
@@ -273,7 +274,7 @@ fn answer_from(
         }
         Endpoint::Track(post) => {
             let counts = tracking::check(post, body)?;
-            process.metrics.events_not_kept(&environment.profile.name, &counts);
+            environment.metrics.events_not_kept(&counts);
             let mut fields = HeaderMap::with_capacity(4);
             fields.insert(CONTENT_TYPE, JSON);
             fields.insert(CACHE_CONTROL, NO_STORE);
@@ -312,8 +313,12 @@ fn catch_up(
     if wanted <= content.version.number() || !may_wait || !environment.waiting.is_ahead(wanted) {
         return Ok(());
     }
-    let Credential { environment, class } = credential;
-    Err(Stop::Behind(Behind { environment, class, wanted }))
+    Err(Stop::Behind(Behind {
+        waiting: Arc::clone(&environment.waiting),
+        metrics: Arc::clone(&environment.metrics),
+        class: credential.class,
+        wanted,
+    }))
 }
 
 /// What a thread keeps from request to request, so that only the body of an answer is allocated.

@@ -2,6 +2,7 @@
 
 mod answers;
 pub mod document;
+pub mod listing;
 pub mod mapping;
 pub mod routes;
 

@@ -40,10 +40,10 @@ pub use problem::{Place, Problem, Problems};
 pub(crate) use raw::is_in_variables as has_environment_in_variables;
 pub use secret::{Key, Token};
 pub use settings::{
-    Admin, AllowedOrigins, BareKey, Cors, Definitions, Environment, Evaluator, FileFormat,
-    FileSource, Flagsmith, FlagsmithSource, Fraction, Gate, Limits, Listen, Log, LogFormat,
-    LogLevel, Ofrep, OnStale, OnUnauthorized, Proxy, Reflag, ReflagSource, SecretFlags, Server,
-    SetBy, Settings, Source,
+    Admin, AllowedOrigins, BareKey, Cors, Definitions, Discover, Environment, Evaluator,
+    FileFormat, FileSource, Flagsmith, FlagsmithSource, Fraction, Gate, Limits, Listen, Log,
+    LogFormat, LogLevel, Ofrep, OnStale, OnUnauthorized, Proxy, Reflag, ReflagSource, SecretFlags,
+    Server, SetBy, Settings, Source,
 };
 pub(crate) use shape::{did_you_mean, nearest};
 pub use table::Row;
@@ -138,8 +138,8 @@ impl Settings {
     /// The same without the keys that clients hold and without the token: once they are digested
     /// nothing needs their text any more.
     ///
-    /// What the sources send with every poll stays, in [`ReflagSource`] and [`FlagsmithSource`], for
-    /// as long as the process runs. An environment that learns keeps its first publishable key for the same reason, see
+    /// What the sources send with every poll stays, in [`ReflagSource`], [`FlagsmithSource`] and
+    /// [`Discover`], for as long as the process runs. An environment that learns keeps its first publishable key for the same reason, see
     /// [`Environment::learning_key`].
     #[must_use]
     pub fn without_keys(mut self) -> Self {

@@ -291,6 +291,22 @@ impl ClosedSet for LogLevel {
     }
 }
 
+/// The word in a discovery's `type`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum DiscoveryType {
+    Flagsmith,
+}
+
+impl ClosedSet for DiscoveryType {
+    const ALL: &'static [Self] = &[Self::Flagsmith];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Flagsmith => "flagsmith",
+        }
+    }
+}
+
 /// The word in a source's `type`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum SourceType {
@@ -403,6 +419,18 @@ pub(super) fn environment_name() -> Shape<String> {
     Shape::text("1 to 64 letters, digits and . _ - /", |text| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
         if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
+            Ok(text.to_owned())
+        } else {
+            Err(Refusal::default())
+        }
+    })
+}
+
+/// So short that names below it, with two numbers of 20 digits, are still environments' names.
+pub(super) fn discovery_name() -> Shape<String> {
+    Shape::text("1 to 16 letters, digits and . _ -", |text| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if (1..=16).contains(&text.len()) && text.bytes().all(allowed) {
             Ok(text.to_owned())
         } else {
             Err(Refusal::default())
@@ -796,5 +824,6 @@ mod tests {
         check::<LogFormat>();
         check::<LogLevel>();
         check::<SourceType>();
+        check::<DiscoveryType>();
     }
 }

@@ -35,8 +35,7 @@ pub(super) fn answer(call: &Call<'_>, endpoint: Endpoint) -> Result<Reply, Stop>
 /// Takes reports of how often flags were asked for.
 fn analytics(call: &Call<'_>, form: u8) -> Result<Reply, Rejection> {
     let evaluations = mapping::check_analytics(form, call.body)?;
-    let metrics = &call.connection.worker.shared.metrics;
-    metrics.analytics_not_kept(&call.environment.profile.name, evaluations);
+    call.environment.metrics.analytics_not_kept(evaluations);
     let status = if form == 1 { StatusCode::OK } else { StatusCode::NO_CONTENT };
     let mut fields = HeaderMap::with_capacity(4);
     if call.credential.class == KeyClass::Publishable {

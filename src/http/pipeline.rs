@@ -32,8 +32,10 @@ use crate::dialect::reflag::routes::Endpoint;
 use crate::dialect::{Dialect, Forbidden, Rejection};
 use crate::model::KeyClass;
 use crate::snapshot::{
-    Age, Content, Credential, Environment, OnStale, PreparedBody, STATE, Snapshot, class_index,
+    Age, Content, Credential, Environment, OnStale, PreparedBody, Profile, STATE, Snapshot,
+    Waiting, class_index,
 };
+use crate::telemetry::metrics::EnvironmentMetrics;
 use crate::time::{Stopwatch, Timestamp};
 
 /// Status, head and body of an answer.
@@ -45,14 +47,15 @@ pub(super) enum Stop {
     Refused(Rejection),
     /// The request asks for a version that is not here, and may wait for it.
     Behind(Behind),
-    /// It asks for this environment's rules in the words of the other family's protocol, and it is
-    /// the first.
-    Untranslated(u32),
+    /// It asks for these rules in the words of the other family's protocol, and it is the first.
+    Untranslated(Arc<Content>, Arc<Profile>),
 }
 
-/// Who waits for what.
+/// Who waits for what. Whatever becomes of the environment meanwhile: it was found in one snapshot,
+/// and another is asked once the wait is over.
 pub(super) struct Behind {
-    environment: u32,
+    waiting: Arc<Waiting>,
+    metrics: Arc<EnvironmentMetrics>,
     class: KeyClass,
     wanted: u64,
 }
@@ -80,8 +83,8 @@ pub async fn serve(
                 watch = Stopwatch::start();
                 answer(&connection, route, &head, &body, false)
             }
-            Err(Stop::Untranslated(environment)) => {
-                translate(process, environment).await;
+            Err(Stop::Untranslated(content, profile)) => {
+                translate(process, content, profile).await;
                 answer(&connection, route, &head, &body, false)
             }
             reply => reply,
@@ -91,7 +94,7 @@ pub async fn serve(
     let (status, fields, body) = reply.unwrap_or_else(|stop| match stop {
         Stop::Refused(rejection) => refuse(process, route, &head, &rejection),
         // Nobody waits twice; the rules were replaced just now.
-        Stop::Behind(_) | Stop::Untranslated(_) => {
+        Stop::Behind(_) | Stop::Untranslated(..) => {
             refuse(process, route, &head, &Rejection::NotReady)
         }
     });
@@ -106,11 +109,7 @@ pub async fn serve(
 /// The only await beside the body's.
 #[cold]
 async fn wait(process: &Process, connection: &Connection, behind: &Behind) {
-    let (waiting, name) = {
-        let environment = &process.snapshot.load().environments[behind.environment as usize];
-        (Arc::clone(&environment.waiting), environment.profile.name.clone())
-    };
-    let Some(place) = waiting.place() else {
+    let Some(place) = behind.waiting.place() else {
         process.metrics.dropped_at_bound("waiters");
         return;
     };
@@ -126,19 +125,15 @@ async fn wait(process: &Process, connection: &Connection, behind: &Behind) {
         _ = timer.join_next() => {}
     }
     connection.serving();
-    process.metrics.waited(&name, watch.elapsed());
+    behind.metrics.waited(watch.elapsed());
 }
 
 /// Has an environment's rules translated, apart from threads that serve. One at a time: it takes a
 /// thread for a while.
 #[cold]
-async fn translate(process: &Process, environment: u32) {
+async fn translate(process: &Process, content: Arc<Content>, profile: Arc<Profile>) {
     let Ok(_turn) = process.translating.acquire().await else { return };
-    let (content, profile) = {
-        let environment = &process.snapshot.load().environments[environment as usize];
-        (environment.content.clone(), Arc::clone(&environment.profile))
-    };
-    if let Some(content) = content.filter(|content| content.translated().is_none()) {
+    if content.translated().is_none() {
         let work = process.timers.spawn_blocking(move || content.translate(&profile));
         // A fault of ours leaves it untranslated, which is answered.
         let _ = work.await;
@@ -215,7 +210,8 @@ fn reads_body(route: Route, head: &Parts) -> bool {
     route.reads_body(&head.method)
 }
 
-/// Who asks, told by the head before any of the body is read.
+/// Who asks, told by the head before any of the body is read. Only whether anybody is known by the
+/// key counts: where the environment is, is a question for the snapshot that answers.
 fn admit(process: &Process, dialect: Dialect, head: &Parts) -> Result<Credential, Rejection> {
     authenticate(&process.snapshot.load().keys, dialect, &head.headers, head.uri.query())
 }
@@ -308,7 +304,12 @@ impl<'a> Call<'a> {
 
     /// The rules have to be translated before this is answered.
     pub(super) fn untranslated(&self) -> Stop {
-        Stop::Untranslated(self.credential.environment)
+        match &self.environment.content {
+            Some(content) => {
+                Stop::Untranslated(Arc::clone(content), Arc::clone(&self.environment.profile))
+            }
+            None => Rejection::NotReady.into(),
+        }
     }
 
     /// Counts an evaluated context.
@@ -359,8 +360,12 @@ pub(super) fn catch_up(
     if wanted <= content.version.number() || !may_wait || !waiting.is_ahead(wanted) {
         return Ok(());
     }
-    let Credential { environment, class } = call.credential;
-    Err(Stop::Behind(Behind { environment, class, wanted }))
+    Err(Stop::Behind(Behind {
+        waiting: Arc::clone(waiting),
+        metrics: Arc::clone(&call.environment.metrics),
+        class: call.credential.class,
+        wanted,
+    }))
 }
 
 /// The content of an environment, and what its being stale asks for.

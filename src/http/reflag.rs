@@ -61,8 +61,7 @@ fn definitions(call: &Call<'_>, may_wait: bool) -> Result<Reply, Stop> {
 /// Takes tracking calls in.
 fn track(call: &Call<'_>, post: tracking::Post) -> Result<Reply, Rejection> {
     let counts = tracking::check(post, call.body)?;
-    let process = &call.connection.worker.shared;
-    process.metrics.events_not_kept(&call.environment.profile.name, &counts);
+    call.environment.metrics.events_not_kept(&counts);
     let mut fields = HeaderMap::with_capacity(4);
     fields.insert(CONTENT_TYPE, JSON);
     fields.insert(CACHE_CONTROL, NO_STORE);

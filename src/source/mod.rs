@@ -3,15 +3,18 @@
 //! A source is a state machine that is asked to look and says what it saw; the driver decides when
 //! to ask. Neither knows what is published: what an [`Update`] means is for the publisher.
 
+mod discovery;
 mod fetch;
 mod file;
 mod flagsmith;
 mod pace;
 mod reflag;
 
+pub use discovery::{Discovery, DiscoveryUpstream, Surroundings, discover};
+pub(crate) use discovery::{LIST_BYTE, LIST_ENTRY, MAX_LIST};
 pub(crate) use file::MAX_BYTES as MAX_DOCUMENT;
 pub use file::{FileFormat, FileSource};
-pub use flagsmith::{FlagsmithSource, FlagsmithUpstream};
+pub use flagsmith::{FlagsmithSource, FlagsmithUpstream, ServerKeys};
 pub use pace::Pace;
 pub use reflag::{ReflagSource, ReflagUpstream};
 
@@ -22,8 +25,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::model::{Failure, KeyClass, Update};
-use crate::snapshot::Waiting;
 use crate::snapshot::publisher::Report;
+use crate::snapshot::{Seat, Waiting};
 use crate::time::{Clock, Stopwatch, Timestamp};
 
 /// Something that can be looked at for rules.
@@ -72,7 +75,7 @@ const BETWEEN_PUBLISHABLE_WAKES: Duration = Duration::from_secs(5);
 /// Looks at a source now, then at its pace and when a waiting request asks for it, until nobody
 /// takes the reports any more. One look at a time.
 pub async fn follow(
-    environment: usize,
+    environment: Seat,
     mut source: impl Source,
     mut pace: Pace,
     waiting: Arc<Waiting>,
@@ -200,7 +203,8 @@ mod tests {
             let source = Scripted { failures: failures.into(), looks: Arc::clone(&looks), began };
             let (sender, reports) = mpsc::channel(1_000);
             let clock = Clock::frozen(Timestamp(0));
-            tokio::spawn(follow(0, source, pace, Arc::clone(&waiting), clock, sender));
+            let seat = Seat::of_configuration(0);
+            tokio::spawn(follow(seat, source, pace, Arc::clone(&waiting), clock, sender));
             Self { looks, waiting, began, _reports: reports }
         }
 

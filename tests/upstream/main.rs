@@ -13,6 +13,7 @@
 )]
 
 mod chain;
+mod discovery;
 mod documents;
 #[path = "../fake_upstream/mod.rs"]
 mod fake_upstream;

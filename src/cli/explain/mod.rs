@@ -211,6 +211,11 @@ fn choose<'s>(
     let names = names.join(", ");
     match (name, environments.as_slice()) {
         (None, [only]) => Ok(only),
+        (None, []) => Err(Failure::Usage(
+            "the configuration lists no environment: what is discovered is known only to a process \
+             that runs; ask its admin port, with --url"
+                .to_owned(),
+        )),
         (None, _) => {
             Err(Failure::Usage(format!("say which environment with --environment: one of {names}")))
         }

@@ -4,6 +4,7 @@ mod answers;
 pub mod document;
 pub mod feature;
 mod flags;
+pub mod listing;
 pub mod mapping;
 pub mod routes;
 pub mod translate;

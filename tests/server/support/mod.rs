@@ -143,6 +143,7 @@ pub(crate) struct Setup {
     listen: String,
     drain: String,
     environments: Vec<Environment>,
+    discover: Vec<String>,
     clock: Clock,
     patience: Patience,
     /// Sources are looked at more often than the configuration allows, so that tests do not wait.
@@ -160,10 +161,23 @@ impl Setup {
             listen: "127.0.0.1:0".to_owned(),
             drain: "0s".to_owned(),
             environments: vec![environment],
+            discover: Vec::new(),
             clock: Clock::frozen(at(NOW)),
             patience: Patience::default(),
             looks_often: true,
         }
+    }
+
+    /// No environment but those that are discovered. `settings` stand below `[[discover]]`.
+    pub(crate) fn discovering(settings: impl Into<String>) -> Self {
+        let none = Self::of(Environment::named("none"));
+        Self { environments: Vec::new(), ..none }.and_discovering(settings)
+    }
+
+    /// And environments that are discovered.
+    pub(crate) fn and_discovering(mut self, settings: impl Into<String>) -> Self {
+        self.discover.push(settings.into());
+        self
     }
 
     /// With the public port on a unix socket, for those who connect by themselves.
@@ -255,6 +269,9 @@ impl Setup {
             }
             writeln!(toml, "{}", environment.toml(&rules)).expect("text grows");
         }
+        for settings in &self.discover {
+            writeln!(toml, "[[discover]]\ntype = \"flagsmith\"\n{settings}").expect("text grows");
+        }
         let mut settings = Settings::load(Some((Path::new("test.toml"), &toml)), &NoSurroundings)
             .unwrap_or_else(|problems| panic!("{problems}\n{toml}"));
         if self.looks_often {
@@ -266,6 +283,9 @@ impl Setup {
                         flagsmith.poll_interval = Duration::from_millis(20);
                     }
                 }
+            }
+            for discover in &mut settings.discover {
+                discover.poll_interval = Duration::from_millis(20);
             }
         }
         let (told, addresses) = mpsc::channel();
@@ -286,7 +306,7 @@ impl Setup {
             public: public.parse().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0))),
             admin: admin.parse().expect("an address"),
             clock: self.clock,
-            name: self.environments[0].name.clone(),
+            name: self.environments.first().map(|e| e.name.clone()).unwrap_or_default(),
             folder,
             stop: Some(stop),
             thread: Some(thread),

@@ -498,7 +498,7 @@ fn start_background(
     let reserved = Arc::new(reserved.collect());
     let mut lists = Vec::new();
     for (discover, discovery) in settings.discover.iter().zip(discoveries) {
-        let surroundings = source::Surroundings {
+        let driver = source::DiscoveryDriver {
             list: lists.len(),
             interval: discover.poll_interval,
             digests: digests.clone(),
@@ -506,7 +506,7 @@ fn start_background(
             listings: list_sender.clone(),
             reports: sender.clone(),
         };
-        runtime.spawn(source::discover(discovery, surroundings));
+        runtime.spawn(source::discover(discovery, driver));
         lists.push(List::new(
             discover.name.as_str().into(),
             ("flagsmith", discover.url.to_string()),

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use fake_upstream::flagsmith::{Listed, PROXY_KEY};
 use fake_upstream::{Document, Upstream};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -1219,6 +1220,76 @@ fn variables_alone_put_it_between_a_service_and_the_keys_of_its_clients() {
     assert_eq!(status.code(), Some(0));
     for key in [fake_upstream::SECRET_KEY, fake_upstream::PUBLISHABLE_KEY] {
         assert!(!written.contains(key), "{written}");
+    }
+}
+
+#[test]
+fn a_proxy_key_alone_puts_it_between_flagsmith_and_the_keys_of_all_environments() {
+    let (folder, upstream) = (Folder::new(), Upstream::serving(Document::empty(0)));
+    upstream.list(&[Listed::new(30, "prod"), Listed::new(31, "staging")]);
+    let url = format!("{}/api/v1/", upstream.url());
+    let variables = [
+        ("BURGEE_LISTEN", "127.0.0.1:0"),
+        ("BURGEE_ADMIN_LISTEN", "127.0.0.1:0"),
+        ("API_URL", url.as_str()),
+        ("PROXY_KEY", PROXY_KEY),
+    ];
+    let said = folder.run_with(&variables, &["check"]);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    contains(
+        &said.out,
+        &[
+            "\ndiscover discovered\n  at most 100 environments\n  from http://127.0.0.1:",
+            "/api/v1, not asked (--online asks)\n",
+            "  100 upstreams x 3 x 256 MiB, the longest that is taken\n",
+            "  limits.waiters_per_environment 1,000 x 100 environments x 512 B\n",
+            "  1 discover x (20 x 4 MiB + 20,000 entries x 2 KiB)\n",
+        ],
+    );
+    let online = folder.run_with(&variables, &["check", "--online"]);
+    assert_eq!((online.code, online.err.as_str()), (Some(0), ""));
+    contains(&online.out, &["  2 environments in the list\n    30: prod\n    31: staging\n"]);
+    let wrong =
+        variables.map(|(name, text)| (name, if name == "PROXY_KEY" { "pear" } else { text }));
+    let refused = folder.run_with(&wrong, &["check", "--online"]);
+    assert_eq!((refused.code, refused.out.as_str()), (Some(2), ""));
+    contains(
+        &refused.err,
+        &[
+            "API_URL: found an upstream that gives no list: ",
+            "401 Unauthorized: it refuses the key",
+        ],
+    );
+
+    let serving = folder.serve_with(&variables, &[]).ready();
+    for name in ["prod", "staging"] {
+        for key in [format!("client-{name}"), format!("ser.{name}")] {
+            let key = format!("X-Environment-Key: {key}\r\n");
+            let served = || {
+                let reply = ask(serving.public, "GET /api/v1/flags/", &key, "");
+                (reply.status == 200 && reply.body.contains(name)).then_some(())
+            };
+            let found = (0..1_000).find_map(|_| {
+                std::thread::sleep(Duration::from_millis(5));
+                served()
+            });
+            assert!(found.is_some(), "{name} is served");
+        }
+    }
+    let admin = format!("http://{}", serving.admin);
+    let status = folder.run(&["status", "--url", &admin]);
+    assert_eq!(status.code, Some(0), "{}", status.err);
+    contains(
+        &status.out,
+        &["\ndiscovered/35/prod ", "\ndiscover discovered: 2 environments from http://127.0.0.1:"],
+    );
+    serving.signal("TERM");
+    let (code, written) = serving.end();
+    assert_eq!(code.code(), Some(0));
+    for text in [written, said.out, online.out, refused.err, status.out] {
+        for key in [PROXY_KEY, "pear", "client-prod", "ser.prod", "ser.staging"] {
+            assert!(!text.contains(key), "{key} in {text}");
+        }
     }
 }
 

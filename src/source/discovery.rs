@@ -94,9 +94,9 @@ impl Discovery {
     }
 }
 
-/// What [`discover`] needs beside the list itself.
+/// What drives a discovery: its pace, and where its words go.
 #[derive(Debug)]
-pub struct Surroundings {
+pub struct DiscoveryDriver {
     /// Place of the list among the publisher's.
     pub list: usize,
     /// How often the list is asked for, and each document.
@@ -119,8 +119,8 @@ struct Follower {
 
 /// Looks at a list now and then at its pace, and has the environments followed that are served
 /// because of it, until nobody takes the lists any more.
-pub async fn discover(discovery: Discovery, surroundings: Surroundings) {
-    let Surroundings { list, interval, clock, listings, .. } = &surroundings;
+pub async fn discover(discovery: Discovery, driver: DiscoveryDriver) {
+    let DiscoveryDriver { list, interval, clock, listings, .. } = &driver;
     let mut pace = Pace::shared(*interval, fastrand::u64(..));
     let mut followers: HashMap<Seat, Follower> = HashMap::new();
     loop {
@@ -132,7 +132,7 @@ pub async fn discover(discovery: Discovery, surroundings: Surroundings) {
         let (reply, seating) = oneshot::channel();
         let mut keys = Vec::new();
         let word = look.map(|listing| {
-            let digest = |key: &Key| surroundings.digests.digest(key.expose().as_bytes());
+            let digest = |key: &Key| driver.digests.digest(key.expose().as_bytes());
             let mut entries = Vec::with_capacity(listing.entries.len());
             for entry in listing.entries {
                 entries.push(listed(&entry, &discovery.name, digest));
@@ -145,7 +145,7 @@ pub async fn discover(discovery: Discovery, surroundings: Surroundings) {
         }
         // There is none when the list could not be read.
         if let Ok(seating) = seating.await {
-            attend(&mut followers, seating, keys, &discovery, &surroundings);
+            attend(&mut followers, seating, keys, &discovery, &driver);
         }
         tokio::time::sleep_until(next).await;
     }
@@ -157,7 +157,7 @@ fn attend(
     Seating { seats, left }: Seating,
     keys: Vec<Vec<ServerSideKey>>,
     discovery: &Discovery,
-    surroundings: &Surroundings,
+    driver: &DiscoveryDriver,
 ) {
     for seat in left {
         if let Some(follower) = followers.remove(&seat) {
@@ -172,8 +172,8 @@ fn attend(
         }
         let keys = ServerKeys::of(keys);
         let source = discovery.source(&keys);
-        let pace = Pace::shared(surroundings.interval, fastrand::u64(..));
-        let (clock, reports) = (surroundings.clock.clone(), surroundings.reports.clone());
+        let pace = Pace::shared(driver.interval, fastrand::u64(..));
+        let (clock, reports) = (driver.clock.clone(), driver.reports.clone());
         let following = follow(seated.seat, source, pace, seated.waiting, clock, reports);
         followers.insert(seated.seat, Follower { keys, task: tokio::spawn(following) });
     }

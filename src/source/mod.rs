@@ -10,7 +10,7 @@ mod flagsmith;
 mod pace;
 mod reflag;
 
-pub use discovery::{Discovery, DiscoveryUpstream, Surroundings, discover};
+pub use discovery::{Discovery, DiscoveryDriver, DiscoveryUpstream, discover};
 pub(crate) use discovery::{LIST_BYTE, LIST_ENTRY, MAX_LIST};
 pub(crate) use file::MAX_BYTES as MAX_DOCUMENT;
 pub use file::{FileFormat, FileSource};

@@ -289,7 +289,9 @@ impl Publisher {
         })?;
         let List { source_type, source_url, waiters, name: by, .. } = &self.lists[list];
         let metrics = self.metrics.open(slot, name);
-        let metrics = metrics.inspect_err(|error| warn!(%error, "an environment has no metrics"));
+        let metrics = metrics
+            .inspect_err(|error| warn!(environment = %name, %error, "it cannot be counted"))
+            .ok()?;
         let mut status = EnvironmentStatus::new(name.clone(), source_type, source_url.clone());
         status.discovered = Some(Discovered {
             by: Arc::clone(by),
@@ -300,7 +302,7 @@ impl Publisher {
         info!(environment = %name, discover = %by, id = entry.id, name = ?entry.name, "discovered");
         let seat = Seat { slot, guest: self.guests };
         let profile = self.lists[list].profile(name);
-        let environment = Environment::new(seat, profile, status, metrics.ok()?, *waiters);
+        let environment = Environment::new(seat, profile, status, metrics, *waiters);
         self.guests += 1;
         self.memories[slot] = Memory::default();
         draft.environments.seat(environment);

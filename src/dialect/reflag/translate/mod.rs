@@ -148,6 +148,8 @@ struct Translator<'a> {
     /// For what only the compiler finds out.
     program: Program,
     places: HashMap<&'a str, usize>,
+    /// What single identities get, by feature and then by identifier.
+    identities: HashMap<&'a str, Vec<(&'a str, &'a FeatureState)>>,
     members: Vec<Option<Translated>>,
     choices: Vec<Option<Choices>>,
 }
@@ -160,6 +162,7 @@ impl<'a> Translator<'a> {
             terms,
             program: compile::compile(environment, &compile::Policy::default()).program,
             places: names.zip(0..).collect(),
+            identities: identities(environment),
             members: vec![None; environment.segments.len()],
             choices: vec![None; environment.features.len()],
         }
@@ -208,15 +211,10 @@ impl<'a> Translator<'a> {
 
     /// What single identities get, those with the same together.
     fn identities(&self, feature: &Feature) -> Vec<Candidate> {
-        let mut identifiers: BTreeMap<&str, &FeatureState> = BTreeMap::new();
-        for (identifier, states) in &self.environment.identity_overrides {
-            // Of two overrides of one feature the first counts.
-            let own = states.iter().find(|state| state.feature == feature.state.feature);
-            identifiers.extend(own.map(|state| (&**identifier, state)));
-        }
         let mut groups: Vec<(Result<Outcome, String>, Vec<String>)> = Vec::new();
         let mut places: HashMap<Result<Outcome, String>, usize> = HashMap::new();
-        for (identifier, state) in identifiers {
+        let own = self.identities.get(&*feature.state.feature).into_iter().flatten();
+        for &(identifier, state) in own {
             let outcome = self.outcome(feature, state, true);
             let place = *places.entry(outcome.clone()).or_insert(groups.len());
             match groups.get_mut(place) {
@@ -478,6 +476,22 @@ impl<'a> Translator<'a> {
             _ => Value::Missing,
         })
     }
+}
+
+fn identities(environment: &Environment) -> HashMap<&str, Vec<(&str, &FeatureState)>> {
+    // In a fixed order, so that equal documents give equal bytes.
+    let sorted: BTreeMap<_, _> = environment.identity_overrides.iter().collect();
+    let mut identities: HashMap<&str, Vec<(&str, &FeatureState)>> = HashMap::new();
+    for (identifier, states) in sorted {
+        for state in states {
+            let own = identities.entry(&*state.feature).or_default();
+            // Of two overrides of one feature the first counts.
+            if own.last().is_none_or(|(last, _)| *last != &**identifier) {
+                own.push((identifier, state));
+            }
+        }
+    }
+    identities
 }
 
 /// The attribute that is the identifier.

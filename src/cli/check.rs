@@ -14,7 +14,7 @@ use super::rules::{self, Rules};
 use crate::app;
 use crate::compile::Visibility;
 use crate::config::{FileFormat, FileSource, Place, Problem, Problems, Settings, Source};
-use crate::model;
+use crate::model::{self, FailureKind};
 use crate::snapshot::Family;
 use crate::time::Clock;
 
@@ -88,7 +88,13 @@ fn read_all(settings: &Settings, online: bool) -> Result<Vec<Rules>, Failure> {
             }
             (Err(failure), Source::Reflag(_) | Source::Flagsmith(_)) => {
                 let found = format!("an upstream that gives no flags: {}", Plain(&failure.message));
-                problems.push(bad_upstream(settings, index, "url", found));
+                // Environments of one vendor share a URL, and each has its key.
+                let key = match (failure.kind, &environment.source) {
+                    (FailureKind::Unauthorized, Source::Reflag(_)) => "secret_key",
+                    (FailureKind::Unauthorized, _) => "server_key",
+                    _ => "url",
+                };
+                problems.push(bad_upstream(settings, index, key, found));
             }
         }
     }

@@ -34,6 +34,7 @@ fn environment(environment: &Environment, status: &EnvironmentStatus, now: Times
         (Some(_), Age::Millis(millis)) => Some(millis as f64 / 1_000.0),
         _ => None,
     };
+    let flagsmith = content.and_then(Content::flagsmith).map(|rules| &rules.environment);
     let text = |moment: Option<Timestamp>| moment.map(|moment| moment.to_string());
     let last_error = status.last_error.as_ref().map(|failure| {
         json!({
@@ -67,8 +68,8 @@ fn environment(environment: &Environment, status: &EnvironmentStatus, now: Times
             "last_error": last_error,
         },
         "flags": content.map_or(0, Content::flags),
-        "segments": 0,
-        "identity_overrides": 0,
+        "segments": flagsmith.map_or(0, |rules| rules.segments.len()),
+        "identity_overrides": flagsmith.map_or(0, |rules| rules.identity_overrides.len()),
         "quarantined": quarantined.collect::<Vec<_>>(),
         "untranslated": [],
         "pinned": false,

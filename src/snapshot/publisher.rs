@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::content::Content;
+use super::content::{Content, Family};
+use super::flagsmith;
 use super::status::{Board, Quarantined, State};
 use super::{
     Authority, Document, Environment, Freshness, Gate, OnUnauthorized, Shared, Snapshot, Verdict,
@@ -116,10 +117,15 @@ impl Publisher {
     ) -> &'static str {
         let environment = self.shared.load().environments[index].clone();
         let held = environment.content.as_deref();
-        if let (Some(held), Rules::Reflag(ruleset)) = (held.and_then(Content::reflag), &mut *rules)
-        {
-            keep_last_good_forms(ruleset, &held.ruleset);
-            keep_what_is_known_to_be_public(ruleset, &held.ruleset);
+        match (held.map(|held| &held.family), &mut *rules) {
+            (Some(Family::Reflag(held)), Rules::Reflag(ruleset)) => {
+                keep_last_good_forms(ruleset, &held.ruleset);
+                keep_what_is_known_to_be_public(ruleset, &held.ruleset);
+            }
+            (Some(Family::Flagsmith(held)), Rules::Flagsmith(environment)) => {
+                flagsmith::keep_last_good_forms(environment, &held.environment);
+            }
+            _ => {}
         }
         let fingerprint = Content::fingerprint_of(&rules, &environment.profile);
         if let Some(held) = held
@@ -217,6 +223,7 @@ impl Publisher {
         let (content, oddities) =
             Content::prepare(rules, fingerprint, version, &environment.profile);
         diagnostics.extend(oddities);
+        diagnostics.extend(self.oddity_of_key(index, &content));
         let content = Arc::new(content);
         self.swap(index, environment, &content, confirmed);
         self.memories[index].source_version = source_version;
@@ -232,6 +239,26 @@ impl Publisher {
         status.diagnostics = diagnostics;
         status.last_change_at = Some(now);
         content.compress();
+    }
+
+    /// What is odd about the client-side key that a Flagsmith document brings.
+    fn oddity_of_key(&self, index: usize, content: &Content) -> Option<String> {
+        let key = &content.flagsmith()?.environment.key;
+        let snapshot = self.shared.load();
+        let opens = snapshot.keys.find(key.as_bytes()).map(|found| found.environment as usize);
+        match opens {
+            Some(environment) if environment == index => None,
+            Some(environment) => Some(format!(
+                "the document's own key (`api_key`) opens the environment {}, not this one",
+                snapshot.environments[environment].profile.name
+            )),
+            None if snapshot.environments[index].profile.key_from_document => None,
+            None => Some(
+                "the document's own key (`api_key`) is not among publishable_keys: clients that \
+                 hold it are refused"
+                    .to_owned(),
+            ),
+        }
     }
 
     /// The new content comes with an age of its own: no request may see it with the old one's.

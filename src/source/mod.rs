@@ -6,6 +6,7 @@
 mod fetch;
 mod file;
 mod flagsmith;
+mod link;
 mod pace;
 mod reflag;
 

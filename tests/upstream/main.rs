@@ -16,6 +16,7 @@ mod chain;
 mod documents;
 #[path = "../fake_upstream/mod.rs"]
 mod fake_upstream;
+mod flagsmith;
 mod following;
 mod keys;
 mod learning;

@@ -1342,7 +1342,7 @@ fn check_asks_an_upstream_only_when_it_is_told_to() {
     upstream.answer("/features", fake_upstream::Reply::error(403, "INVALID_API_KEY", "no"));
     let said = folder.run_with(&variables, &["check", "--online"]);
     assert_eq!((said.code, said.out.as_str()), (Some(2), ""));
-    contains(&said.err, &["BURGEE_SOURCE_URL: found an upstream that gives no flags", "403"]);
+    contains(&said.err, &["BURGEE_SOURCE_KEY: found an upstream that gives no flags", "403"]);
     assert!(!said.err.contains(fake_upstream::SECRET_KEY));
 }
 

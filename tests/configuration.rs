@@ -222,6 +222,11 @@ impl Surroundings for World {
         self.variables.get(name).map(|text| (*text).to_owned())
     }
 
+    fn spellings(&self, name: &str) -> Vec<(String, String)> {
+        let spelled = self.variables.iter().filter(|(set, _)| set.eq_ignore_ascii_case(name));
+        spelled.map(|(set, text)| ((*set).to_owned(), (*text).to_owned())).collect()
+    }
+
     fn read_file(&self, path: &Path) -> io::Result<String> {
         let contents = path.to_str().and_then(|path| self.files.get(path));
         match contents {
@@ -2992,6 +2997,85 @@ fn an_edge_proxys_variables_win_over_its_file_and_ours_over_both() {
 }
 
 #[test]
+fn an_edge_proxys_variables_are_read_in_any_letter_case() {
+    let pairs = "[{\"server_side_key\": \"ser.mango\", \"client_side_key\": \"banana\"}]";
+    for name in ["environment_key_pairs", "ENVIRONMENT_KEY_PAIRS", "Environment_Key_Pairs"] {
+        let world = World::with(&[
+            (name, pairs),
+            ("api_url", "http://flagsmith.example"),
+            ("Api_Poll_Frequency_Seconds", "3"),
+            ("server", "{\"port\": 9001}"),
+        ]);
+        let settings = world.load_without_a_file().unwrap();
+        let table = printed(&settings);
+        for line in [
+            "server.listen = \"0.0.0.0:9001\" (variable server)\n",
+            "environments[0].source.url = \"http://flagsmith.example\" (variable api_url)\n",
+            "environments[0].source.poll_interval = \"3s\" (variable API_POLL_FREQUENCY_SECONDS)\n",
+        ] {
+            assert!(table.contains(line), "{line} in {table}");
+        }
+    }
+    // Over a file, too.
+    let world = World::with(&[("api_url", "http://flagsmith.example")]);
+    let table = printed(&load_json(&world, CONFIG_JSON).unwrap());
+    assert!(table.contains("source.url = \"http://flagsmith.example\" (variable api_url)\n"));
+    // Nobody's but the Edge Proxy's: ours are read as they are written, and beside a file of ours
+    // none of them counts.
+    let world = World::with(&[
+        ("environment_key_pairs", pairs),
+        ("server", "web-1"),
+        ("burgee_log", "debug"),
+    ]);
+    let settings = world.load(MINIMAL).unwrap();
+    assert_eq!(settings.log.level, LogLevel::Info);
+    assert_eq!(
+        settings.notes,
+        ["environment_key_pairs: not read: it counts beside a config.json or without any file"]
+    );
+}
+
+#[test]
+fn spellings_of_one_variable_have_to_agree() {
+    let pairs = "[{\"server_side_key\": \"ser.mango\", \"client_side_key\": \"banana\"}]";
+    let same = [
+        ("ENVIRONMENT_KEY_PAIRS", pairs),
+        ("API_URL", "http://a.example"),
+        ("api_url", " http://a.example"),
+    ];
+    assert!(World::with(&same).load_without_a_file().is_ok());
+    let others = "[{\"server_side_key\": \"ser.lemon\"}]";
+    let world = World::with(&[
+        ("ENVIRONMENT_KEY_PAIRS", pairs),
+        ("environment_key_pairs", others),
+        ("api_url", "http://a.example"),
+        ("Api_Url", "http://b.example"),
+        // An empty one is not set.
+        ("logging", ""),
+        ("LOGGING", "{}"),
+    ]);
+    assert_eq!(
+        lines(world.load_without_a_file()),
+        [
+            "ENVIRONMENT_KEY_PAIRS: found another value than that of environment_key_pairs, expected \
+             one value, however the name is spelled (hint: unset one of them)",
+            "API_URL: found another value than that of api_url, expected one value, however the \
+             name is spelled (hint: unset one of them)",
+        ]
+    );
+    // What other software left there is no object, and that is said.
+    let world =
+        World::with(&[("environment_key_pairs", pairs), ("server", "web-1"), ("logging", "on")]);
+    assert_eq!(
+        lines(world.load_without_a_file()),
+        [
+            "server: found a string, expected an object",
+            "logging: found a string, expected an object",
+        ]
+    );
+}
+
+#[test]
 fn key_pairs_in_a_variable_need_no_file() {
     let pairs = "[{\"server_side_key\": \"ser.mango\", \"client_side_key\": \"banana\"}]";
     let variables = [
@@ -3271,7 +3355,7 @@ confirm_after = 2
 type = "flagsmith"
 name = "vendor"
 url = "https://flagsmith.example/api/v1"
-# BURGEE_KEY_11: the key of burgee.toml:114: discover[0].proxy_key.
+# BURGEE_KEY_11: the key of burgee.toml:123: discover[0].proxy_key.
 proxy_key = "${BURGEE_KEY_11}"
 poll_interval = "100ms"
 timeout = "10ms"

@@ -68,7 +68,7 @@ pub(super) fn text(process: &Process) -> Result<String, prometheus::Error> {
         let content = environment.content.as_ref()?;
         let dialect = content.family.translated_for().label();
         let labels = [("environment", environment.profile.name.as_str()), ("dialect", dialect)];
-        Some(gauge(&labels, whole(content.untranslated.len() as u64)))
+        Some(gauge(&labels, whole(content.untranslated().len() as u64)))
     });
     add(
         names::FLAGS_UNTRANSLATED,

@@ -112,5 +112,5 @@ fn untranslated(content: &Content) -> Vec<Value> {
     let dialect = content.family.translated_for().label();
     let describe =
         |flag: &Untranslated| json!({"flag": flag.flag, "dialect": dialect, "reason": flag.reason});
-    content.untranslated.iter().map(describe).collect()
+    content.untranslated().iter().map(describe).collect()
 }

@@ -15,7 +15,7 @@ use crate::app::{self, StartError};
 use crate::compile::Visibility;
 use crate::config::{Discover, FileFormat, FileSource, Place, Problem, Problems, Settings, Source};
 use crate::dialect::flagsmith::listing::Listing;
-use crate::model;
+use crate::model::{self, FailureKind};
 use crate::snapshot::Family;
 use crate::time::Clock;
 
@@ -89,7 +89,13 @@ fn read_all(settings: &Settings, online: bool) -> Result<(Vec<Rules>, Vec<List>)
             }
             (Err(failure), Source::Reflag(_) | Source::Flagsmith(_)) => {
                 let found = format!("an upstream that gives no flags: {}", Plain(&failure.message));
-                problems.push(bad_source(settings, index, "url", found));
+                // Environments of one vendor share a URL, and each has its key.
+                let key = match (failure.kind, &environment.source) {
+                    (FailureKind::Unauthorized, Source::Reflag(_)) => "secret_key",
+                    (FailureKind::Unauthorized, _) => "server_key",
+                    _ => "url",
+                };
+                problems.push(bad_source(settings, index, key, found));
             }
         }
     }

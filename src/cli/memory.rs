@@ -16,6 +16,7 @@ use crate::http::routing;
 use crate::http::worker::HEAD_BEYOND_URL;
 use crate::json::write_string;
 use crate::model::{Filter, Flag, Ruleset};
+use crate::snapshot::Family;
 use crate::source::{self, LIST_BYTE, LIST_ENTRY};
 
 /// One bound.
@@ -91,9 +92,14 @@ fn parts_with(settings: &Settings, rules: &[Rules], documents: &[u64]) -> Vec<Pa
     let limits = &settings.limits;
     let (connections, workers) = (limits.connections as u64, app::worker_count(settings) as u64);
     let head_buffer = (limits.url as u64 + HEAD_BEYOND_URL as u64).max(8 * KIB);
-    let reflag = rules.iter().filter_map(|rules| rules.content.reflag());
-    let answer = reflag.map(|content| longest_answer(&content.ruleset)).max();
-    let answer = answer.unwrap_or(0);
+    let answer = rules.iter().map(|rules| match &rules.content.family {
+        Family::Reflag(content) => longest_answer(&content.ruleset),
+        // An answer tells traits again, in room for twice the body that brought them.
+        Family::Flagsmith(content) => {
+            (content.answers.longest() as u64).saturating_add(product(2, limits.body as u64) + 256)
+        }
+    });
+    let answer = answer.max().unwrap_or(0);
     let held = documents.iter().fold(0_u64, |sum, &bytes| sum.saturating_add(bytes));
     let longest = documents.iter().max().copied().unwrap_or(0);
     let environments = settings.environments.len() + discovered(settings);

@@ -33,7 +33,7 @@ const GRACE: Duration = Duration::from_secs(30);
 const KEY_PAIRS: &str = "ENVIRONMENT_KEY_PAIRS";
 const PROXY_KEY: &str = "PROXY_KEY";
 
-/// Variables with the members that they stand for.
+/// Variables with the members that they stand for. The Edge Proxy reads them in any letter case.
 const VARIABLES: [(&str, &str); 13] = [
     (KEY_PAIRS, "environment_key_pairs"),
     ("API_URL", "api_url"),
@@ -75,16 +75,18 @@ pub(super) fn is_config_json(file: &Path, contents: &str) -> bool {
 
 /// Whether the variables describe the Edge Proxy's environments, or where to discover them.
 pub(crate) fn is_in_variables(surroundings: &dyn Surroundings) -> bool {
-    let is_set = |name| surroundings.variable(name).is_some_and(|text| !text.trim().is_empty());
+    let is_set =
+        |name| surroundings.spellings(name).iter().any(|(_, text)| !text.trim().is_empty());
     is_set(KEY_PAIRS) || is_set(PROXY_KEY)
 }
 
 /// What to say where a configuration of another form is read although there are key pairs, or a key
 /// to discover environments with.
 pub(super) fn notes_beside_other_forms(reader: &Reader<'_>) -> Vec<String> {
-    let set = [KEY_PAIRS, PROXY_KEY].into_iter().filter(|name| reader.variable(name).is_some());
+    let set = [KEY_PAIRS, PROXY_KEY].into_iter();
+    let set = set.filter_map(|name| reader.spellings(name).into_iter().next());
     let note = "not read: it counts beside a config.json or without any file";
-    set.map(|name| format!("{name}: {note}")).collect()
+    set.map(|(name, _)| format!("{name}: {note}")).collect()
 }
 
 /// The name of an environment: the beginning of its client-side key's digest, so that it stays
@@ -218,10 +220,10 @@ impl Reading<'_> {
             lay_over(&mut members, first_name(name), node);
         }
         for (variable, member) in VARIABLES {
-            let Some(text) = self.reader.variable(variable) else { continue };
+            let Some((name, text)) = self.spelled(variable, member) else { continue };
             let place = |_: usize, path: &str| match path {
-                "" => Place::Variable { name: variable, item: None },
-                path => Place::Member { name: variable, path: path.to_owned() },
+                "" => Place::Variable { name, item: None },
+                path => Place::Member { name, path: path.to_owned() },
             };
             let node = match json::parse(&text, &place) {
                 Ok(node) => node,
@@ -236,6 +238,26 @@ impl Reading<'_> {
             lay_over(&mut members, first_name(member.to_owned()), node);
         }
         members
+    }
+
+    /// The variable that stands for a member, as it is spelled, and its text. Nobody can know which
+    /// of several spellings is meant, so they have to agree.
+    fn spelled(
+        &mut self,
+        variable: &'static str,
+        member: &'static str,
+    ) -> Option<(&'static str, String)> {
+        let spellings = self.reader.spellings(variable);
+        let (first, text) = spellings.first()?;
+        // Members are the variables' names in lower case.
+        let name = if first == member { member } else { variable };
+        if let Some((other, _)) = spellings.iter().find(|(_, other)| other.trim() != text.trim()) {
+            let place = Place::Variable { name, item: None };
+            let found = format!("another value than that of {other}");
+            let expected = "one value, however the name is spelled";
+            self.reader.problem(place, found, expected, Some("unset one of them".to_owned()));
+        }
+        Some((name, text.clone()))
     }
 
     fn settings(&mut self, mut members: Members) -> raw::Settings {

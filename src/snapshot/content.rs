@@ -35,8 +35,8 @@ pub struct Content {
     pub unversioned_seeds: [u64; 2],
     /// The rules.
     pub family: Family,
-    /// Flags that have no exact equal in the words of the other family's protocol.
-    pub untranslated: Vec<Untranslated>,
+    /// Flags that have no exact equal in the words of the other family's protocol; not known at once.
+    untranslated: OnceLock<Vec<Untranslated>>,
     /// The rules as server SDKs of the other family take them, once one has asked.
     translated: OnceLock<TranslatedDocument>,
     /// Evaluations as OFREP spells them.
@@ -184,7 +184,6 @@ impl Content {
         }
         let broken = broken.iter().map(|broken| broken.flag.as_str());
         let evaluations = Evaluations::prepare(family.program(), profile.bare_key, broken);
-        let untranslated = family.translate(profile, version).untranslated;
         let content = Self {
             version,
             source_version,
@@ -195,7 +194,7 @@ impl Content {
             unversioned_seeds,
             family,
             evaluations,
-            untranslated,
+            untranslated: OnceLock::new(),
             translated: OnceLock::new(),
         };
         (content, diagnostics)
@@ -207,6 +206,17 @@ impl Content {
             Family::Reflag(content) => content.compress(),
             Family::Flagsmith(content) => content.compress(),
         }
+    }
+
+    /// Finds out which flags have no exact equal in the other family's protocol; called once the
+    /// content is published, since the change in it must not wait for that.
+    pub fn find_untranslated(&self, profile: &Profile) {
+        self.untranslated.get_or_init(|| self.family.translate(profile, self.version).untranslated);
+    }
+
+    /// The flags that have none; empty as long as it is not known.
+    pub fn untranslated(&self) -> &[Untranslated] {
+        self.untranslated.get().map_or(&[], Vec::as_slice)
     }
 
     /// The rules as server SDKs of the other family take them; none before [`Content::translate`].

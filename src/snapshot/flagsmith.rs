@@ -1,5 +1,6 @@
 //! What is made of Flagsmith's rules when they are published.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,12 +9,12 @@ use hyper::header::{HeaderName, HeaderValue};
 use super::content::CLASSES;
 use super::{PreparedBody, Profile, class_index};
 use crate::compile::flagsmith::{Compiled, Policy, compile};
-use crate::dialect::flagsmith::Answers;
+use crate::dialect::flagsmith::{Answers, document};
 use crate::dialect::reflag::Entries;
 use crate::dialect::tag::mix;
 use crate::evaluate::AnyProgram;
 use crate::evaluate::flagsmith::Program;
-use crate::model::flagsmith::Environment;
+use crate::model::flagsmith::{Environment, Named};
 use crate::model::{KeyClass, Version};
 use crate::time::Timestamp;
 
@@ -92,6 +93,54 @@ impl Profile {
     }
 }
 
+/// Features and segments that broke keep the form in which they were last good, and their place.
+pub(super) fn keep_last_good_forms(environment: &mut Environment, held: &Environment) {
+    for at in 0..environment.broken.len() {
+        let named = environment.broken[at].named.clone();
+        let place = match &named {
+            Named::Feature(name) => keep_feature(environment, held, name),
+            Named::Segment(name) => keep_segment(environment, held, name),
+            Named::Other => None,
+        };
+        let Some(place) = place else { continue };
+        let kept = held.broken.iter().find(|broken| broken.named == named);
+        let kept = kept.and_then(|broken| broken.replacement.clone());
+        // A copy, so that one flag does not keep a whole document.
+        let copy = || held.verbatim.get(place).map(Bytes::copy_from_slice);
+        environment.broken[at].replacement = kept.or_else(copy);
+    }
+}
+
+/// Gives where the last good form stands in the document that is held.
+fn keep_feature(
+    environment: &mut Environment,
+    held: &Environment,
+    name: &str,
+) -> Option<Range<usize>> {
+    let features = &mut environment.features;
+    if features.iter().any(|feature| *feature.state.feature == *name) {
+        return None;
+    }
+    let at = held.features.iter().position(|feature| *feature.state.feature == *name)?;
+    features.insert(at.min(features.len()), held.features[at].clone());
+    Some(held.features[at].place.clone())
+}
+
+/// The same for a segment.
+fn keep_segment(
+    environment: &mut Environment,
+    held: &Environment,
+    name: &str,
+) -> Option<Range<usize>> {
+    let segments = &mut environment.segments;
+    if segments.iter().any(|segment| *segment.name == *name) {
+        return None;
+    }
+    let at = held.segments.iter().position(|segment| *segment.name == *name)?;
+    segments.insert(at.min(segments.len()), held.segments[at].clone());
+    Some(held.segments[at].place.clone())
+}
+
 impl FlagsmithContent {
     pub(super) fn prepare(
         environment: Environment,
@@ -109,7 +158,7 @@ impl FlagsmithContent {
             CLASSES.map(|class| answers.visible(&program, class)),
         );
         let content = Self {
-            document: PreparedBody::new(environment.verbatim.clone(), document_tag),
+            document: PreparedBody::new(document::served(&environment), document_tag),
             environment: Arc::new(environment),
             entries: Entries::prepare(AnyProgram::Flagsmith(&program), version),
             program,

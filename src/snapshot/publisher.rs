@@ -15,7 +15,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::content::Content;
+use super::content::{Content, Family};
+use super::flagsmith;
 use super::status::{Board, Quarantined, State};
 use super::{
     Authority, Credential, Document, Environment, Freshness, Gate, OnUnauthorized, Profile, Seat,
@@ -150,10 +151,15 @@ impl Publisher {
         now: Timestamp,
     ) -> &'static str {
         let held = environment.content.as_deref();
-        if let (Some(held), Rules::Reflag(ruleset)) = (held.and_then(Content::reflag), &mut *rules)
-        {
-            keep_last_good_forms(ruleset, &held.ruleset);
-            keep_what_is_known_to_be_public(ruleset, &held.ruleset);
+        match (held.map(|held| &held.family), &mut *rules) {
+            (Some(Family::Reflag(held)), Rules::Reflag(ruleset)) => {
+                keep_last_good_forms(ruleset, &held.ruleset);
+                keep_what_is_known_to_be_public(ruleset, &held.ruleset);
+            }
+            (Some(Family::Flagsmith(held)), Rules::Flagsmith(environment)) => {
+                flagsmith::keep_last_good_forms(environment, &held.environment);
+            }
+            _ => {}
         }
         let fingerprint = Content::fingerprint_of(&rules, &environment.profile);
         if let Some(held) = held
@@ -250,17 +256,7 @@ impl Publisher {
         let (content, oddities) =
             Content::prepare(rules, fingerprint, version, &environment.profile);
         diagnostics.extend(oddities);
-        if environment.is_discovered()
-            && let Some(rules) = content.flagsmith()
-            && self.shared.load().keys.find(rules.environment.key.as_bytes())
-                != Some(Credential {
-                    environment: environment.seat.slot as u32,
-                    class: KeyClass::Publishable,
-                })
-        {
-            let odd = "the document's api_key is not the client-side key that the list has";
-            diagnostics.push(odd.to_owned());
-        }
+        diagnostics.extend(self.oddity_of_key(environment, &content));
         let content = Arc::new(content);
         let environment = &self.swap(environment, &content, confirmed);
         let memory = self.memory(environment);
@@ -278,6 +274,37 @@ impl Publisher {
         status.last_change_at = Some(now);
         drop(status);
         content.compress();
+        content.find_untranslated(&environment.profile);
+    }
+
+    /// What is odd about the client-side key that a Flagsmith document brings.
+    fn oddity_of_key(&self, environment: &Environment, content: &Content) -> Option<String> {
+        let key = &content.flagsmith()?.environment.key;
+        let snapshot = self.shared.load();
+        let slot = environment.seat.slot as u32;
+        match snapshot.keys.find(key.as_bytes()) {
+            Some(Credential { environment: found, class: KeyClass::Publishable })
+                if found == slot =>
+            {
+                None
+            }
+            _ if environment.is_discovered() => Some(
+                "the document's api_key is not the client-side key that the list has".to_owned(),
+            ),
+            Some(Credential { environment: found, .. }) if found == slot => {
+                Some("the document's own key (`api_key`) is among secret_keys".to_owned())
+            }
+            Some(found) => Some(format!(
+                "the document's own key (`api_key`) opens the environment {}, not this one",
+                snapshot.environments[found.environment as usize].profile.name
+            )),
+            None if environment.profile.key_from_document => None,
+            None => Some(
+                "the document's own key (`api_key`) is not among publishable_keys: clients that \
+                 hold it are refused"
+                    .to_owned(),
+            ),
+        }
     }
 
     /// The new content comes with an age of its own: no request may see it with the old one's. Gives

@@ -7,6 +7,7 @@ mod discovery;
 mod fetch;
 mod file;
 mod flagsmith;
+mod link;
 mod pace;
 mod reflag;
 

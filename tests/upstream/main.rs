@@ -17,6 +17,7 @@ mod discovery;
 mod documents;
 #[path = "../fake_upstream/mod.rs"]
 mod fake_upstream;
+mod flagsmith;
 mod following;
 mod keys;
 mod learning;

@@ -147,7 +147,7 @@ impl Probes {
 fn probe(segment: &Segment, condition: &Condition) -> Segment {
     let rule = Rule { kind: RuleKind::All, conditions: vec![condition.clone()], rules: Vec::new() };
     let (key, name) = (segment.key.clone(), segment.name.clone());
-    Segment { key, name, rules: vec![rule], overrides: Vec::new() }
+    Segment { key, name, rules: vec![rule], overrides: Vec::new(), place: 0..0 }
 }
 
 /// Conditions in the document's order.

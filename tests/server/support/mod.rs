@@ -74,6 +74,12 @@ impl Environment {
         }
     }
 
+    /// The same by another name, and with the keys of that name.
+    pub(crate) fn renamed(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
     /// With this in its rules file.
     pub(crate) fn holding(mut self, document: impl Into<String>) -> Self {
         self.document = Some(document.into());

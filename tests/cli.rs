@@ -737,6 +737,11 @@ rules: on when one matches
   #0 matched: c0 and not c1
     c0  yes  company.plan ANY_OF "team", "enterprise"  is "team"
     c1  no   company.blocked IS_TRUE                   MISSING
+
+answered as
+  reflag     {"key":"checkout","isEnabled":true,"targetingVersion":1,"ruleEvaluationResults":[true],"missingContextFields":["company.…
+  flagsmith  {"feature":{"id":1198923352,"name":"checkout","type":"STANDARD"},"enabled":true,"feature_state_value":null,"variant":nu…
+  ofrep      {"key":"checkout","value":true,"reason":"TARGETING_MATCH","variant":"on","metadata":{"flagVersion":1,"enabled":true}}
 "#
     );
     contains(
@@ -763,6 +768,74 @@ rules: on when one matches
     let later =
         ["explain", "--context", CONTEXT, "--flag", "fraud", "--now", "2027-01-01T00:00:00Z"];
     contains(&folder.run(&later).out, &["fraud is OFF: no matched rules\n"]);
+}
+
+#[test]
+fn explain_says_what_parts_two_contexts() {
+    let folder = Folder::with_flags();
+    let other = r#"{"company":{"plan":"free"},"user":{"id":"ada"}}"#;
+    let said = folder.run(&["explain", "--context", CONTEXT, "--diff", other, "--now", NOW]);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    contains(
+        &said.out,
+        &[
+            "A is --context, B is --diff: ",
+            "of 3 flags differ\n\nFLAG ",
+            "\ncheckout  on",
+            "rule #0: company.plan ANY_OF \"team\", \"enterprise\"; A is \"team\", B is \"free\"\n",
+        ],
+    );
+    let json = ["explain", "--context", CONTEXT, "--diff", other, "--now", NOW, "--json", "--flag"];
+    let said = folder.run(&[&json[..], &["checkout"]].concat());
+    let document: Value = serde_json::from_str(&said.out).unwrap();
+    let difference = &document["differences"][0];
+    assert_eq!((&difference["key"], &document["flags"]), (&json!("checkout"), &json!(1)));
+    assert_eq!(
+        (&difference["a"]["enabled"], &difference["b"]["enabled"]),
+        (&json!(true), &json!(false))
+    );
+    let parted = &difference["parted_by"];
+    assert_eq!(
+        (&parted["rule"], &parted["attribute"]),
+        (&json!("rule #0"), &json!("company.plan"))
+    );
+    assert_eq!(parted["b"], json!({"actual": "free", "matched": false, "missing": false}));
+    let same = folder.run(&["explain", "--context", CONTEXT, "--diff", CONTEXT, "--now", NOW]);
+    contains(&same.out, &["A is --context, B is --diff: 3 flags and no difference\n"]);
+    let bad = folder.run(&["explain", "--context", CONTEXT, "--diff", "{"]);
+    assert_eq!(bad.code, Some(2));
+    contains(&bad.err, &["--diff: this is not JSON"]);
+}
+
+#[test]
+fn explain_asks_a_process_that_runs() {
+    let folder = Folder::with_flags();
+    let serving = folder.serve().ready();
+    let url = format!("http://{}", serving.admin);
+    let here = folder.run(&["explain", "--context", CONTEXT, "--now", NOW, "--flag", "checkout"]);
+    let there = folder.run(&[
+        "explain",
+        "--url",
+        &url,
+        "--context",
+        CONTEXT,
+        "--now",
+        NOW,
+        "--flag",
+        "checkout",
+    ]);
+    assert_eq!((there.code, there.err.as_str()), (Some(0), ""));
+    assert_eq!(there.out, here.out);
+    let unknown =
+        folder.run(&["explain", "--url", &url, "--context", CONTEXT, "--flag", "nothing"]);
+    assert_eq!(unknown.code, Some(2));
+    contains(&unknown.err, &["there is no flag `nothing`"]);
+    let elsewhere =
+        folder.run(&["explain", "--url", &url, "--environment", "blog", "--context", CONTEXT]);
+    assert_eq!(elsewhere.code, Some(2));
+    contains(&elsewhere.err, &["blog"]);
+    let both = folder.run(&["explain", "--url", &url, "--config", "x", "--context", CONTEXT]);
+    assert_eq!(both.code, Some(2));
 }
 
 /// A banner that is split, and off for those in a segment; rules of Flagsmith's.
@@ -820,6 +893,11 @@ segments: the first that matches decides
     c0  yes  plan EQUAL "gold"                  is "gold"
     c1  yes  $.identity.key rolled out to 90 %  is "env_ada", which hashes to 62.843 %: within 90 %
     c2  yes  age IS_SET                         is 44
+
+answered as
+  reflag     {"key":"banner","isEnabled":false,"targetingVersion":1767225600000,"ruleEvaluationResults":[],"missingContextFields":[],…
+  flagsmith  {"feature":{"id":1,"name":"banner","type":"MULTIVARIATE"},"enabled":false,"feature_state_value":"none","variant":"contro…
+  ofrep      {"key":"banner","reason":"DISABLED","variant":"control","metadata":{"featureId":1,"enabled":false,"segment":"gold"}}
 "#
     );
     contains(

@@ -266,18 +266,18 @@ impl FlagsmithSource {
 
     /// Asks for a path, with its query, of the upstream.
     fn request(&self, path: &str, key: &Key, now: Timestamp) -> Result<Request<Bytes>, Failure> {
-        let unusable = |what: &str| {
-            Failure::new(FailureKind::Network, format!("{}: {what}", self.upstream.url), now)
-        };
         let sent = |key: &Key| {
-            secret_value(key).ok_or_else(|| unusable("the key cannot be sent in a header"))
+            let unusable = || self.malformed("the key cannot be sent in a header", now);
+            secret_value(key).ok_or_else(unusable)
         };
         let url = format!("{}{path}", self.upstream.url.origin());
         let mut request = Request::get(url).header(ENVIRONMENT_KEY, sent(key)?);
         if let Some(key) = &self.upstream.proxy_key {
             request = request.header(PROXY_KEY, sent(key)?);
         }
-        request.body(Bytes::new()).map_err(|_| unusable("a page has no URL that can be asked"))
+        request
+            .body(Bytes::new())
+            .map_err(|_| self.malformed("the next page has no URL that can be asked", now))
     }
 
     fn malformed(&self, what: &str, now: Timestamp) -> Failure {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::text::{Condition, Explanation, Flag, Rule, Variant};
+use super::text::{Condition, Explanation, Flag, Rule, Variant, short};
 use crate::cli::output::{Plain, Table, count};
 
 /// A flag for which two contexts differ.
@@ -159,18 +159,8 @@ impl Flag {
             parts.push(self.variant.clone().unwrap_or_else(|| "no variant".to_owned()));
         }
         if self.value != other.value {
-            parts.push(short(&self.value));
+            parts.push(short(&self.value, 40));
         }
         parts.join(", ")
-    }
-}
-
-/// The start of a value; the JSON form has all of it.
-fn short(value: &Value) -> String {
-    const LONG: usize = 40;
-    let text = value.to_string();
-    match text.char_indices().nth(LONG) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
     }
 }

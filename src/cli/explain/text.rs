@@ -194,7 +194,7 @@ impl Explanation {
         for (dialect, answer) in &flag.dialects {
             let answer = match answer {
                 Value::Null => "nothing: the key may not see it".to_owned(),
-                answer => answer.to_string(),
+                answer => short(answer, 120),
             };
             answers.row([&Plain(dialect), &Plain(&answer)]);
         }
@@ -367,6 +367,15 @@ impl Condition {
 
 /// Reflag's rollouts count in thousandths of a percent.
 const THOUSANDTHS: f64 = 1_000.0;
+
+/// The start of a value; the JSON form has all of it.
+pub(super) fn short(value: &Value, longest: usize) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(longest) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
 
 /// A percentage to three places.
 fn rounded(percentage: f64) -> f64 {

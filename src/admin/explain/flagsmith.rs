@@ -179,9 +179,9 @@ fn logic_of_rule(rule: &Rule) -> Logic {
     Logic::All(halves.map(join).collect())
 }
 
-struct Explanation<'a> {
+struct Explanation<'a, 'b> {
     published: &'a FlagsmithContent,
-    asked: &'a Asked<'a>,
+    asked: &'a Asked<'b>,
     evaluation: Evaluation<'a>,
     /// Segments that the identity belongs to.
     members: BTreeSet<SegmentIndex>,
@@ -194,7 +194,7 @@ struct Explanation<'a> {
     compiled: &'a Compiled,
 }
 
-impl Explanation<'_> {
+impl Explanation<'_, '_> {
     fn flag(&self, index: FeatureIndex) -> Explained {
         let program = &self.published.program;
         let chosen = self.evaluation.outcomes()[index.0 as usize];

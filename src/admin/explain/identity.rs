@@ -67,7 +67,7 @@ impl<'a> Reading<'a> {
                 "identifier" => {
                     own.get_or_insert_default().identifier = self.identifier("identifier")?;
                 }
-                "traits" => own.get_or_insert_default().traits = self.traits()?,
+                "traits" => own.get_or_insert_default().traits = self.traits()?.into(),
                 "transient" => self.reader.skip().map_err(ContextError::from)?,
                 _ => self.flatten(name.into_owned(), 1, &mut attributes)?,
             }

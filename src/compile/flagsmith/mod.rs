@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::evaluate::Places;
 use crate::evaluate::flagsmith::{
-    Candidate, FeatureIndex, FeatureProgram, Identities, Origin, Program, Reason, SegmentIndex,
-    SegmentProgram, StateIndex,
+    Candidate, Check, Draw, FeatureIndex, FeatureProgram, Identities, LeafIndex, Origin, Program,
+    Property, Reason, SegmentIndex, SegmentProgram, StateIndex,
 };
 use crate::model::flagsmith::{Environment, FeatureState, Segment};
 
@@ -67,7 +67,7 @@ pub fn compile_with(environment: &Environment, probes: &[Segment], policy: &Poli
     let rules = Rules::compile(environment, &segments, &names, &mut conditions);
     let mut compiler = Compiler { environment, policy, names: &names, states: States::default() };
     let (features, candidates) = compiler.features(&rules);
-    let identities = compiler.identities();
+    let identities = compiler.identities(&features);
     let States { list: states, splits, outcomes, .. } = compiler.states;
     let keys: Vec<&str> = features.iter().map(|feature| &*feature.name).collect();
     let places = Places::new(&keys);
@@ -79,7 +79,11 @@ pub fn compile_with(environment: &Environment, probes: &[Segment], policy: &Poli
         segments: segments
             .iter()
             .zip(&rules.roots)
-            .map(|(segment, &root)| SegmentProgram { name: segment.name.clone(), root })
+            .map(|(segment, &root)| SegmentProgram {
+                name: segment.name.clone(),
+                root,
+                overrides: (0, 0),
+            })
             .collect(),
         features,
         candidates,
@@ -91,7 +95,50 @@ pub fn compile_with(environment: &Environment, probes: &[Segment], policy: &Poli
         ..Program::default()
     };
     let diagnostics = conditions.finish(environment, &mut program);
+    add_overrides_by_segment(&mut program);
+    add_defaults(&mut program);
+    add_draws(&mut program);
     Compiled { program, diagnostics, asks: rules.asks }
+}
+
+/// Lists the candidates of each segment, beside those of each feature.
+fn add_overrides_by_segment(program: &mut Program) {
+    let mut overrides: Vec<(SegmentIndex, FeatureIndex, u32)> = Vec::new();
+    for (feature, compiled) in program.features().filter(|(_, feature)| !feature.is_circular) {
+        let (first, end) = compiled.candidates;
+        overrides
+            .extend((first..end).map(|at| (program.candidates[at as usize].segment, feature, at)));
+    }
+    overrides.sort_unstable();
+    for (segment, index) in program.segments.iter_mut().zip(0..) {
+        let place = |index| overrides.partition_point(|(of, ..)| of.0 < index) as u32;
+        segment.overrides = (place(index), place(index + 1));
+    }
+    program.overrides = overrides.into_iter().map(|(_, feature, at)| (feature, at)).collect();
+}
+
+fn add_defaults(program: &mut Program) {
+    let states = || program.features.iter().map(|f| &program.states[f.state.0 as usize]);
+    program.defaults =
+        [states().map(|state| state.control).collect(), states().map(|s| s.outcome).collect()];
+}
+
+/// Everything that is hashed with the key of every identity: the shares that segments ask for, and
+/// the splits of features that nothing overrides.
+fn add_draws(program: &mut Program) {
+    let shares = program.leaves.iter().zip(0..).filter_map(|(leaf, index)| match leaf.check {
+        Check::Split(seed, end)
+            if program.properties[leaf.slot.0 as usize] == Property::IdentityKey =>
+        {
+            Some(Draw::Share(LeafIndex(index), seed, end))
+        }
+        _ => None,
+    });
+    let variants = program.features().filter_map(|(index, feature)| {
+        let split = program.states[feature.state.0 as usize].split?;
+        Some(Draw::Variant(index, feature.state, split))
+    });
+    program.draws = shares.chain(variants).collect();
 }
 
 struct Compiler<'a> {
@@ -150,7 +197,8 @@ impl Compiler<'_> {
         (features, candidates)
     }
 
-    fn identities(&mut self) -> Identities {
+    /// Features that depend on themselves stay on their default for everybody.
+    fn identities(&mut self, features: &[FeatureProgram]) -> Identities {
         let environment = self.environment;
         // In a fixed order, so that equal documents give equal programs.
         let sorted: BTreeMap<_, _> = environment.identity_overrides.iter().collect();
@@ -160,11 +208,13 @@ impl Compiler<'_> {
             for state in overrides {
                 let Some(&feature) = self.names.get(&*state.feature) else { continue };
                 // Of two overrides of one feature the first counts, as of equal priorities.
-                if states.iter().all(|(known, _)| *known != feature) {
+                let is_new = states.iter().all(|(known, _)| *known != feature);
+                if is_new && !features[feature.0 as usize].is_circular {
                     let index = self.state(feature, state, Origin::Identity, Reason::Identity);
                     states.push((feature, index));
                 }
             }
+            states.sort_unstable();
             identities.add(identifier, &states);
         }
         identities

@@ -10,17 +10,19 @@ use bytes::Bytes;
 
 use super::mapping::Identity;
 use crate::evaluate::flagsmith::{Evaluation, EvaluationContext, OutcomeIndex, Program, evaluate};
-use crate::json::write_string;
+use crate::json::{plain_len, write_string};
 use crate::model::KeyClass;
 
 /// The pieces of one environment's answers.
 #[derive(Debug)]
 pub struct Answers {
-    /// `,{"feature":...}` with its variant, for identities: one per outcome, those that features
-    /// come to when nothing overrides them first, in the features' order.
+    /// `,{"feature":...}` with its variant, for identities: one per outcome. Those that an identity
+    /// gets whom nothing overrides come first, in the features' order: most of what anybody gets
+    /// lies in one run.
     text: String,
-    /// By outcome: from where to where in the text.
-    pieces: Vec<(u32, u32)>,
+    /// By class of keys and outcome: from where to where in the text. Nothing where the class does
+    /// not see the feature when it comes to that.
+    pieces: [Vec<(u32, u32)>; 2],
     /// By feature: what it comes to for nobody in particular.
     defaults: Vec<OutcomeIndex>,
     /// Length of the longest list of flags.
@@ -36,7 +38,7 @@ impl Answers {
         let mut text = String::new();
         let mut pieces = vec![(0, 0); program.outcomes.len()];
         let others = program.outcomes().map(|(index, _)| index);
-        for index in defaults.iter().copied().chain(others) {
+        for index in program.default_outcomes(true).iter().copied().chain(others) {
             let place = &mut pieces[index.0 as usize];
             if place.1 == 0 {
                 let start = text.len() as u32;
@@ -45,6 +47,7 @@ impl Answers {
                 *place = (start, text.len() as u32);
             }
         }
+        text.shrink_to_fit();
         let mut longest = vec![0; program.features.len()];
         for (index, outcome) in program.outcomes() {
             let (start, end) = pieces[index.0 as usize];
@@ -52,6 +55,13 @@ impl Answers {
             *longest = (end - start).max(*longest);
         }
         let longest = longest.into_iter().map(|length| length as usize).sum();
+        let visible = |class| {
+            let piece = |(&piece, outcome)| {
+                if program.is_visible(outcome, class) { piece } else { (0, 0) }
+            };
+            pieces.iter().zip(&program.outcomes).map(piece).collect()
+        };
+        let pieces = [visible(KeyClass::Publishable), visible(KeyClass::Secret)];
         Self { text, pieces, defaults, longest }
     }
 
@@ -106,20 +116,24 @@ impl Answers {
 
     fn write_flags(&self, class: KeyClass, evaluation: &Evaluation<'_>, body: &mut Vec<u8>) {
         let open = body.len();
-        let program = evaluation.program();
+        let text = self.text.as_bytes();
+        let pieces = match class {
+            KeyClass::Publishable => &self.pieces[0],
+            KeyClass::Secret => &self.pieces[1],
+        };
         let mut run: Range<usize> = 0..0;
-        for &index in evaluation.outcomes() {
-            if !program.is_visible(program.outcome(index), class) {
+        for index in evaluation.outcomes() {
+            let (start, end) = pieces[index.0 as usize];
+            if start == end {
                 continue;
             }
-            let (start, end) = self.pieces[index.0 as usize];
             if run.end != start as usize {
-                body.extend_from_slice(&self.text.as_bytes()[run.clone()]);
+                body.extend_from_slice(&text[run.clone()]);
                 run.start = start as usize;
             }
             run.end = end as usize;
         }
-        body.extend_from_slice(&self.text.as_bytes()[run]);
+        body.extend_from_slice(&text[run]);
         // Each flag starts with a comma; the first one's is the bracket.
         match body.get_mut(open) {
             Some(comma) => *comma = b'[',
@@ -139,7 +153,9 @@ pub(super) fn write_identity_head(
     body.extend_from_slice(b"{\"identifier\":");
     write_json(identifier, body);
     body.extend_from_slice(b",\"traits\":[");
-    if !hide_traits {
+    if let (false, Some(traits)) = (hide_traits, identity.verbatim) {
+        body.extend_from_slice(traits.as_bytes());
+    } else if !hide_traits {
         for (at, sent) in identity.traits.iter().enumerate() {
             body.extend_from_slice(if at == 0 { b"{" } else { b",{" });
             body.extend_from_slice(b"\"trait_key\":");
@@ -177,8 +193,7 @@ fn write_flag(program: &Program, index: OutcomeIndex, with_variant: bool, out: &
 
 /// Appends `text` as a JSON string. Most texts need no escape.
 fn write_json(text: &str, out: &mut Vec<u8>) {
-    let plain = text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
-    if plain {
+    if plain_len(text.as_bytes()) == text.len() {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');

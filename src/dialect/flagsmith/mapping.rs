@@ -7,6 +7,7 @@ use std::fmt::Write;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 
 use crate::dialect::query::{Parameters, decode};
 use crate::dialect::{Fault, Forbidden, Rejection};
@@ -23,8 +24,11 @@ const TRAIT_TEXT: usize = 2_000;
 pub struct Identity<'a> {
     /// None for somebody without a name.
     pub identifier: Option<Cow<'a, str>>,
-    /// As they were sent, doubles included; of those the last counts.
-    pub traits: Vec<Trait<'a>>,
+    /// As they were sent, doubles included; of those the last counts. A few take no memory of their
+    /// own.
+    pub traits: SmallVec<[Trait<'a>; 8]>,
+    /// Their text, where they were sent just as answers spell them.
+    pub verbatim: Option<&'a str>,
 }
 
 /// What is known of an identity.
@@ -41,13 +45,16 @@ pub fn read_identity<'a>(
     body: &'a [u8],
     media_type: Option<&[u8]>,
 ) -> Result<Identity<'a>, Rejection> {
-    if !media_type.is_none_or(is_json) {
+    if !media_type.is_none_or(|media_type| media_type == JSON || is_json(media_type)) {
         return Err(fault(&["body"], "model_attributes_type", "the Content-Type is not JSON"));
     }
     let text = std::str::from_utf8(body)
         .map_err(|_| Rejection::Invalid("the body is not UTF-8".into()))?;
     read_members(text)
 }
+
+/// How nearly everybody spells it.
+const JSON: &[u8] = b"application/json";
 
 /// `application/json`, `application/something+json`.
 fn is_json(media_type: &[u8]) -> bool {
@@ -73,9 +80,7 @@ fn read_members(text: &str) -> Result<Identity<'_>, Rejection> {
         let read = match &*plain(name) {
             "identifier" => read_identifier(&mut reader)
                 .map(|read| read.map(|identifier| identity.identifier = identifier)),
-            "traits" => {
-                read_traits(&mut reader).map(|read| read.map(|traits| identity.traits = traits))
-            }
+            "traits" => read_traits(&mut reader, &mut identity),
             _ => reader.skip().map(Ok),
         };
         if let Err(rejection) = read.map_err(malformed)? {
@@ -103,24 +108,42 @@ fn read_identifier<'a>(reader: &mut Reader<'a>) -> Read<Option<Cow<'a, str>>> {
     })
 }
 
-fn read_traits<'a>(reader: &mut Reader<'a>) -> Read<Vec<Trait<'a>>> {
+fn read_traits<'a>(reader: &mut Reader<'a>, identity: &mut Identity<'a>) -> Read<()> {
     if reader.kind()? != Kind::Array {
         reader.skip()?;
         return Ok(Err(fault(&["body", "traits"], "list_type", "the traits are not a list")));
     }
-    let (mut traits, mut wrong) = (Vec::new(), None);
+    identity.traits.clear();
+    let mut wrong = None;
     let mut first = true;
     reader.open_array()?;
+    let inside = reader.position();
+    // How long the list is where nothing is between its elements but commas.
+    let (mut length, mut spelled_alike) = (0, true);
     while reader.next_element(&mut first)? {
-        match read_trait(reader, traits.len())? {
-            Ok(read) => traits.push(read),
+        reader.kind()?;
+        let start = reader.position();
+        match read_trait(reader, identity.traits.len())? {
+            Ok((read, is_plain)) => {
+                let element = reader.position() - start;
+                spelled_alike &=
+                    is_plain && element == TRAIT_FRAME + read.key.len() + read.value.len();
+                length += element + 1;
+                identity.traits.push(read);
+            }
             Err(rejection) => wrong = wrong.or(Some(rejection)),
         }
     }
-    Ok(wrong.map_or(Ok(traits), Err))
+    let text = reader.since(inside);
+    identity.verbatim = (spelled_alike && length == text.len()).then(|| &text[..length - 1]);
+    Ok(wrong.map_or(Ok(()), Err))
 }
 
-fn read_trait<'a>(reader: &mut Reader<'a>, index: usize) -> Read<Trait<'a>> {
+/// Length of a trait beside its key and its value, in answers and in most requests.
+const TRAIT_FRAME: usize = r#"{"trait_key":"","trait_value":}"#.len();
+
+/// Reads a trait. Says also whether its key is text without escapes before a value that was sent.
+fn read_trait<'a>(reader: &mut Reader<'a>, index: usize) -> Read<(Trait<'a>, bool)> {
     let place = |member: &'static str| {
         let mut place = vec!["body".into(), "traits".into(), index.to_string().into()];
         place.extend((!member.is_empty()).then_some(Cow::Borrowed(member)));
@@ -134,6 +157,7 @@ fn read_trait<'a>(reader: &mut Reader<'a>, index: usize) -> Read<Trait<'a>> {
         return Ok(Err(bad("", "model_attributes_type", "a trait is not an object")));
     }
     let (mut key, mut value, mut wrong) = (None, "null", None);
+    let mut is_plain = false;
     let mut first = true;
     reader.open_object()?;
     while let Some(name) = reader.next_member(&mut first)? {
@@ -144,6 +168,7 @@ fn read_trait<'a>(reader: &mut Reader<'a>, index: usize) -> Read<Trait<'a>> {
                 wrong = Some(bad("trait_key", "string_type", "the key of a trait is not text"));
             }
             "trait_value" => {
+                is_plain = matches!(key, Some(Cow::Borrowed(_)));
                 let kind = reader.kind()?;
                 let start = reader.position();
                 reader.skip()?;
@@ -163,7 +188,7 @@ fn read_trait<'a>(reader: &mut Reader<'a>, index: usize) -> Read<Trait<'a>> {
     Ok(match (wrong, key) {
         (Some(rejection), _) => Err(rejection),
         (None, None) => Err(bad("trait_key", "missing", "a trait has no key")),
-        (None, Some(key)) => Ok(Trait { key, value }),
+        (None, Some(key)) => Ok((Trait { key, value }, is_plain)),
     })
 }
 
@@ -194,7 +219,7 @@ fn fault(place: &[&'static str], kind: &'static str, message: &'static str) -> R
 pub fn identity_of_query(query: &str) -> Result<Identity<'_>, Rejection> {
     let identifier = last(query, "identifier")?;
     let missing = || fault(&["query", "identifier"], "missing", "the identifier is missing");
-    Ok(Identity { identifier: Some(identifier.ok_or_else(missing)?), traits: Vec::new() })
+    Ok(Identity { identifier: Some(identifier.ok_or_else(missing)?), ..Identity::default() })
 }
 
 /// The feature that `GET flags/` is narrowed to. An empty name means all.

@@ -19,7 +19,7 @@ pub use context::{EvaluationContext, Scalar, is_path};
 pub use lookups::{Domain, Lookups};
 pub use pattern::{Budget, Pattern, STEPS};
 pub use program::{
-    Bucket, Candidate, Check, Comparison, Constant, FeatureIndex, FeatureProgram, FlagMember,
+    Bucket, Candidate, Check, Comparison, Constant, Draw, FeatureIndex, FeatureProgram, FlagMember,
     Identities, InputIndex, Leaf, LeafIndex, Names, Node, Operand, Origin, Outcome, Program,
     Property, Reason, SegmentIndex, SegmentProgram, Slot, Source, Split, State, StateIndex, Test,
 };

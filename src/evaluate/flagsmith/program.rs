@@ -53,6 +53,14 @@ pub struct Program {
     pub features: Vec<FeatureProgram>,
     /// Overrides by segments, those of one feature together, the strongest first.
     pub candidates: Vec<Candidate>,
+    /// The same by segment: places in `candidates`, those of features that depend on themselves left
+    /// out.
+    pub overrides: Vec<(FeatureIndex, u32)>,
+    /// What features come to for an identity that nothing overrides or splits, and what they come to
+    /// without an identity.
+    pub defaults: [Vec<OutcomeIndex>; 2],
+    /// What is drawn for every identity, whatever its traits.
+    pub draws: Vec<Draw>,
     /// Whatever features can be.
     pub states: Vec<State>,
     /// How states are split among identities.
@@ -246,6 +254,18 @@ pub struct SegmentProgram {
     pub name: Box<str>,
     /// Index of the root of its rules in [`Program::nodes`].
     pub root: u32,
+    /// From where to where in [`Program::overrides`].
+    pub overrides: (u32, u32),
+}
+
+/// A hash of an identity's key, and what hangs on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Draw {
+    /// Whether a percentage of all identities holds this one: the comparison, its seed, and the
+    /// first remainder that is outside.
+    Share(LeafIndex, u32, Remainder),
+    /// The variant of a feature that nothing overrides: the feature, its state and its split.
+    Variant(FeatureIndex, StateIndex, u32),
 }
 
 /// One feature.
@@ -409,9 +429,27 @@ impl Program {
         }
     }
 
-    /// What a feature comes to without an identity, where segments need one.
-    pub fn default_outcome(&self, feature: FeatureIndex) -> OutcomeIndex {
-        self.states[self.feature(feature).state.0 as usize].outcome
+    /// What features come to when nothing overrides them, those that are split for an identity being
+    /// the control.
+    pub fn default_outcomes(&self, has_identity: bool) -> &[OutcomeIndex] {
+        &self.defaults[usize::from(!has_identity)]
+    }
+
+    /// What an identity that falls on `remainder` draws of a state.
+    #[inline]
+    pub fn drawn(&self, state: StateIndex, split: u32, remainder: Remainder) -> OutcomeIndex {
+        let buckets = &self.splits[split as usize].buckets;
+        let bucket = buckets.iter().position(|b| b.first <= remainder && remainder < b.end);
+        let control = self.states[state.0 as usize].control;
+        OutcomeIndex(control.0 + bucket.map_or(0, |bucket| bucket as u32 + 1))
+    }
+
+    /// What is hashed for a draw.
+    pub fn seed_of(&self, draw: Draw) -> &Seed {
+        match draw {
+            Draw::Share(_, seed, _) => &self.seeds[seed as usize],
+            Draw::Variant(_, _, split) => &self.splits[split as usize].seed,
+        }
     }
 }
 
@@ -461,7 +499,7 @@ pub struct Identities {
 }
 
 impl Identities {
-    /// Adds an identifier that was not added before.
+    /// Adds an identifier that was not added before; its overrides sorted by feature.
     pub fn add(&mut self, identifier: &str, overrides: &[(FeatureIndex, StateIndex)]) {
         self.names.intern(identifier);
         self.overrides.extend_from_slice(overrides);

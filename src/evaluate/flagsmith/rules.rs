@@ -2,15 +2,13 @@
 
 use std::cmp::Ordering;
 
-use super::context::{Held, Kind, MISSING, NO_STATE, UNANSWERED, UNDECIDED};
+use super::context::{Held, Kind, MISSING, NO_CANDIDATE, UNANSWERED, UNDECIDED};
 use super::program::{
-    Check, Comparison, FeatureIndex, FlagMember, LeafIndex, Operand, Program, Property,
-    SegmentIndex, Slot, Source, State, Test,
+    Check, Comparison, Draw, FeatureIndex, FlagMember, LeafIndex, Operand, Program, Property,
+    SegmentIndex, Slot, Source, StateIndex, Test,
 };
 use super::python::{self, Integer};
-use super::{
-    Domain, EvaluationContext, LANES, OutcomeIndex, Remainder, Scalar, Seed, Split, Version,
-};
+use super::{Domain, EvaluationContext, LANES, OutcomeIndex, Remainder, Scalar, Seed, Version};
 
 /// What an evaluation came to. Borrows its context.
 #[derive(Clone, Copy, Debug)]
@@ -76,20 +74,20 @@ pub enum Met<'a> {
 /// Evaluates all features. `context` must have been filled for this `program`.
 pub fn evaluate<'a>(program: &'a Program, context: &'a mut EvaluationContext) -> Evaluation<'a> {
     let mut evaluator = Evaluator::new(program, context);
+    evaluator.draw_all();
     if evaluator.applies_segments {
         for index in 0..program.segments.len() as u32 {
             evaluator.is_member(SegmentIndex(index));
         }
     }
-    for index in 0..program.features.len() as u32 {
-        if let Some((state, at)) = evaluator.undecided(FeatureIndex(index)) {
-            match state.split {
-                Some(split) => evaluator.context.pending.push((index, at, split)),
-                None => evaluator.context.outcomes[index as usize] = state.control,
-            }
-        }
-    }
-    evaluator.split_pending();
+    // What segments may have asked for by then is found out again, all at once: it is the same.
+    let defaults = program.default_outcomes(evaluator.has_identity);
+    evaluator.context.outcomes.clear();
+    evaluator.context.outcomes.extend_from_slice(defaults);
+    evaluator.take_variants();
+    evaluator.override_by_segments();
+    evaluator.override_by_identity();
+    evaluator.draw_pending();
     Evaluation { program, context }
 }
 
@@ -108,6 +106,8 @@ struct Evaluator<'a> {
     context: &'a mut EvaluationContext,
     has_identity: bool,
     applies_segments: bool,
+    /// The identity's own overrides, sorted by feature.
+    own: &'a [(FeatureIndex, StateIndex)],
 }
 
 impl<'a> Evaluator<'a> {
@@ -117,79 +117,138 @@ impl<'a> Evaluator<'a> {
         if applies_segments && !program.queries.is_empty() {
             context.run_queries(program);
         }
-        if let Some(identifier) = context.identifier() {
-            for &(feature, state) in program.identities.find(identifier) {
-                context.overridden[feature.0 as usize] = state.0;
+        let own = context.identifier().map_or(&[][..], |name| program.identities.find(name));
+        Self { program, context, has_identity, applies_segments, own }
+    }
+
+    /// Draws what every identity draws.
+    fn draw_all(&mut self) {
+        if !self.has_identity {
+            return;
+        }
+        for group in self.program.draws.chunks(LANES) {
+            let remainders = self.draw(group);
+            for (draw, remainder) in group.iter().zip(remainders) {
+                if let Draw::Share(leaf, _, end) = *draw {
+                    self.context.answers[leaf.0 as usize] = u8::from(remainder < end);
+                }
+            }
+            self.context.remainders.extend_from_slice(&remainders[..group.len()]);
+        }
+    }
+
+    /// Hashes for a few draws, side by side.
+    fn draw(&self, group: &[Draw]) -> [Remainder; LANES] {
+        let mut seeds = [self.program.seed_of(group[0]); LANES];
+        for (seed, draw) in seeds.iter_mut().zip(group) {
+            *seed = self.program.seed_of(*draw);
+        }
+        Seed::remainders(&seeds[..group.len()], &self.context.key)
+    }
+
+    /// Gives features that are split the variants that were drawn at the beginning.
+    fn take_variants(&mut self) {
+        let context = &mut *self.context;
+        for (draw, remainder) in self.program.draws.iter().zip(&context.remainders) {
+            if let Draw::Variant(feature, state, split) = *draw {
+                context.outcomes[feature.0 as usize] = self.program.drawn(state, split, *remainder);
             }
         }
-        Self { program, context, has_identity, applies_segments }
     }
 
-    fn outcome(&mut self, feature: FeatureIndex) -> OutcomeIndex {
-        if let Some((state, _)) = self.undecided(feature) {
-            let outcome = match state.split {
-                Some(split) => {
-                    let split = &self.program.splits[split as usize];
-                    drawn(state, split, split.seed.remainder(&self.context.key))
+    /// Of the overrides of one feature by several segments the strongest counts.
+    fn override_by_segments(&mut self) {
+        let context = &mut *self.context;
+        for (segment, answer) in self.program.segments.iter().zip(&context.segments) {
+            if *answer != 1 {
+                continue;
+            }
+            let (first, end) = segment.overrides;
+            for &(feature, candidate) in &self.program.overrides[first as usize..end as usize] {
+                let strongest = &mut context.candidates[feature.0 as usize];
+                if *strongest == NO_CANDIDATE {
+                    context.overridden.push(feature);
                 }
-                None => state.control,
-            };
-            self.context.outcomes[feature.0 as usize] = outcome;
+                *strongest = candidate.min(*strongest);
+            }
         }
-        self.context.outcomes[feature.0 as usize]
+        for at in 0..self.context.overridden.len() {
+            let feature = self.context.overridden[at];
+            let candidate = self.context.candidates[feature.0 as usize];
+            self.take_state(feature, self.program.candidates[candidate as usize].state);
+        }
     }
 
-    /// The state of a feature without an outcome, and the state's number.
-    fn undecided(&mut self, feature: FeatureIndex) -> Option<(State, u32)> {
-        if self.context.outcomes[feature.0 as usize] != UNDECIDED {
-            return None;
+    fn override_by_identity(&mut self) {
+        for &(feature, state) in self.own {
+            self.context
+                .pending
+                .retain(|draw| !matches!(draw, Draw::Variant(f, ..) if *f == feature));
+            self.take_state(feature, state);
+        }
+    }
+
+    fn take_state(&mut self, feature: FeatureIndex, at: StateIndex) {
+        let state = self.program.states[at.0 as usize];
+        let outcome = if self.has_identity { state.control } else { state.outcome };
+        self.context.outcomes[feature.0 as usize] = outcome;
+        if let (true, Some(split)) = (self.has_identity, state.split) {
+            self.context.pending.push(Draw::Variant(feature, at, split));
+        }
+    }
+
+    /// Draws variants of overrides.
+    fn draw_pending(&mut self) {
+        let pending = std::mem::take(&mut self.context.pending);
+        for group in pending.chunks(LANES) {
+            let remainders = self.draw(group);
+            for (draw, remainder) in group.iter().zip(remainders) {
+                if let Draw::Variant(feature, state, split) = *draw {
+                    self.context.outcomes[feature.0 as usize] =
+                        self.program.drawn(state, split, remainder);
+                }
+            }
+        }
+        self.context.pending = pending;
+    }
+
+    /// What one feature comes to, and no more than it depends on.
+    fn outcome(&mut self, feature: FeatureIndex) -> OutcomeIndex {
+        let known = self.context.outcomes[feature.0 as usize];
+        if known != UNDECIDED {
+            return known;
         }
         let at = self.state(feature);
-        let mut state = self.program.states[at as usize];
-        if !self.has_identity {
-            state = State { control: state.outcome, split: None, ..state };
-        }
-        Some((state, at))
+        let state = self.program.states[at.0 as usize];
+        let outcome = match (self.has_identity, state.split) {
+            (false, _) => state.outcome,
+            (true, None) => state.control,
+            (true, Some(split)) => {
+                let seed = &self.program.splits[split as usize].seed;
+                self.program.drawn(at, split, seed.remainder(&self.context.key))
+            }
+        };
+        self.context.outcomes[feature.0 as usize] = outcome;
+        outcome
     }
 
-    fn state(&mut self, feature: FeatureIndex) -> u32 {
+    fn state(&mut self, feature: FeatureIndex) -> StateIndex {
         let compiled = self.program.feature(feature);
         if compiled.is_circular {
-            return compiled.state.0;
+            return compiled.state;
         }
-        let overridden = self.context.overridden[feature.0 as usize];
-        if overridden != NO_STATE {
-            return overridden;
+        if let Ok(at) = self.own.binary_search_by_key(&feature, |(feature, _)| *feature) {
+            return self.own[at].1;
         }
         if self.applies_segments {
             let (first, end) = compiled.candidates;
             for candidate in &self.program.candidates[first as usize..end as usize] {
                 if self.is_member(candidate.segment) {
-                    return candidate.state.0;
+                    return candidate.state;
                 }
             }
         }
-        compiled.state.0
-    }
-
-    /// Hashes the splits that were put off, several at once.
-    fn split_pending(&mut self) {
-        let program = self.program;
-        let pending = std::mem::take(&mut self.context.pending);
-        for group in pending.chunks(LANES) {
-            // A group that is not full hashes its last member again.
-            let splits: [(State, &Split); LANES] = std::array::from_fn(|lane| {
-                let (_, state, split) = group[lane.min(group.len() - 1)];
-                (program.states[state as usize], &program.splits[split as usize])
-            });
-            let seeds = splits.map(|(_, split)| &split.seed);
-            let remainders = Seed::remainders(seeds, &self.context.key);
-            for (lane, (feature, ..)) in group.iter().enumerate() {
-                let (state, split) = splits[lane];
-                self.context.outcomes[*feature as usize] = drawn(state, split, remainders[lane]);
-            }
-        }
-        self.context.pending = pending;
+        compiled.state
     }
 
     fn is_member(&mut self, segment: SegmentIndex) -> bool {
@@ -430,12 +489,6 @@ impl<'a> Evaluator<'a> {
             (Comparison::LessOrEqual, Some(order)) => order != Ordering::Greater,
         }
     }
-}
-
-/// What an identity draws.
-fn drawn(state: State, split: &Split, remainder: Remainder) -> OutcomeIndex {
-    let bucket = split.buckets.iter().position(|b| b.first <= remainder && remainder < b.end);
-    OutcomeIndex(state.control.0 + bucket.map_or(0, |bucket| bucket as u32 + 1))
 }
 
 fn bool_text(value: bool) -> &'static str {

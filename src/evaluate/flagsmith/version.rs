@@ -17,15 +17,18 @@ pub struct Version<'a> {
 impl<'a> Version<'a> {
     /// Reads `major.minor.patch`, `-pre.release` and `+build`.
     pub fn parse(text: &'a str) -> Option<Self> {
-        let (text, build) = split(text, '+');
-        let (core, pre_release) = split(text, '-');
-        let mut parts = core.split('.');
-        let core = [parts.next()?, parts.next()?, parts.next()?];
+        let (major, rest) = number(text)?;
+        let (minor, rest) = number(rest.strip_prefix('.')?)?;
+        let (patch, rest) = number(rest.strip_prefix('.')?)?;
+        let core = [major, minor, patch];
+        if rest.is_empty() {
+            return Some(Self { core, pre_release: None });
+        }
+        let (rest, build) = split(rest, '+');
+        let pre_release = if rest.is_empty() { None } else { Some(rest.strip_prefix('-')?) };
         let pre_release_ok =
             |part: &str| is_identifier(part) && (!is_number(part) || is_canonical(part));
-        let valid = parts.next().is_none()
-            && core.iter().all(|part| is_number(part) && is_canonical(part))
-            && pre_release.is_none_or(|parts| parts.split('.').all(pre_release_ok))
+        let valid = pre_release.is_none_or(|parts| parts.split('.').all(pre_release_ok))
             && build.is_none_or(|parts| parts.split('.').all(is_identifier));
         valid.then_some(Self { core, pre_release })
     }
@@ -42,6 +45,13 @@ impl<'a> Version<'a> {
             }
         })
     }
+}
+
+/// The number at the start, and what follows it.
+fn number(text: &str) -> Option<(&str, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, rest) = text.split_at(digits);
+    (digits > 0 && is_canonical(number)).then_some((number, rest))
 }
 
 fn split(text: &str, at: char) -> (&str, Option<&str>) {

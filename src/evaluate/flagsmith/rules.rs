@@ -41,6 +41,10 @@ impl<'a> Evaluation<'a> {
         let slot = self.program.leaves[leaf.0 as usize].slot;
         let held = self.context.values[slot.0 as usize];
         match held.kind {
+            // Shares of the identity's key are drawn together, without a look at the slot.
+            Kind::Unknown if self.program.properties[slot.0 as usize] == Property::IdentityKey => {
+                self.context.identifier().map(|_| Met::Text(&self.context.key))
+            }
             Kind::Unknown => None,
             Kind::Missing => Some(Met::Missing),
             Kind::Bool(value) => Some(Met::Bool(value)),

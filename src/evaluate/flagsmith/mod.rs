@@ -26,4 +26,4 @@ pub use program::{
 };
 pub use rules::{Evaluation, evaluate, evaluate_one};
 pub use split::{LANES, Remainder, Seed, first_above, first_from, percentage};
-pub use version::Version;
+pub use version::{Version, release};

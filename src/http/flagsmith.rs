@@ -7,7 +7,8 @@ use std::cell::RefCell;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{
-    CONTENT_TYPE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    LAST_MODIFIED,
 };
 use hyper::http::request::Parts;
 
@@ -118,8 +119,7 @@ fn identities(
         set_traits(&rules.program, credential.class, &identity, context, text);
         let evaluation = evaluate(&rules.program, context);
         let mut body = buffer(rules.answers.longest() + 2 * body.len() + 256);
-        let hide_traits =
-            environment.profile.hide_sensitive_data && rules.environment.vendor.hide_sensitive_data;
+        let hide_traits = environment.profile.hide_sensitive_data && rules.hides_sensitive_data;
         rules.answers.write_identity(
             credential.class,
             &evaluation,
@@ -146,7 +146,7 @@ fn set_traits(
 ) {
     for sent in &identity.traits {
         if class == KeyClass::Secret || !is_path(&sent.key) {
-            context.set_trait(program, &sent.key, mapping::scalar(sent.value, text));
+            context.set_trait(program, &sent.key, sent.scalar(text));
         }
     }
 }
@@ -166,23 +166,29 @@ fn document(
     let rules = content.flagsmith().ok_or(Rejection::OtherRules)?;
     let fields = content.heads[class_index(credential.class)].definitions.clone();
     let (mut status, mut fields, mut body) = shared(fields, &rules.document, head);
-    if let Some(updated) = rules.last_modified(now) {
-        // A tag is exact and seconds are not, so it comes first (RFC 9110, 13.2.2).
-        let since = head.headers.get(IF_MODIFIED_SINCE).and_then(|since| since.to_str().ok());
-        let since = since.and_then(|since| httpdate::parse_http_date(since).ok());
-        if !head.headers.contains_key(IF_NONE_MATCH)
-            && since.is_some_and(|since| Timestamp::from(since) >= updated)
-        {
+    if let Some(updated) = rules.last_modified() {
+        if now.since(updated) < YOUNG_MILLIS {
+            fields.remove(LAST_MODIFIED);
+        } else if status == StatusCode::OK && !is_modified_since(head, updated) {
             (status, body) = (StatusCode::NOT_MODIFIED, Bytes::new());
-            fields.remove(hyper::header::CONTENT_ENCODING);
-        }
-        if let Ok(value) = HeaderValue::from_str(&httpdate::fmt_http_date(updated.into())) {
-            fields.insert(LAST_MODIFIED, value);
+            fields.remove(CONTENT_ENCODING);
         }
     }
     let age = environment.freshness.age(now);
     write_state(environment, staleness, Some(age), &mut fields);
     Ok((status, fields, body))
+}
+
+/// A document that is younger than this has no date: another change may fall into the same second.
+const YOUNG_MILLIS: i64 = 2_000;
+
+/// Whether the client has to be told. A tag is exact and seconds are not, so where one is sent, the
+/// date does not count (RFC 9110, 13.2.2).
+fn is_modified_since(head: &Parts, updated: Timestamp) -> bool {
+    let since = head.headers.get(IF_MODIFIED_SINCE).and_then(|since| since.to_str().ok());
+    let since = since.and_then(|since| httpdate::parse_http_date(since).ok());
+    since.is_none_or(|since| Timestamp::from(since) < updated)
+        || head.headers.contains_key(IF_NONE_MATCH)
 }
 
 /// Adds what depends on the moment and on the page that asks.

@@ -124,6 +124,12 @@ impl Content {
                 if let Some(updated_at) = &updated_at {
                     heads.add(&UPDATED_AT, updated_at);
                 }
+                // Taken away again while the document is too young for it.
+                if let Some(date) = content.last_modified()
+                    && let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(date.into()))
+                {
+                    heads.definitions.insert(header::LAST_MODIFIED, date);
+                }
             }
         }
         let content = Self {

@@ -1,7 +1,5 @@
 //! What is made of Flagsmith's rules when they are published.
 
-use std::sync::Arc;
-
 use hyper::header::{HeaderName, HeaderValue};
 
 use super::content::CLASSES;
@@ -11,7 +9,7 @@ use crate::dialect::flagsmith::Answers;
 use crate::dialect::tag::mix;
 use crate::evaluate::flagsmith::Program;
 use crate::model::KeyClass;
-use crate::model::flagsmith::Environment;
+use crate::model::flagsmith::{Environment, UpdatedAt};
 use crate::time::Timestamp;
 
 /// `x-flagsmith-document-updated-at`
@@ -20,9 +18,12 @@ pub const UPDATED_AT: HeaderName = HeaderName::from_static("x-flagsmith-document
 /// Rules in Flagsmith's words, compiled, and ready-made answers.
 #[derive(Debug)]
 pub struct FlagsmithContent {
-    /// The rules as the source gave them.
-    pub environment: Arc<Environment>,
-    /// The rules, compiled.
+    /// The client-side key that the document brings.
+    pub key: Box<str>,
+    /// Whether the environment asks for answers without traits.
+    pub hides_sensitive_data: bool,
+    updated_at: Option<UpdatedAt>,
+    /// The rules, compiled. What they were compiled from is not kept beside them.
     pub program: Program,
     /// Pieces of answers.
     pub answers: Answers,
@@ -59,8 +60,10 @@ impl FlagsmithContent {
             tagged.collect()
         });
         let content = Self {
-            document: PreparedBody::new(environment.verbatim.clone(), document_tag),
-            environment: Arc::new(environment),
+            document: PreparedBody::new(environment.verbatim, document_tag),
+            key: environment.key,
+            hides_sensitive_data: environment.vendor.hide_sensitive_data,
+            updated_at: environment.updated_at,
             program,
             answers,
             flags,
@@ -76,16 +79,14 @@ impl FlagsmithContent {
 
     /// The value of [`UPDATED_AT`]: seconds with a fraction, as the vendor spells them.
     pub(super) fn updated_at(&self) -> Option<HeaderValue> {
-        let at = self.environment.updated_at?.0;
+        let at = self.updated_at?.0;
         let (seconds, micros) = (at.div_euclid(1_000_000), at.rem_euclid(1_000_000));
         HeaderValue::from_str(&format!("{seconds}.{micros:06}")).ok()
     }
 
-    /// When the document last changed, in whole seconds as HTTP dates are. None while it is so young
-    /// that another change may fall into the same second.
-    pub fn last_modified(&self, now: Timestamp) -> Option<Timestamp> {
-        let updated = Timestamp(self.environment.updated_at?.0.div_euclid(1_000_000) * 1_000);
-        (now.since(updated) >= 2_000).then_some(updated)
+    /// When the document last changed, in whole seconds as HTTP dates are.
+    pub fn last_modified(&self) -> Option<Timestamp> {
+        Some(Timestamp(self.updated_at?.0.div_euclid(1_000_000) * 1_000))
     }
 
     /// How many features publishable keys see when nothing overrides them.

@@ -253,7 +253,7 @@ impl Publisher {
         let mut keys = Arc::clone(&before.keys);
         if environment.profile.key_from_document
             && let Some(content) = content.flagsmith()
-            && let Some(table) = keys.with_document_key(index as u32, &content.environment.key)
+            && let Some(table) = keys.with_document_key(index as u32, &content.key)
         {
             keys = Arc::new(table);
         }

@@ -7,8 +7,10 @@ use std::cell::RefCell;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{
-    CONTENT_TYPE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    LAST_MODIFIED,
 };
+use hyper::http::request::Parts;
 
 use super::body::{buffer, recycled};
 use super::pipeline::{Call, Reply, Stop, shared, write_state};
@@ -119,8 +121,8 @@ fn of_own_rules(
         set_traits(&rules.program, class, identity, context, text);
         let evaluation = evaluate(&rules.program, context);
         let mut body = buffer(rules.answers.longest() + 2 * call.body.len() + 256);
-        let hide_traits = call.environment.profile.hide_sensitive_data
-            && rules.environment.vendor.hide_sensitive_data;
+        let hide_traits =
+            call.environment.profile.hide_sensitive_data && rules.hides_sensitive_data;
         rules.answers.write_identity(
             class,
             &evaluation,
@@ -164,7 +166,7 @@ fn set_traits(
 ) {
     for sent in &identity.traits {
         if class == KeyClass::Secret || !is_path(&sent.key) {
-            context.set_trait(program, &sent.key, mapping::scalar(sent.value, text));
+            context.set_trait(program, &sent.key, sent.scalar(text));
         }
     }
 }
@@ -185,21 +187,27 @@ fn document(call: &Call<'_>) -> Result<Reply, Stop> {
     if let Some(lacks) = lacks {
         fields.insert(UNTRANSLATED, lacks.clone());
     }
-    if let Some(updated) = content.flagsmith().and_then(|rules| rules.last_modified(now)) {
-        // A tag is exact and seconds are not, so it comes first (RFC 9110, 13.2.2).
-        let since = head.headers.get(IF_MODIFIED_SINCE).and_then(|since| since.to_str().ok());
-        let since = since.and_then(|since| httpdate::parse_http_date(since).ok());
-        if !head.headers.contains_key(IF_NONE_MATCH)
-            && since.is_some_and(|since| Timestamp::from(since) >= updated)
-        {
+    if let Some(updated) = content.flagsmith().and_then(FlagsmithContent::last_modified) {
+        if now.since(updated) < YOUNG_MILLIS {
+            fields.remove(LAST_MODIFIED);
+        } else if status == StatusCode::OK && !is_modified_since(head, updated) {
             (status, body) = (StatusCode::NOT_MODIFIED, Bytes::new());
-            fields.remove(hyper::header::CONTENT_ENCODING);
-        }
-        if let Ok(value) = HeaderValue::from_str(&httpdate::fmt_http_date(updated.into())) {
-            fields.insert(LAST_MODIFIED, value);
+            fields.remove(CONTENT_ENCODING);
         }
     }
     let age = call.environment.freshness.age(now);
     write_state(call.environment, staleness, Some(age), &mut fields);
     Ok((status, fields, body))
+}
+
+/// A document that is younger than this has no date: another change may fall into the same second.
+const YOUNG_MILLIS: i64 = 2_000;
+
+/// Whether the client has to be told. A tag is exact and seconds are not, so where one is sent, the
+/// date does not count (RFC 9110, 13.2.2).
+fn is_modified_since(head: &Parts, updated: Timestamp) -> bool {
+    let since = head.headers.get(IF_MODIFIED_SINCE).and_then(|since| since.to_str().ok());
+    let since = since.and_then(|since| httpdate::parse_http_date(since).ok());
+    since.is_none_or(|since| Timestamp::from(since) < updated)
+        || head.headers.contains_key(IF_NONE_MATCH)
 }

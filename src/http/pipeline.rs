@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::header::{
     ACCEPT_ENCODING, AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, RETRY_AFTER,
+    CONTENT_TYPE, ETAG, GetAll, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, RETRY_AFTER,
     TRANSFER_ENCODING,
 };
 use hyper::http::request::Parts;
@@ -160,7 +160,8 @@ async fn received(
         return Err(Rejection::Framing("the length of the body is given in two ways"));
     }
     let reads_body = reads_body(route, head);
-    if head.headers.contains_key(TRANSFER_ENCODING) {
+    // Where there is no body hyper has seen no coding of it either.
+    if !body.is_end_stream() && head.headers.contains_key(TRANSFER_ENCODING) {
         // A body that nobody reads is how one request hides in another.
         if !reads_body {
             return Err(Rejection::Framing("this request has no body to encode"));
@@ -337,7 +338,7 @@ impl<'a> Call<'a> {
 /// An answer that depends on a context, under its tag, or the word that the client has it already.
 pub(super) fn tagged(mut fields: HeaderMap, tag: u64, body: Vec<u8>, head: &Parts) -> Reply {
     let etag = etag(tag);
-    let known = matches_etag(head, &etag);
+    let known = matches_etag(&head.headers.get_all(IF_NONE_MATCH), &etag);
     fill(&mut fields, &ETAG, etag);
     // Dropped, its buffer goes back to where it came from.
     let body = recycled(body);
@@ -391,8 +392,9 @@ pub(super) fn shared(mut fields: HeaderMap, body: &PreparedBody, head: &Parts) -
     let compressed = if accepts_gzip(&head.headers) { body.gzip() } else { None };
     let (bytes, etag) = compressed.unwrap_or_else(|| body.plain());
     // A tag of either form proves that the client has this very content.
-    let known = matches_etag(head, body.plain().1)
-        || body.gzip().is_some_and(|(_, etag)| matches_etag(head, etag));
+    let tags = head.headers.get_all(IF_NONE_MATCH);
+    let known = matches_etag(&tags, body.plain().1)
+        || body.gzip().is_some_and(|(_, etag)| matches_etag(&tags, etag));
     fill(&mut fields, &ETAG, etag.clone());
     if known {
         return (StatusCode::NOT_MODIFIED, fields, Bytes::new());
@@ -444,9 +446,10 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether the client holds what `etag` names (RFC 9110, 13.1.2: weakly compared, a list, `*`).
-fn matches_etag(head: &Parts, etag: &HeaderValue) -> bool {
-    head.headers.get_all(IF_NONE_MATCH).iter().any(|held| {
+/// Whether the client holds what `etag` names, by its `If-None-Match` (RFC 9110, 13.1.2: weakly
+/// compared, a list, `*`).
+fn matches_etag(tags: &GetAll<'_, HeaderValue>, etag: &HeaderValue) -> bool {
+    tags.iter().any(|held| {
         held.as_bytes().split(|&byte| byte == b',').any(|tag| {
             let tag = tag.trim_ascii();
             tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag.as_bytes()

@@ -298,6 +298,13 @@ impl<'a> Reader<'a> {
         Err(self.malformed("expected a value"))
     }
 
+    /// Reads exactly these bytes, if they come next: no white space is skipped before them.
+    pub fn take(&mut self, text: &str) -> bool {
+        let comes = self.text.as_bytes()[self.at..].starts_with(text.as_bytes());
+        self.at += if comes { text.len() } else { 0 };
+        comes
+    }
+
     /// Reads a value of any kind without looking at it. Does not recurse: deep nesting costs a byte
     /// a level.
     pub fn skip(&mut self) -> Result<(), Malformed> {

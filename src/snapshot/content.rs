@@ -77,7 +77,7 @@ impl Family {
                     generation: profile.policy.generation,
                     segments_without_identity: profile.segments_without_identity,
                 };
-                definitions(&content.environment, &terms)
+                definitions(&content.environment(), &terms)
             }
         }
     }
@@ -179,6 +179,12 @@ impl Content {
             for heads in &mut heads {
                 if let Some(updated_at) = &updated_at {
                     heads.add(&UPDATED_AT, updated_at);
+                }
+                // Taken away again while the document is too young for it.
+                if let Some(date) = content.last_modified()
+                    && let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(date.into()))
+                {
+                    heads.definitions.insert(header::LAST_MODIFIED, date);
                 }
             }
         }

@@ -1,7 +1,6 @@
 //! What is made of Flagsmith's rules when they are published.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
@@ -14,7 +13,7 @@ use crate::dialect::reflag::Entries;
 use crate::dialect::tag::mix;
 use crate::evaluate::AnyProgram;
 use crate::evaluate::flagsmith::Program;
-use crate::model::flagsmith::{Environment, Named};
+use crate::model::flagsmith::{Environment, Named, UpdatedAt};
 use crate::model::{KeyClass, Version};
 use crate::time::Timestamp;
 
@@ -24,9 +23,12 @@ pub const UPDATED_AT: HeaderName = HeaderName::from_static("x-flagsmith-document
 /// Rules in Flagsmith's words, compiled, and ready-made answers.
 #[derive(Debug)]
 pub struct FlagsmithContent {
-    /// The rules as the source gave them.
-    pub environment: Arc<Environment>,
-    /// The rules, compiled.
+    /// The client-side key that the document brings.
+    pub key: Box<str>,
+    /// Whether the environment asks for answers without traits.
+    pub hides_sensitive_data: bool,
+    updated_at: Option<UpdatedAt>,
+    /// The rules, compiled. What they were compiled from is not kept beside them.
     pub program: Program,
     /// Pieces of answers.
     pub answers: Answers,
@@ -159,13 +161,22 @@ impl FlagsmithContent {
         );
         let content = Self {
             document: PreparedBody::new(document::served(&environment), document_tag),
-            environment: Arc::new(environment),
+            key: environment.key,
+            hides_sensitive_data: environment.vendor.hide_sensitive_data,
+            updated_at: environment.updated_at,
             entries: Entries::prepare(AnyProgram::Flagsmith(&program), version),
             program,
             answers,
             environment_flags,
         };
         (content, diagnostics)
+    }
+
+    /// The rules as they were compiled, read once more: they are not kept beside the program, and
+    /// few ask for them. Never on a thread that serves requests.
+    pub fn environment(&self) -> Environment {
+        // It was read before, so it can be.
+        document::read(self.document.plain().0).unwrap_or_default()
     }
 
     pub(super) fn compress(&self) {
@@ -175,16 +186,14 @@ impl FlagsmithContent {
 
     /// The value of [`UPDATED_AT`]: seconds with a fraction, as the vendor spells them.
     pub(super) fn updated_at(&self) -> Option<HeaderValue> {
-        let at = self.environment.updated_at?.0;
+        let at = self.updated_at?.0;
         let (seconds, micros) = (at.div_euclid(1_000_000), at.rem_euclid(1_000_000));
         HeaderValue::from_str(&format!("{seconds}.{micros:06}")).ok()
     }
 
-    /// When the document last changed, in whole seconds as HTTP dates are. None while it is so young
-    /// that another change may fall into the same second.
-    pub fn last_modified(&self, now: Timestamp) -> Option<Timestamp> {
-        let updated = Timestamp(self.environment.updated_at?.0.div_euclid(1_000_000) * 1_000);
-        (now.since(updated) >= 2_000).then_some(updated)
+    /// When the document last changed, in whole seconds as HTTP dates are.
+    pub fn last_modified(&self) -> Option<Timestamp> {
+        Some(Timestamp(self.updated_at?.0.div_euclid(1_000_000) * 1_000))
     }
 
     /// How many features publishable keys see when nothing overrides them.

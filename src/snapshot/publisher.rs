@@ -156,8 +156,10 @@ impl Publisher {
                 keep_last_good_forms(ruleset, &held.ruleset);
                 keep_what_is_known_to_be_public(ruleset, &held.ruleset);
             }
-            (Some(Family::Flagsmith(held)), Rules::Flagsmith(environment)) => {
-                flagsmith::keep_last_good_forms(environment, &held.environment);
+            (Some(Family::Flagsmith(held)), Rules::Flagsmith(environment))
+                if !environment.broken.is_empty() =>
+            {
+                flagsmith::keep_last_good_forms(environment, &held.environment());
             }
             _ => {}
         }
@@ -279,7 +281,7 @@ impl Publisher {
 
     /// What is odd about the client-side key that a Flagsmith document brings.
     fn oddity_of_key(&self, environment: &Environment, content: &Content) -> Option<String> {
-        let key = &content.flagsmith()?.environment.key;
+        let key = &content.flagsmith()?.key;
         let snapshot = self.shared.load();
         let slot = environment.seat.slot as u32;
         match snapshot.keys.find(key.as_bytes()) {
@@ -326,7 +328,7 @@ impl Publisher {
             && let Some(content) = content.flagsmith()
             && let Some(table) = keys.with_document_key(
                 environment.seat.slot as u32,
-                &content.environment.key,
+                &content.key,
                 // What the configuration says comes before what is discovered.
                 |slot| before.environments[slot as usize].is_discovered(),
             )

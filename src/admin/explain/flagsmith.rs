@@ -11,7 +11,6 @@ use serde_json::{Map, Value, json};
 use super::identity::Asked;
 use super::{Explained, Logic, Question};
 use crate::compile::flagsmith::{Compiled, compile_with};
-use crate::dialect::flagsmith::mapping::scalar;
 use crate::evaluate::flagsmith::{
     Candidate, Evaluation, EvaluationContext, FeatureIndex, Met, Origin, OutcomeIndex, Program,
     Reason, Seed, SegmentIndex, evaluate, is_path, percentage, python,
@@ -36,13 +35,15 @@ pub(super) fn flags(
         .collect();
     let mut context = filled(program, class, asked);
     let evaluation = evaluate(program, &mut context);
-    let probes = Probes::of(published, &features);
-    let environment = alone(&published.environment, asked);
+    let rules = published.environment();
+    let probes = Probes::of(published, &rules, &features);
+    let environment = alone(&rules, asked);
     let compiled = compile_with(&environment, &probes.segments, &profile.flagsmith_policy());
     let mut context = filled(&compiled.program, class, asked);
     let answers = evaluate(&compiled.program, &mut context);
     let explained = Explanation {
         published,
+        rules: &rules,
         asked,
         evaluation,
         members: evaluation.segments().collect(),
@@ -65,7 +66,7 @@ fn filled(program: &Program, class: KeyClass, asked: &Asked<'_>) -> EvaluationCo
     for sent in &asked.sent.traits {
         // As for requests: DESIGN section 4.
         if class == KeyClass::Secret || !is_path(&sent.key) {
-            context.set_trait(program, &sent.key, scalar(sent.value, &mut text));
+            context.set_trait(program, &sent.key, sent.scalar(&mut text));
         }
     }
     context
@@ -126,11 +127,15 @@ struct Probes {
 }
 
 impl Probes {
-    fn of(content: &FlagsmithContent, features: &[FeatureIndex]) -> Self {
+    fn of(
+        content: &FlagsmithContent,
+        environment: &Environment,
+        features: &[FeatureIndex],
+    ) -> Self {
         let mut probes = Self { segments: Vec::new(), ranges: BTreeMap::new() };
         for &feature in features {
             for candidate in candidates(&content.program, feature) {
-                let segment = &content.environment.segments[candidate.segment.0 as usize];
+                let segment = &environment.segments[candidate.segment.0 as usize];
                 if !probes.ranges.contains_key(&candidate.segment) {
                     let first = probes.segments.len();
                     let conditions = conditions_of(&segment.rules);
@@ -181,6 +186,8 @@ fn logic_of_rule(rule: &Rule) -> Logic {
 
 struct Explanation<'a, 'b> {
     published: &'a FlagsmithContent,
+    /// What it was compiled from.
+    rules: &'a Environment,
     asked: &'a Asked<'b>,
     evaluation: Evaluation<'a>,
     /// Segments that the identity belongs to.
@@ -229,7 +236,7 @@ impl Explanation<'_, '_> {
     }
 
     fn segment(&self, index: SegmentIndex) -> &Segment {
-        &self.published.environment.segments[index.0 as usize]
+        &self.rules.segments[index.0 as usize]
     }
 
     /// A segment that may override a flag, and what it would make of it.
@@ -268,7 +275,7 @@ impl Explanation<'_, '_> {
     }
 
     fn conditions(&self, segment: SegmentIndex, is_circular: bool) -> Vec<Value> {
-        let segments = self.published.environment.segments.len();
+        let segments = self.rules.segments.len();
         let range = self.probes.ranges.get(&segment).cloned().unwrap_or_default();
         let describe = |at: usize| {
             let probe = &self.probes.segments[at];

@@ -161,7 +161,7 @@ impl<'a> Reading<'a> {
             Kind::Object => {
                 let mut found = Vec::new();
                 self.flatten(String::new(), 1, &mut found)?;
-                Ok(found.into_iter().map(|(key, value)| Trait { key: key.into(), value }).collect())
+                Ok(found.into_iter().map(|(key, value)| Trait::new(key, value)).collect())
             }
             Kind::Array => self.list_of_traits(),
             Kind::Null => {
@@ -188,7 +188,7 @@ impl<'a> Reading<'a> {
             };
             let key = identifier_of(key).unwrap_or_default();
             let value = member("trait_value").map_or("null", |(_, value)| value);
-            traits.push(Trait { key, value });
+            traits.push(Trait::new(key, value));
         }
         Ok(traits)
     }
@@ -203,9 +203,9 @@ fn of_attributes(attributes: Vec<Attribute<'_>>) -> Result<Identity<'_>, Explain
     for (path, value) in attributes {
         match path.split_once('.') {
             Some(("user", "id")) => identity.identifier = identifier_of(value),
-            Some(("user", name)) => of_user.push(Trait { key: name.to_owned().into(), value }),
-            Some(("other", name)) => of_others.push(Trait { key: name.to_owned().into(), value }),
-            Some(("company", _)) => of_others.push(Trait { key: path.into(), value }),
+            Some(("user", name)) => of_user.push(Trait::new(name.to_owned(), value)),
+            Some(("other", name)) => of_others.push(Trait::new(name.to_owned(), value)),
+            Some(("company", _)) => of_others.push(Trait::new(path, value)),
             None if value == "null" && ["user", "company", "other"].contains(&&*path) => {}
             _ => {
                 let what = format!(

@@ -203,3 +203,103 @@ fn write_json(text: &str, out: &mut Vec<u8>) {
         out.extend_from_slice(escaped.as_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::compile::flagsmith::{Policy, compile};
+    use crate::dialect::flagsmith::{document, mapping};
+
+    fn program(server_key_only: &Value) -> Program {
+        let state = |name: &str, id: i64, variants: Value| {
+            json!({
+                "feature": {"id": id, "name": name, "type": "STANDARD"}, "enabled": true,
+                "django_id": id, "feature_state_value": name,
+                "multivariate_feature_state_values": variants,
+            })
+        };
+        let split = json!([{"id": 1, "percentage_allocation": 50.0,
+                            "multivariate_feature_option": {"value": "other"}}]);
+        let pro = json!({"operator": "EQUAL", "property_": "plan", "value": "pro"});
+        let document = json!({
+            "api_key": "key",
+            "feature_states": [state("a", 1, json!([])), state("b", 2, split), state("c", 3, json!([]))],
+            "identity_overrides": [
+                {"identifier": "known", "identity_features": [state("c", 3, json!([]))]},
+            ],
+            "project": {
+                "server_key_only_feature_ids": server_key_only,
+                "segments": [{
+                    "id": 1, "name": "s", "rules": [{"type": "ALL", "conditions": [pro]}],
+                    "feature_states": [
+                        {"feature": {"id": 3, "name": "c"}, "enabled": false, "django_id": 9},
+                    ],
+                }],
+            },
+        });
+        let document = bytes::Bytes::from(document.to_string());
+        compile(&document::read(&document).unwrap(), &Policy::default()).program
+    }
+
+    fn body(program: &Program, class: KeyClass, request: &str, into: &mut Kept) -> Vec<u8> {
+        let answers = into.answers.get_or_insert_with(|| Answers::prepare(program));
+        let identity = mapping::read_identity(request.as_bytes(), None).unwrap();
+        let identifier = identity.identifier.as_deref().unwrap();
+        into.context.reset(program);
+        into.context.set_identity(program, identifier);
+        for sent in &identity.traits {
+            into.context.set_trait(program, &sent.key, sent.scalar(&mut into.text));
+        }
+        let evaluation = evaluate(program, &mut into.context);
+        let mut body = Vec::with_capacity(answers.longest() + 2 * request.len() + 256);
+        answers.write_identity(class, &evaluation, identifier, &identity, false, &mut body);
+        body
+    }
+
+    #[derive(Default)]
+    struct Kept {
+        answers: Option<Answers>,
+        context: EvaluationContext,
+        text: String,
+    }
+
+    const PRO: &str =
+        r#"{"identifier":"known-not","traits":[{"trait_key":"plan","trait_value":"pro"}]}"#;
+
+    #[test]
+    fn from_request_to_answer_the_body_alone_is_allocated() {
+        let program = program(&json!([]));
+        let mut kept = Kept::default();
+        let first = body(&program, KeyClass::Publishable, PRO, &mut kept);
+        let counted = allocation_counter::measure(|| {
+            assert_eq!(body(&program, KeyClass::Publishable, PRO, &mut kept), first);
+        });
+        assert_eq!(counted.count_total, 1);
+    }
+
+    #[test]
+    fn hidden_features_are_left_out_wherever_they_stand() {
+        for (hidden, expected) in [
+            (json!([]), vec!["a", "b", "c"]),
+            (json!([1]), vec!["b", "c"]),
+            (json!([2]), vec!["a", "c"]),
+            (json!([3]), vec!["a", "b"]),
+            (json!([1, 2, 3]), vec![]),
+        ] {
+            let program = program(&hidden);
+            let mut kept = Kept::default();
+            for request in [PRO, r#"{"identifier":"known"}"#, r#"{"identifier":"x"}"#] {
+                let names = |class, kept: &mut Kept| -> Vec<String> {
+                    let body = body(&program, class, request, kept);
+                    let body: Value = serde_json::from_slice(&body).unwrap();
+                    let flags = body["flags"].as_array().unwrap().iter();
+                    flags.map(|flag| flag["feature"]["name"].as_str().unwrap().to_owned()).collect()
+                };
+                assert_eq!(names(KeyClass::Publishable, &mut kept), expected);
+                assert_eq!(names(KeyClass::Secret, &mut kept), ["a", "b", "c"]);
+            }
+        }
+    }
+}

@@ -38,6 +38,20 @@ pub struct Trait<'a> {
     pub key: Cow<'a, str>,
     /// A JSON scalar as it was sent.
     pub value: &'a str,
+    /// The value itself, when it is text without escapes.
+    pub text: Option<&'a str>,
+}
+
+impl<'a> Trait<'a> {
+    /// A trait whose value is this JSON scalar.
+    pub fn new(key: impl Into<Cow<'a, str>>, value: &'a str) -> Self {
+        Self { key: key.into(), value, text: None }
+    }
+
+    /// The value as the engine takes it. Escaped text is undone in `buffer`.
+    pub fn scalar<'b>(&'b self, buffer: &'b mut String) -> Scalar<'b> {
+        self.text.map_or_else(|| scalar(self.value, buffer), Scalar::Text)
+    }
 }
 
 /// Reads the body of `POST identities/`. `media_type` is the request's `Content-Type`.
@@ -122,15 +136,14 @@ fn read_traits<'a>(reader: &mut Reader<'a>, identity: &mut Identity<'a>) -> Read
     let (mut length, mut spelled_alike) = (0, true);
     while reader.next_element(&mut first)? {
         reader.kind()?;
-        let start = reader.position();
+        if let Some(read) = read_as_answers_spell(reader) {
+            length += TRAIT_FRAME + read.key.len() + read.value.len() + 1;
+            identity.traits.push(read);
+            continue;
+        }
+        spelled_alike = false;
         match read_trait(reader, identity.traits.len())? {
-            Ok((read, is_plain)) => {
-                let element = reader.position() - start;
-                spelled_alike &=
-                    is_plain && element == TRAIT_FRAME + read.key.len() + read.value.len();
-                length += element + 1;
-                identity.traits.push(read);
-            }
+            Ok(read) => identity.traits.push(read),
             Err(rejection) => wrong = wrong.or(Some(rejection)),
         }
     }
@@ -142,8 +155,38 @@ fn read_traits<'a>(reader: &mut Reader<'a>, identity: &mut Identity<'a>) -> Read
 /// Length of a trait beside its key and its value, in answers and in most requests.
 const TRAIT_FRAME: usize = r#"{"trait_key":"","trait_value":}"#.len();
 
-/// Reads a trait. Says also whether its key is text without escapes before a value that was sent.
-fn read_trait<'a>(reader: &mut Reader<'a>, index: usize) -> Read<(Trait<'a>, bool)> {
+/// Reads a trait that is spelled as most SDKs do, and as answers do: no blanks, the key first and
+/// without escapes, nothing else. None for any other, of which nothing is read then.
+fn read_as_answers_spell<'a>(reader: &mut Reader<'a>) -> Option<Trait<'a>> {
+    let mut ahead = reader.clone();
+    if !ahead.take(r#"{"trait_key":"#) {
+        return None;
+    }
+    let start = ahead.position();
+    let key = ahead.string().ok()?.plain()?;
+    if ahead.position() - start != key.len() + 2 || !ahead.take(r#","trait_value":"#) {
+        return None;
+    }
+    let start = ahead.position();
+    let mut text = None;
+    match ahead.kind().ok()? {
+        Kind::String => text = ahead.string().ok()?.plain(),
+        Kind::Number => drop(ahead.number().ok()?),
+        Kind::True | Kind::False | Kind::Null => drop(ahead.literal().ok()?),
+        Kind::Object | Kind::Array => return None,
+    }
+    let value = ahead.since(start);
+    if value.starts_with(BLANKS) || is_too_long(value) || !ahead.take("}") {
+        return None;
+    }
+    *reader = ahead;
+    Some(Trait { key: Cow::Borrowed(key), value, text })
+}
+
+/// White space in JSON.
+const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
+
+fn read_trait<'a>(reader: &mut Reader<'a>, index: usize) -> Read<Trait<'a>> {
     let place = |member: &'static str| {
         let mut place = vec!["body".into(), "traits".into(), index.to_string().into()];
         place.extend((!member.is_empty()).then_some(Cow::Borrowed(member)));
@@ -157,7 +200,6 @@ fn read_trait<'a>(reader: &mut Reader<'a>, index: usize) -> Read<(Trait<'a>, boo
         return Ok(Err(bad("", "model_attributes_type", "a trait is not an object")));
     }
     let (mut key, mut value, mut wrong) = (None, "null", None);
-    let mut is_plain = false;
     let mut first = true;
     reader.open_object()?;
     while let Some(name) = reader.next_member(&mut first)? {
@@ -168,7 +210,6 @@ fn read_trait<'a>(reader: &mut Reader<'a>, index: usize) -> Read<(Trait<'a>, boo
                 wrong = Some(bad("trait_key", "string_type", "the key of a trait is not text"));
             }
             "trait_value" => {
-                is_plain = matches!(key, Some(Cow::Borrowed(_)));
                 let kind = reader.kind()?;
                 let start = reader.position();
                 reader.skip()?;
@@ -188,7 +229,7 @@ fn read_trait<'a>(reader: &mut Reader<'a>, index: usize) -> Read<(Trait<'a>, boo
     Ok(match (wrong, key) {
         (Some(rejection), _) => Err(rejection),
         (None, None) => Err(bad("trait_key", "missing", "a trait has no key")),
-        (None, Some(key)) => Ok((Trait { key, value }, is_plain)),
+        (None, Some(key)) => Ok(Trait { key, value, text: None }),
     })
 }
 
@@ -231,8 +272,11 @@ pub fn feature(query: &str) -> Result<Option<Cow<'_, str>>, Rejection> {
 fn last<'a>(query: &'a str, name: &'static str) -> Result<Option<Cow<'a, str>>, Rejection> {
     let mut found = None;
     for parameter in Parameters(query) {
-        let own = decode(parameter.name);
-        if own.as_deref() == Some(name) {
+        if !parameter.escaped {
+            if parameter.name == name {
+                found = Some(Cow::Borrowed(parameter.value));
+            }
+        } else if decode(parameter.name).as_deref() == Some(name) {
             let value = decode(parameter.value);
             let undecodable =
                 || fault(&["query"], "string_type", "a parameter is not encoded UTF-8");
@@ -413,5 +457,81 @@ fn status_word(rejection: &Rejection) -> &'static str {
         501 => "not_implemented",
         503 => "service_unavailable",
         _ => "bad_request",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn traits(list: &str) -> String {
+        format!(r#"{{"traits":{list},"identifier":"i"}}"#)
+    }
+
+    #[test]
+    fn traits_that_are_spelled_as_answers_spell_them_are_echoed_as_they_came() {
+        let one = r#"{"trait_key":"a","trait_value":"x"}"#;
+        let escaped =
+            r#"{"trait_key":"a","trait_value":"\u00e9\""},{"trait_key":"é","trait_value":true}"#;
+        let numbers =
+            r#"{"trait_key":"","trait_value":null},{"trait_key":"b","trait_value":-1.50e3}"#;
+        for list in [one, &format!("{one},{one}"), numbers, escaped] {
+            let body = traits(&format!("[{list}]"));
+            let identity = read_members(&body).unwrap();
+            assert_eq!(identity.verbatim, Some(list));
+            let own = identity.traits.iter().map(|sent| sent.key.len() + sent.value.len());
+            let frames = identity.traits.len() * (TRAIT_FRAME + 1) - 1;
+            assert_eq!(own.sum::<usize>() + frames, list.len());
+        }
+    }
+
+    #[test]
+    fn other_spellings_are_read_alike_and_spelled_anew() {
+        for list in [
+            r#"[ {"trait_key":"a","trait_value":"x"}]"#,
+            r#"[{"trait_key":"a","trait_value":"x"} ]"#,
+            r#"[{"trait_key": "a","trait_value":"x"}]"#,
+            r#"[{"trait_key":"a","trait_value": "x"}]"#,
+            r#"[{"trait_key":"a","trait_value":"x" }]"#,
+            r#"[{"trait_value":"x","trait_key":"a"}]"#,
+            r#"[{"trait_key":"\u0061","trait_value":"x"}]"#,
+            r#"[{"trait_key":"a","trait_value":"x","transient":true}]"#,
+            r#"[{"trait_key":"b","trait_key":"a","trait_value":"x"}]"#,
+        ] {
+            let body = traits(list);
+            let identity = read_members(&body).unwrap();
+            assert_eq!(identity.verbatim, None, "{list}");
+            assert_eq!(identity.traits.len(), 1, "{list}");
+            let sent = &identity.traits[0];
+            assert_eq!((&*sent.key, sent.value), ("a", r#""x""#), "{list}");
+            assert_eq!(sent.scalar(&mut String::new()), Scalar::Text("x"));
+        }
+        assert_eq!(read_members(&traits("[]")).unwrap().verbatim, None);
+    }
+
+    #[test]
+    fn of_two_lists_of_traits_the_later_counts() {
+        let body = r#"{"traits":[{"trait_key":"a","trait_value":1}],"traits":[ ]}"#;
+        let identity = read_members(body).unwrap();
+        assert_eq!((identity.traits.len(), identity.verbatim), (0, None));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_trait_is_told_whatever_comes_before_it() {
+        let fine = r#"{"trait_key":"a","trait_value":1}"#;
+        let long = format!(r#"{{"trait_key":"b","trait_value":"{}"}}"#, "x".repeat(TRAIT_TEXT + 1));
+        for (bad, kind) in [
+            (r#"{"trait_key":"b","trait_value":[1]}"#, "string_type"),
+            (r#"{"trait_key":7,"trait_value":1}"#, "string_type"),
+            (r#"{"trait_value":1}"#, "missing"),
+            (&*long, "string_too_long"),
+            ("7", "model_attributes_type"),
+        ] {
+            let refusal = read_members(&traits(&format!("[{fine},{bad}]"))).unwrap_err();
+            let Rejection::Unprocessable(fault) = refusal else { unreachable!("{bad}") };
+            assert_eq!((fault.kind, &*fault.place[2]), (kind, "1"), "{bad}");
+        }
+        let refusal = read_members(&traits(&format!("[{fine}{fine}]"))).unwrap_err();
+        assert!(matches!(refusal, Rejection::Invalid(_)));
     }
 }

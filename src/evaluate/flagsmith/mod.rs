@@ -25,6 +25,6 @@ pub use program::{
 };
 pub use rules::{Evaluation, Met, evaluate, evaluate_one};
 pub use split::{LANES, Remainder, Seed, first_above, first_from, percentage};
-pub use version::Version;
+pub use version::{Version, release};
 
 pub use super::OutcomeIndex;

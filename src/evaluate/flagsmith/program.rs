@@ -215,6 +215,8 @@ pub struct Operand {
     pub text: Box<str>,
     /// Whether text is compared as semantic versions.
     pub is_version: bool,
+    /// The version's numbers, when it has nothing else.
+    pub release: Option<[u32; 3]>,
     /// For integers: canonical decimal text, and the number where it fits.
     pub integer: Option<(Box<str>, Option<i64>)>,
     /// For floats.
@@ -314,6 +316,32 @@ pub struct Split {
     pub seed: Seed,
     /// In the order in which they are tried. Who falls into none gets the control.
     pub buckets: Vec<Bucket>,
+    /// Whether the buckets lie side by side from 0 on, as they do unless a share is negative.
+    pub is_row: bool,
+}
+
+impl Split {
+    /// Hashed with `seed`; the buckets in the order in which they are tried.
+    pub fn new(seed: Seed, buckets: Vec<Bucket>) -> Self {
+        let mut end = 0;
+        let is_row = buckets.iter().all(|bucket| {
+            let follows = bucket.first == end && bucket.end >= bucket.first;
+            end = bucket.end;
+            follows
+        });
+        Self { seed, buckets, is_row }
+    }
+
+    /// The bucket that a remainder falls into.
+    #[inline]
+    fn bucket(&self, remainder: Remainder) -> Option<usize> {
+        if self.is_row {
+            // Counted, not searched: no processor can guess where a hash falls.
+            let before = self.buckets.iter().map(|b| usize::from(b.end <= remainder)).sum();
+            return (before < self.buckets.len()).then_some(before);
+        }
+        self.buckets.iter().position(|b| b.first <= remainder && remainder < b.end)
+    }
 }
 
 /// The share of one variant.
@@ -438,8 +466,7 @@ impl Program {
     /// What an identity that falls on `remainder` draws of a state.
     #[inline]
     pub fn drawn(&self, state: StateIndex, split: u32, remainder: Remainder) -> OutcomeIndex {
-        let buckets = &self.splits[split as usize].buckets;
-        let bucket = buckets.iter().position(|b| b.first <= remainder && remainder < b.end);
+        let bucket = self.splits[split as usize].bucket(remainder);
         let control = self.states[state.0 as usize].control;
         OutcomeIndex(control.0 + bucket.map_or(0, |bucket| bucket as u32 + 1))
     }

@@ -8,7 +8,9 @@ use super::program::{
     SegmentIndex, Slot, Source, StateIndex, Test,
 };
 use super::python::{self, Integer};
-use super::{Domain, EvaluationContext, LANES, OutcomeIndex, Remainder, Scalar, Seed, Version};
+use super::{
+    Domain, EvaluationContext, LANES, OutcomeIndex, Remainder, Scalar, Seed, Version, release,
+};
 
 /// What an evaluation came to. Borrows its context.
 #[derive(Clone, Copy, Debug)]
@@ -474,10 +476,13 @@ impl<'a> Evaluator<'a> {
                 None => return false,
             },
             Kind::Text if operand.is_version => {
-                let ours = Version::parse(self.context.text_of(held));
-                match (ours, Version::parse(&operand.text)) {
-                    (Some(ours), Some(theirs)) => Some(ours.compare(theirs)),
-                    _ => return false,
+                let ours = self.context.text_of(held);
+                match (release(ours), operand.release) {
+                    (Some(ours), Some(theirs)) => Some(ours.cmp(&theirs)),
+                    _ => match (Version::parse(ours), Version::parse(&operand.text)) {
+                        (Some(ours), Some(theirs)) => Some(ours.compare(theirs)),
+                        _ => return false,
+                    },
                 }
             }
             Kind::Text => Some(self.context.text_of(held).cmp(&*operand.text)),

@@ -294,7 +294,7 @@ impl<S: Simd> Vector<S> for u32x16<S> {}
 
 macro_rules! word {
     ($vector:ident) => {
-        #[expect(clippy::inline_always, reason = "they are one instruction, or two")]
+        // Each is one instruction, or two.
         impl<S: Simd> Word for $vector<S> {
             #[inline(always)]
             fn plus(self, value: u32) -> Self {

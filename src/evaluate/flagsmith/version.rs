@@ -47,6 +47,28 @@ impl<'a> Version<'a> {
     }
 }
 
+/// The numbers of a version that has neither pre-release nor build metadata and no large numbers, as
+/// nearly all have. Their order is the versions'.
+pub fn release(text: &str) -> Option<[u32; 3]> {
+    let mut numbers = [0; 3];
+    let mut bytes = text.bytes();
+    for (at, number) in numbers.iter_mut().enumerate() {
+        let mut digits = 0;
+        loop {
+            match bytes.next() {
+                Some(digit @ b'0'..=b'9') if digits < 9 && (digits == 0 || *number > 0) => {
+                    *number = 10 * *number + u32::from(digit - b'0');
+                    digits += 1;
+                }
+                Some(b'.') if digits > 0 && at < 2 => break,
+                None if digits > 0 && at == 2 => break,
+                _ => return None,
+            }
+        }
+    }
+    Some(numbers)
+}
+
 /// The number at the start, and what follows it.
 fn number(text: &str) -> Option<(&str, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -93,6 +115,44 @@ fn compare_pre_releases(a: &str, b: &str) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plain_releases_are_ordered_like_versions() {
+        let texts = [
+            "0.0.0",
+            "0.0.1",
+            "0.10.0",
+            "1.2.3",
+            "1.2.10",
+            "10.2.3",
+            "999999999.0.1",
+            "1000000000.0.0",
+            "1.2.3-a",
+            "1.2.3+b",
+            "01.2.3",
+            "1.02.3",
+            "1.2.03",
+            "1.2",
+            "1.2.3.4",
+            "",
+            ".1.2",
+            "1..2",
+            "1.2.",
+            "a.b.c",
+            "1.2.3 ",
+        ];
+        for a in texts {
+            assert!(release(a).is_none() || Version::parse(a).is_some(), "{a}");
+            for b in texts {
+                if let (Some(ours), Some(theirs)) = (release(a), release(b)) {
+                    let (a, b) = (Version::parse(a).unwrap(), Version::parse(b).unwrap());
+                    assert_eq!(ours.cmp(&theirs), a.compare(b));
+                }
+            }
+        }
+        assert_eq!(release("999999999.0.10"), Some([999_999_999, 0, 10]));
+        assert_eq!(texts.iter().filter(|text| release(text).is_some()).count(), 7);
+    }
 
     #[test]
     fn versions_are_read_strictly() {

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use crate::dialect::query::{Parameters, decode};
 use crate::dialect::{Fault, Forbidden, Rejection};
 use crate::evaluate::flagsmith::{Scalar, is_path, python};
-use crate::evaluate::{ContextError, ContextWriter, Part};
+use crate::evaluate::{Bounds, ContextError, ContextWriter, Part, limits};
 use crate::json::{Kind, Malformed, Reader, Text};
 use crate::model::KeyClass;
 
@@ -88,6 +88,7 @@ fn read_members(text: &str) -> Result<Identity<'_>, Rejection> {
     }
     // What is wrong with a member counts only once the whole body is known to be JSON.
     let mut wrong = None;
+    let mut others = Bounds::default();
     let mut first = true;
     reader.open_object().map_err(malformed)?;
     while let Some(name) = reader.next_member(&mut first).map_err(malformed)? {
@@ -95,14 +96,32 @@ fn read_members(text: &str) -> Result<Identity<'_>, Rejection> {
             "identifier" => read_identifier(&mut reader)
                 .map(|read| read.map(|identifier| identity.identifier = identifier)),
             "traits" => read_traits(&mut reader, &mut identity),
-            _ => reader.skip().map(Ok),
+            _ => match others.skip(&mut reader, 1) {
+                Ok(()) => Ok(Ok(())),
+                Err(ContextError::Malformed(error)) => Err(error),
+                Err(error) => return Err(out_of_bounds(error)),
+            },
         };
         if let Err(rejection) = read.map_err(malformed)? {
             wrong = wrong.or(Some(rejection));
         }
     }
     reader.end().map_err(malformed)?;
-    wrong.map_or(Ok(identity), Err)
+    match wrong {
+        Some(rejection) => Err(rejection),
+        None if identity.traits.len() > limits::MEMBERS => {
+            Err(out_of_bounds(ContextError::TooManyMembers))
+        }
+        None if identity.traits.iter().any(|sent| sent.key.len() > limits::NAME) => {
+            Err(out_of_bounds(ContextError::NameTooLong))
+        }
+        None => Ok(identity),
+    }
+}
+
+/// More than anybody may send (DESIGN section 7).
+fn out_of_bounds(error: ContextError) -> Rejection {
+    Rejection::Invalid(format!("the body: {error}").into())
 }
 
 type Read<T> = Result<Result<T, Rejection>, Malformed>;

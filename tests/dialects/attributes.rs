@@ -235,6 +235,19 @@ fn bounds_on_contexts_hold_in_every_dialect() {
         let reply = edge.secret().get(&format!("/features/evaluated?{query}"));
         reply.assert_error(400, "INVALID_REQUEST");
     }
+    for body in [
+        json!({"identifier": "a", "traits": (0..1_001).map(|n| json!({"trait_key": n.to_string(),
+            "trait_value": n})).collect::<Vec<_>>()}),
+        json!({"identifier": "a", "traits": [{"trait_key": long, "trait_value": 1}]}),
+        json!({"identifier": "a", "deep": deep}),
+    ] {
+        let reply = edge.secret().post("/api/v1/identities/", body.to_string());
+        assert_eq!(
+            (reply.status, &reply.json()["status"]),
+            (400, &json!("bad_request")),
+            "{reply}"
+        );
+    }
     let long_text =
         json!({"context": {"targetingKey": "a", "plan": "x".repeat(2_001)}}).to_string();
     let reply = edge.secret().post("/ofrep/v1/evaluate/flags", long_text);

@@ -117,8 +117,8 @@ impl Outcomes {
             rules[..answers.len()].copy_from_slice(&answers);
             let first = self.parts.len() as u32;
             for bits in 0_usize..1 << LOOKED_UP {
-                let matched = bits.trailing_zeros().min(list.len);
-                self.parts.push(parts[matched as usize]);
+                let first_match = bits.trailing_zeros().min(list.len);
+                self.parts.push(parts[first_match as usize]);
             }
             (rules, first)
         });

@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::ETAG;
 
@@ -86,5 +85,5 @@ fn one(
     // Clients do not ask again for one flag, they evaluate it anew.
     fields.remove(ETAG);
     let status = if is_evaluated { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-    Ok((status, fields, Bytes::from(recycled(body))))
+    Ok((status, fields, recycled(body)))
 }

@@ -104,16 +104,15 @@ fn values_keep_their_spelling_in_every_dialect_whatever_the_rules() {
             let what = format!("{name} of {format}");
             // Reflag
             let entry = format!("\"{name}\":{{\"key\":\"{name}\"");
-            match cell.value {
-                Some(value) => assert_eq!(member(&evaluated, &entry, "payload"), value, "{what}"),
-                None => {
-                    let entry: Value = serde_json::from_str(&evaluated).unwrap();
-                    let config = &entry["features"][name]["config"];
-                    // Reflag's own variant is told even without a payload.
-                    let expected = if format == "reflag" { json!("only") } else { Value::Null };
-                    assert_eq!(config["key"], expected, "{what}");
-                    assert_eq!(config["payload"], Value::Null, "{what}");
-                }
+            if let Some(value) = cell.value {
+                assert_eq!(member(&evaluated, &entry, "payload"), value, "{what}");
+            } else {
+                let answer: Value = serde_json::from_str(&evaluated).unwrap();
+                let config = &answer["features"][name]["config"];
+                // Reflag's own variant is told even without a payload.
+                let expected = if format == "reflag" { json!("only") } else { Value::Null };
+                assert_eq!(config["key"], expected, "{what}");
+                assert_eq!(config["payload"], Value::Null, "{what}");
             }
             // Flagsmith
             let expected = match (format, cell.value) {
@@ -135,13 +134,12 @@ fn values_keep_their_spelling_in_every_dialect_whatever_the_rules() {
             let told = |key: &str, expected: Option<&str>| {
                 let (status, text) = value(key);
                 assert_eq!(status, 200, "{what} {key} {text}");
-                match expected {
-                    Some(expected) => assert_eq!(member(&text, "{", "value"), expected, "{what}"),
-                    None => {
-                        let answer: Value = serde_json::from_str(&text).unwrap();
-                        assert_eq!(answer.get("value"), None, "{what} {key}");
-                        assert_eq!(answer["reason"], "DEFAULT", "{what} {key}");
-                    }
+                if let Some(expected) = expected {
+                    assert_eq!(member(&text, "{", "value"), expected, "{what}");
+                } else {
+                    let answer: Value = serde_json::from_str(&text).unwrap();
+                    assert_eq!(answer.get("value"), None, "{what} {key}");
+                    assert_eq!(answer["reason"], "DEFAULT", "{what} {key}");
                 }
             };
             told(&format!("{name}:enabled"), Some("true"));

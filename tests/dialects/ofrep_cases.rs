@@ -315,8 +315,8 @@ impl Kit {
         captured: &BTreeMap<String, String>,
     ) -> Result<(), String> {
         let rules = |body: &Value, rules: &Value| -> Result<(), String> {
-            let rules = rules.as_array().into_iter().flatten();
-            rules.map(|rule| self.check_body(body, rule, status, captured)).collect()
+            let mut rules = rules.as_array().into_iter().flatten();
+            rules.try_for_each(|rule| self.check_body(body, rule, status, captured))
         };
         if let Some(when) = rule.get("when") {
             return if when["status"] == status { rules(body, &rule["rules"]) } else { Ok(()) };
@@ -344,7 +344,7 @@ impl Kit {
                 })
             };
             let element = found.as_array().unwrap().iter().find(is_wanted);
-            let element = element.ok_or_else(|| format!("{at} has no element {:?}", wanted))?;
+            let element = element.ok_or_else(|| format!("{at} has no element {wanted:?}"))?;
             return rules(element, &rule["rules"]);
         }
         if let Some(each) = rule.get("each") {

@@ -34,7 +34,7 @@ fn differences<'a>(a: &'a Explanation, b: &'a Explanation) -> Vec<Difference<'a>
 }
 
 fn parting<'a>(a: &'a Flag, b: &'a Flag) -> Option<Parting<'a>> {
-    let by_name = [a, b].map(|flag| flag.is_overridden_by_identity());
+    let by_name = [a, b].map(Flag::is_overridden_by_identity);
     if by_name[0] != by_name[1] {
         return Some(Parting::Identity);
     }

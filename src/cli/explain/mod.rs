@@ -42,8 +42,8 @@ Examples:
 pub(super) struct Explain {
     #[command(flatten)]
     config: ConfigArgument,
-    /// Ask the process whose admin port this is, http://HOST:PORT or unix:/PATH
     #[arg(long, value_name = "ADMIN_URL", conflicts_with = "config")]
+    #[arg(help = "Ask the process whose admin port this is, http://HOST:PORT or unix:/PATH")]
     url: Option<String>,
     /// Which environment; may be left out when there is only one
     #[arg(long, value_name = "NAME")]
@@ -85,9 +85,9 @@ impl Explain {
             Some(url) => Respondent::Process(Process::at(url, self.environment.as_deref())?),
             None => self.read_rules()?,
         };
-        let answer = respondent.explain(self.question(&respondent, context), "--context")?;
+        let answer = respondent.explain(&self.question(&respondent, context), "--context")?;
         let Some(other) = other else { return self.show(&answer, &respondent) };
-        let other = respondent.explain(self.question(&respondent, other), "--diff")?;
+        let other = respondent.explain(&self.question(&respondent, other), "--diff")?;
         let (a, b) = (explanation(&answer)?, explanation(&other)?);
         print(&if self.json {
             format!("{}\n", difference::document(&a, &b))
@@ -160,13 +160,13 @@ impl Respondent {
     }
 
     /// Asks. `argument` is where the context comes from.
-    fn explain(&self, question: Question, argument: &str) -> Result<Value, Failure> {
+    fn explain(&self, question: &Question, argument: &str) -> Result<Value, Failure> {
         match self {
             Self::Rules(rules) => {
-                explain(&rules.content, &rules.profile, &question, Clock::System.now())
+                explain(&rules.content, &rules.profile, question, Clock::System.now())
                     .map_err(|error| complaint(rules, &error, argument))
             }
-            Self::Process(process) => process.explain(&question),
+            Self::Process(process) => process.explain(question),
         }
     }
 }

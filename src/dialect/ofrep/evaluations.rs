@@ -147,9 +147,10 @@ impl Evaluations {
     /// What a key asks for.
     pub fn find(&self, program: AnyProgram<'_>, key: &str) -> Found {
         let exact = |key: &str| program.find(key);
-        let folded = |key: &str| match self.by_folded_key.is_empty() {
-            true => None,
-            false => self.by_folded_key.get(&*fold(key)).copied(),
+        let folded = |key: &str| {
+            // Only Flagsmith's names are.
+            let folded = (!self.by_folded_key.is_empty()).then(|| fold(key))?;
+            self.by_folded_key.get(&*folded).copied()
         };
         find_by(key, exact)
             .or_else(|| find_by(key, folded))

@@ -158,14 +158,12 @@ fn read_context(
 
 /// The text of a token; copied only where it has escapes.
 fn plain<'a>(text: Text<'a>, buffer: &'a mut String) -> &'a str {
-    match text.plain() {
-        Some(plain) => plain,
-        None => {
-            buffer.clear();
-            text.unescape_into(buffer);
-            buffer
-        }
+    if let Some(plain) = text.plain() {
+        return plain;
     }
+    buffer.clear();
+    text.unescape_into(buffer);
+    buffer
 }
 
 struct Context<'a> {

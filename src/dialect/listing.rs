@@ -170,11 +170,6 @@ impl<S: Spell> Listing<S> {
         self.visible[place_of(class)][outcome.0 as usize]
     }
 
-    /// Whether the list is the same whatever the context: no flag has a second outcome.
-    pub(crate) fn is_constant(&self) -> bool {
-        !self.places.contains(&1)
-    }
-
     /// Appends the items about flags that the class may see and that `wanted` says yes to, between
     /// two brackets. `outcomes` has one for each flag.
     pub(crate) fn write(

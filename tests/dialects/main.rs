@@ -14,6 +14,7 @@
 mod agreement;
 mod attributes;
 mod cells;
+mod documents;
 mod flagsmith_rules;
 mod ofrep;
 mod ofrep_cases;

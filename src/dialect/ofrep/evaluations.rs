@@ -169,11 +169,6 @@ impl Evaluations {
         self.listing.longest() + 64
     }
 
-    /// Whether the answer with all flags is the same whatever the context.
-    pub fn is_constant(&self) -> bool {
-        self.listing.is_constant()
-    }
-
     /// Whether keys of a class see a flag that came to this.
     pub fn is_visible(&self, outcome: OutcomeIndex, class: KeyClass) -> bool {
         self.listing.is_visible(outcome, class)

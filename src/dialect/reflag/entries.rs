@@ -58,11 +58,6 @@ impl Entries {
         self.head.len() + self.listing.longest() + 1
     }
 
-    /// Whether the answer with all flags is the same whatever the context.
-    pub fn is_constant(&self) -> bool {
-        self.listing.is_constant()
-    }
-
     /// Writes the body about the flags that are selected and that a class may see. `outcomes` has
     /// one for each flag, or for a selection of one flag that one's.
     pub(crate) fn write(

@@ -109,7 +109,7 @@ pub(super) fn translate(asked: &Condition, value: &Value) -> Result<Formula, &'s
         Operator::Set | Operator::NotSet => {
             let is_set = match value {
                 Value::Identifier => TRUE,
-                _ => value.differs(|property| condition(property, Compare::In, "")),
+                _ => value.holds(has_text),
             };
             if asked.operator == Operator::Set { is_set } else { not(is_set) }
         }
@@ -159,10 +159,12 @@ fn is_date(operand: Option<&Operand>) -> bool {
 
 /// What must hold of a property that is one of the operands. `IN` finds text and whole numbers, so
 /// it is asked for text that no number and no boolean is spelled as; of a boolean `EQUAL` holds for
-/// its own word alone, and for text of that spelling.
+/// its own word alone, and for text of that spelling. The empty text is one of a list to some SDKs
+/// and to others, as Node's, never.
 fn equal(operands: &[Operand], value: &Value) -> Result<impl Fn(&str) -> Formula, &'static str> {
     let mut texts: Vec<&str> = Vec::new();
     let mut booleans: Vec<&str> = Vec::new();
+    let mut empty = false;
     for operand in operands {
         // Nothing else ever equals text.
         let Operand::Text(text) = operand else { continue };
@@ -176,7 +178,10 @@ fn equal(operands: &[Operand], value: &Value) -> Result<impl Fn(&str) -> Formula
         let list = match &**text {
             "true" | "false" if is_trait => &mut booleans,
             // An identifier is never empty.
-            "" if !is_trait => continue,
+            "" => {
+                empty = is_trait;
+                continue;
+            }
             _ => &mut texts,
         };
         if !list.contains(&&**text) {
@@ -188,8 +193,14 @@ fn equal(operands: &[Operand], value: &Value) -> Result<impl Fn(&str) -> Formula
     Ok(move |property: &str| {
         let among = list.iter().map(|list| condition(property, Compare::In, list));
         let equal = booleans.iter().map(|word| condition(property, Compare::Equal, word));
-        any(among.chain(equal))
+        let is_empty = empty.then(|| all([is_set(property), not(has_text(property))]));
+        any(among.chain(equal).chain(is_empty))
     })
+}
+
+/// What must hold of a property that is there and not the empty text.
+fn has_text(property: &str) -> Formula {
+    condition(property, Compare::Regex, r"[\s\S]+")
 }
 
 /// Whether JavaScript prints some number like this.

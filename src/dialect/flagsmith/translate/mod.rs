@@ -2,8 +2,8 @@
 //! themselves.
 //!
 //! A flag is translated when such an SDK comes to what Burgee comes to when it is asked about the
-//! same identity, or about nobody in particular: enabled or not, and the value. A flag of which any
-//! part has no exact equal is left out and named. Nothing is approximated.
+//! same identity, or about nobody in particular: enabled or not, variant, and value. A flag of which
+//! any part has no exact equal is left out and named. Nothing is approximated.
 //!
 //! # What both sides see of an identity
 //!
@@ -21,7 +21,7 @@
 //! | `IS`, `ANY_OF` | no operand is spelled like a number | `user.plan ANY_OF [gold, true]` | `plan IN gold` or `plan EQUAL true` |
 //! | `IS_NOT`, `NOT_ANY_OF` | the same | `user.plan IS_NOT gold` | `plan IS_SET`, and not `plan IN gold` |
 //! | `IS_TRUE`, `IS_FALSE` | always | `company.beta IS_TRUE` | `company.beta EQUAL true` |
-//! | `SET`, `NOT_SET` | always | `user.plan SET` | `plan IS_SET`, and not `plan IN` the empty text |
+//! | `SET`, `NOT_SET` | always | `user.plan SET` | `plan REGEX [\s\S]+`: any text but the empty one |
 //! | `CONTAINS`, `NOT_CONTAINS` | the operand has a character that no number has, and no sigma | `user.mail CONTAINS @x` | `mail REGEX [\s\S]*[@][xX]` |
 //! | `GT`, `LT` | the operand is no number, or infinite, so that nothing matches | `user.age GT 18` | |
 //! | `AFTER`, `BEFORE`, `DATE_AFTER`, `DATE_BEFORE` | the operand is no number of days or no date | `user.since BEFORE 30` | |
@@ -36,7 +36,9 @@
 //! What an evaluation of nothing gives is the environment's own state: it is what SDKs answer
 //! without an identity. What identities get otherwise is an override per outcome, on or off with
 //! each variant, of a segment that holds the rules; the first that matches counts, so priorities
-//! follow the order of variants. The last is everybody's.
+//! follow the order of variants. The last is everybody's. SDKs know variants as shares of identities,
+//! so a state with one is a split that gives everybody this variant; for nobody in particular there
+//! is no split, only the value.
 
 mod conditions;
 mod formula;
@@ -52,7 +54,7 @@ use crate::dialect::{Translation, Untranslated};
 use crate::evaluate::{EvaluationContext, Evaluator, FlagProgram, Program};
 use crate::json::write_string;
 use crate::model::{
-    EnvironmentName, Filter, Flag, Generation, GroupOperator, Operator, Ruleset, Version,
+    EnvironmentName, Filter, Flag, Generation, GroupOperator, Operator, Ruleset, Variant, Version,
 };
 use crate::time::Timestamp;
 
@@ -101,8 +103,18 @@ pub fn environment_document(
 #[derive(Clone, Debug, PartialEq)]
 struct Outcome {
     enabled: bool,
+    /// The variant's key.
+    variant: Option<Box<str>>,
     /// JSON.
     value: String,
+}
+
+impl Outcome {
+    fn new(enabled: bool, variant: Option<&Variant>) -> Self {
+        let mut value = String::new();
+        feature::write_value(variant.and_then(|variant| variant.payload.as_deref()), &mut value);
+        Self { enabled, variant: variant.map(|variant| variant.key.clone()), value }
+    }
 }
 
 /// What is so for those for whom this formula is the first that holds.
@@ -115,20 +127,18 @@ struct Choice {
 fn outcomes(flag: &Flag, generation: Generation) -> Result<Vec<Choice>, String> {
     let rules = flag.targeting.rules.iter().map(|filter| rule(filter, generation)).collect();
     let is_on = any_of(rules);
-    let mut variants: Vec<(Translated, String)> = Vec::new();
+    let mut variants: Vec<(Translated, Outcome)> = Vec::new();
     for variant in flag.config.iter().flat_map(|config| &config.variants) {
-        let mut value = String::new();
-        feature::write_value(variant.payload.as_deref(), &mut value);
-        variants.push((rule(&variant.filter, generation), value));
+        variants.push((rule(&variant.filter, generation), Outcome::new(false, Some(variant))));
     }
-    variants.push((Ok(TRUE), "null".to_owned()));
+    variants.push((Ok(TRUE), Outcome::new(false, None)));
     drop_idle(&mut variants);
     let mut candidates = Vec::new();
-    for (guard, value) in variants {
+    for (guard, outcome) in variants {
         let on = all_of(vec![guard.clone(), is_on.clone()]);
-        candidates.push((on, Outcome { enabled: true, value: value.clone() }));
+        candidates.push((on, Outcome { enabled: true, ..outcome.clone() }));
         // Who is not on falls through to here.
-        candidates.push((guard, Outcome { enabled: false, value }));
+        candidates.push((guard, outcome));
         if is_on == Ok(TRUE) {
             candidates.pop();
         }
@@ -174,9 +184,7 @@ fn outcome_of_nobody(flag: &Flag, compiled: &FlagProgram, program: &Program) -> 
     let enabled = evaluator.evaluate(compiled.targeting).matched.is_some();
     let matched = compiled.config.and_then(|list| evaluator.evaluate(list).matched);
     let variant = matched.and_then(|index| flag.config.as_ref()?.variants.get(index as usize));
-    let mut value = String::new();
-    feature::write_value(variant.and_then(|variant| variant.payload.as_deref()), &mut value);
-    Outcome { enabled, value }
+    Outcome::new(enabled, variant)
 }
 
 /// What must hold for a rule to match.
@@ -268,17 +276,31 @@ impl<'a> FeatureText<'a> {
 
     /// A state of the flag, the document's `number`th.
     fn state(&self, outcome: &Outcome, priority: Option<usize>, number: u32) -> String {
-        let Outcome { enabled, value } = outcome;
-        let uuid = uuid(&format!("{}/{number}", self.flag.key));
+        let Outcome { enabled, variant, value } = outcome;
+        let name = format!("{}/{number}", self.flag.key);
         let segment =
             priority.map_or("null".to_owned(), |priority| format!("{{\"priority\":{priority}}}"));
+        let variant =
+            variant.as_ref().map_or(String::new(), |key| share(key, value, &name, number));
         format!(
             "{}{enabled},\"feature_state_value\":{value},\"django_id\":{number},\
-             \"featurestate_uuid\":\"{uuid}\",\"feature_segment\":{segment},\
-             \"multivariate_feature_state_values\":[]}}",
-            self.text
+             \"featurestate_uuid\":\"{}\",\"feature_segment\":{segment},\
+             \"multivariate_feature_state_values\":[{variant}]}}",
+            self.text,
+            uuid(&name),
         )
     }
+}
+
+/// A variant that every identity gets: numbers that place an identity among shares are below 100.
+fn share(key: &str, value: &str, name: &str, number: u32) -> String {
+    let mut quoted = String::new();
+    write_string(key, &mut quoted);
+    format!(
+        "{{\"id\":{number},\"mv_fs_value_uuid\":\"{}\",\"percentage_allocation\":100,\
+         \"multivariate_feature_option\":{{\"id\":{number},\"key\":{quoted},\"value\":{value}}}}}",
+        uuid(&format!("{name}/variant")),
+    )
 }
 
 /// A UUID that depends on nothing but a text.

@@ -24,12 +24,12 @@ use std::fs;
 use std::path::Path;
 
 use fake_upstream::{Document, Reply, Upstream};
+use sdk::flagsmith_rules::{
+    CLIENT_KEY, SERVER_ONLY, document, identity, rule, segment, split, state, with_priority,
+};
 use sdk::{Burgee, Programs, until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-/// The environment's own key, which the document names.
-const CLIENT_KEY: &str = "Edge0ClientKey";
 
 /// A key of Burgee's own, so that an SDK that gets through does not owe it to a key of the upstream.
 const SERVER_KEY: &str = "ser.edge_0123456789abcdef";
@@ -119,94 +119,6 @@ impl Scene {
 
 // The document.
 
-fn feature(id: u32, name: &str) -> Value {
-    let kind = if name == "banner" { "MULTIVARIATE" } else { "STANDARD" };
-    json!({"id": id, "name": name, "type": kind})
-}
-
-/// What a feature is by default. Its number is the seed of its splits, too.
-fn state(id: u32, name: &str, enabled: bool, value: &Value) -> Value {
-    json!({
-        "feature": feature(id, name), "enabled": enabled, "feature_state_value": value,
-        "django_id": 900 + id, "featurestate_uuid": uuid(id), "feature_segment": null,
-        "multivariate_feature_state_values": [],
-    })
-}
-
-fn uuid(number: u32) -> String {
-    format!("7b1f0a52-2f53-4b9b-9d3e-{number:012x}")
-}
-
-/// The same split: so many percent get this value.
-fn split(mut state: Value, shares: &[(&str, f64)]) -> Value {
-    let shares = shares.iter().zip(41_u32..).map(|((value, share), id)| {
-        json!({
-            "id": id, "mv_fs_value_uuid": uuid(id), "percentage_allocation": share,
-            "multivariate_feature_option": {"id": id + 100, "value": value, "key": format!("{value}-key")},
-        })
-    });
-    state["multivariate_feature_state_values"] = shares.collect();
-    state
-}
-
-/// The same in a segment. The lower number wins.
-fn with_priority(mut state: Value, priority: u32) -> Value {
-    state["feature_segment"] = json!({"priority": priority});
-    state["django_id"] = json!(state["django_id"].as_u64().unwrap() + 1000);
-    state
-}
-
-/// What a segment asks, below a rule that wants all of it.
-fn rule(kind: &str, conditions: &[(&str, &str, &str)]) -> Value {
-    let conditions: Vec<_> = conditions
-        .iter()
-        .map(|(property, operator, value)| {
-            let property = Some(*property).filter(|property| !property.is_empty());
-            json!({"property_": property, "operator": operator, "value": value})
-        })
-        .collect();
-    let rule = json!({"type": kind, "conditions": conditions, "rules": []});
-    json!([{"type": "ALL", "conditions": [], "rules": [rule]}])
-}
-
-fn segment(id: u32, name: &str, rules: &Value, states: &[Value]) -> Value {
-    json!({"id": id, "name": name, "rules": rules, "feature_states": states})
-}
-
-fn identity(identifier: &str, states: &[Value]) -> Value {
-    json!({
-        "identifier": identifier, "identity_uuid": uuid(1), "environment_api_key": CLIENT_KEY,
-        "created_date": "2026-01-01T00:00:00+00:00", "django_id": 12, "identity_traits": [],
-        "dashboard_alias": null, "composite_key": format!("{CLIENT_KEY}_{identifier}"),
-        "identity_features": states,
-    })
-}
-
-fn document(states: &[Value], segments: &[Value], identities: &[Value]) -> Value {
-    json!({
-        "id": 31, "api_key": CLIENT_KEY, "name": "Production",
-        "updated_at": "2026-05-04T09:30:11.204518+00:00", "allow_client_traits": true,
-        "hide_sensitive_data": false, "hide_disabled_flags": null,
-        "use_identity_composite_key_for_hashing": true,
-        "use_identity_overrides_in_local_eval": true,
-        "amplitude_config": null, "webhook_config": null,
-        "project": {
-            "id": 5, "name": "Shop", "hide_disabled_flags": false,
-            "enable_realtime_updates": false, "server_key_only_feature_ids": [LEDGER],
-            "organisation": {
-                "id": 2, "name": "ACME", "feature_analytics": false, "stop_serving_flags": false,
-                "persist_trait_data": true,
-            },
-            "segments": segments,
-        },
-        "feature_states": states,
-        "identity_overrides": identities,
-    })
-}
-
-/// The feature that only server keys see.
-const LEDGER: u32 = 14;
-
 const LARGE: i64 = 9_007_199_254_740_991;
 const UNICODE: &str = "Ünsal \u{1F3C1} \u{2028} \"quoted\" \\ </script>";
 
@@ -229,7 +141,7 @@ fn first() -> Value {
             state(10, "json", false, &json!("{\"limit\": [1, null]}")),
             state(11, "New Checkout", false, &json!("v1")),
             banner("control"),
-            state(LEDGER, "ledger", true, &json!("hidden")),
+            state(SERVER_ONLY, "ledger", true, &json!("hidden")),
         ],
         &[
             segment(
@@ -291,7 +203,7 @@ fn by_default() -> Value {
         "json": seen(10, false, &json!("{\"limit\": [1, null]}")),
         "New Checkout": seen(11, false, &json!("v1")),
         "banner": seen(12, true, &json!("control")),
-        "ledger": seen(LEDGER, true, &json!("hidden")),
+        "ledger": seen(SERVER_ONLY, true, &json!("hidden")),
     })
 }
 
@@ -489,7 +401,7 @@ fn a_client_key_does_not_see_server_only_features(server: Server) {
     let mut expected = with_key(SERVER_KEY);
     for flags in expected.as_array_mut().unwrap() {
         let hidden = flags.as_object_mut().unwrap().remove("ledger");
-        assert_eq!(hidden, Some(seen(LEDGER, true, &json!("hidden"))));
+        assert_eq!(hidden, Some(seen(SERVER_ONLY, true, &json!("hidden"))));
     }
     assert_eq!(with_key(CLIENT_KEY), expected);
 }

@@ -21,6 +21,7 @@ use std::fs;
 use std::path::Path;
 
 use fake_upstream::{Document, Upstream};
+use sdk::reflag_rules::{constant, context, flag, variant, with_config};
 use sdk::{Burgee, Programs, until};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -112,28 +113,6 @@ impl Scene {
 }
 
 // The document.
-
-fn constant(value: bool) -> Value {
-    json!({"type": "constant", "value": value})
-}
-
-fn context(field: &str, operator: &str, values: &[&str]) -> Value {
-    json!({"type": "context", "field": field, "operator": operator, "values": values})
-}
-
-fn flag(key: &str, version: u64, filters: &[Value]) -> Value {
-    let rules: Vec<_> = filters.iter().map(|filter| json!({"filter": filter})).collect();
-    json!({"key": key, "targeting": {"version": version, "rules": rules}})
-}
-
-fn with_config(mut flag: Value, version: u64, variants: &[Value]) -> Value {
-    flag["config"] = json!({"version": version, "variants": variants});
-    flag
-}
-
-fn variant(key: &str, filter: &Value, payload: &Value) -> Value {
-    json!({"key": key, "filter": filter, "payload": payload})
-}
 
 /// Every type that JSON has, in places where it could be lost.
 fn every_type() -> Value {

@@ -24,12 +24,13 @@ use std::fs;
 use std::path::Path;
 
 use fake_upstream::{Document, Reply, Upstream};
-use sdk::{Burgee, Programs, until};
+use sdk::flagsmith_rules::{
+    CLIENT_KEY, SERVER_ONLY, document, identity, rule, segment, split, state, with_priority,
+};
+use sdk::reflag_rules;
+use sdk::{Burgee, Edge, FLAGSMITH_KEYS, Programs, Rules, until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-/// The environment's own key, which the document names.
-const CLIENT_KEY: &str = "Edge0ClientKey";
 
 /// A key of Burgee's own, so that an SDK that gets through does not owe it to a key of the upstream.
 const SERVER_KEY: &str = "ser.edge_0123456789abcdef";
@@ -119,94 +120,6 @@ impl Scene {
 
 // The document.
 
-fn feature(id: u32, name: &str) -> Value {
-    let kind = if name == "banner" { "MULTIVARIATE" } else { "STANDARD" };
-    json!({"id": id, "name": name, "type": kind})
-}
-
-/// What a feature is by default. Its number is the seed of its splits, too.
-fn state(id: u32, name: &str, enabled: bool, value: &Value) -> Value {
-    json!({
-        "feature": feature(id, name), "enabled": enabled, "feature_state_value": value,
-        "django_id": 900 + id, "featurestate_uuid": uuid(id), "feature_segment": null,
-        "multivariate_feature_state_values": [],
-    })
-}
-
-fn uuid(number: u32) -> String {
-    format!("7b1f0a52-2f53-4b9b-9d3e-{number:012x}")
-}
-
-/// The same split: so many percent get this value.
-fn split(mut state: Value, shares: &[(&str, f64)]) -> Value {
-    let shares = shares.iter().zip(41_u32..).map(|((value, share), id)| {
-        json!({
-            "id": id, "mv_fs_value_uuid": uuid(id), "percentage_allocation": share,
-            "multivariate_feature_option": {"id": id + 100, "value": value, "key": format!("{value}-key")},
-        })
-    });
-    state["multivariate_feature_state_values"] = shares.collect();
-    state
-}
-
-/// The same in a segment. The lower number wins.
-fn with_priority(mut state: Value, priority: u32) -> Value {
-    state["feature_segment"] = json!({"priority": priority});
-    state["django_id"] = json!(state["django_id"].as_u64().unwrap() + 1000);
-    state
-}
-
-/// What a segment asks, below a rule that wants all of it.
-fn rule(kind: &str, conditions: &[(&str, &str, &str)]) -> Value {
-    let conditions: Vec<_> = conditions
-        .iter()
-        .map(|(property, operator, value)| {
-            let property = Some(*property).filter(|property| !property.is_empty());
-            json!({"property_": property, "operator": operator, "value": value})
-        })
-        .collect();
-    let rule = json!({"type": kind, "conditions": conditions, "rules": []});
-    json!([{"type": "ALL", "conditions": [], "rules": [rule]}])
-}
-
-fn segment(id: u32, name: &str, rules: &Value, states: &[Value]) -> Value {
-    json!({"id": id, "name": name, "rules": rules, "feature_states": states})
-}
-
-fn identity(identifier: &str, states: &[Value]) -> Value {
-    json!({
-        "identifier": identifier, "identity_uuid": uuid(1), "environment_api_key": CLIENT_KEY,
-        "created_date": "2026-01-01T00:00:00+00:00", "django_id": 12, "identity_traits": [],
-        "dashboard_alias": null, "composite_key": format!("{CLIENT_KEY}_{identifier}"),
-        "identity_features": states,
-    })
-}
-
-fn document(states: &[Value], segments: &[Value], identities: &[Value]) -> Value {
-    json!({
-        "id": 31, "api_key": CLIENT_KEY, "name": "Production",
-        "updated_at": "2026-05-04T09:30:11.204518+00:00", "allow_client_traits": true,
-        "hide_sensitive_data": false, "hide_disabled_flags": null,
-        "use_identity_composite_key_for_hashing": true,
-        "use_identity_overrides_in_local_eval": true,
-        "amplitude_config": null, "webhook_config": null,
-        "project": {
-            "id": 5, "name": "Shop", "hide_disabled_flags": false,
-            "enable_realtime_updates": false, "server_key_only_feature_ids": [LEDGER],
-            "organisation": {
-                "id": 2, "name": "ACME", "feature_analytics": false, "stop_serving_flags": false,
-                "persist_trait_data": true,
-            },
-            "segments": segments,
-        },
-        "feature_states": states,
-        "identity_overrides": identities,
-    })
-}
-
-/// The feature that only server keys see.
-const LEDGER: u32 = 14;
-
 const LARGE: i64 = 9_007_199_254_740_991;
 const UNICODE: &str = "Ünsal \u{1F3C1} \u{2028} \"quoted\" \\ </script>";
 
@@ -229,7 +142,7 @@ fn first() -> Value {
             state(10, "json", false, &json!("{\"limit\": [1, null]}")),
             state(11, "New Checkout", false, &json!("v1")),
             banner("control"),
-            state(LEDGER, "ledger", true, &json!("hidden")),
+            state(SERVER_ONLY, "ledger", true, &json!("hidden")),
         ],
         &[
             segment(
@@ -291,7 +204,7 @@ fn by_default() -> Value {
         "json": seen(10, false, &json!("{\"limit\": [1, null]}")),
         "New Checkout": seen(11, false, &json!("v1")),
         "banner": seen(12, true, &json!("control")),
-        "ledger": seen(LEDGER, true, &json!("hidden")),
+        "ledger": seen(SERVER_ONLY, true, &json!("hidden")),
     })
 }
 
@@ -367,6 +280,11 @@ with_each_server_sdk! {
     an_unknown_feature_is_the_applications_business
     a_change_arrives
     burgee_and_the_sdk_evaluate_the_same
+    reflags_flags_are_features
+    a_change_of_reflags_rules_arrives
+    burgee_and_the_sdk_evaluate_reflags_rules_the_same
+    reflags_rules_that_cannot_be_translated_are_evaluated_by_burgee_alone
+    of_reflags_rules_the_sdk_is_given_what_can_be_translated
     counts_of_evaluations_are_accepted
 }
 
@@ -489,7 +407,7 @@ fn a_client_key_does_not_see_server_only_features(server: Server) {
     let mut expected = with_key(SERVER_KEY);
     for flags in expected.as_array_mut().unwrap() {
         let hidden = flags.as_object_mut().unwrap().remove("ledger");
-        assert_eq!(hidden, Some(seen(LEDGER, true, &json!("hidden"))));
+        assert_eq!(hidden, Some(seen(SERVER_ONLY, true, &json!("hidden"))));
     }
     assert_eq!(with_key(CLIENT_KEY), expected);
 }
@@ -499,7 +417,7 @@ fn an_unknown_key_is_an_error_and_defaults_hold(server: Server) {
     let scene = Scene::with(programs, &first());
     for local in BOTH {
         let wrong = "ser.unknown_0123456789abcdef";
-        let end = scene.run("unknown_key", &json!({"local": local, "wrongKey": wrong}));
+        let end = scene.run("errors", &json!({"local": local, "key": wrong}));
         assert_eq!(end["seen"].as_array().unwrap().len(), 2);
         for seen in end["seen"].as_array().unwrap() {
             assert!(seen["failed"].as_str().unwrap().contains("401"), "{end}");
@@ -857,4 +775,320 @@ fn browser_sdk_has_its_counts_accepted() {
     let asked = asked(&[GET_FLAGS, "POST /api/v1/analytics/flags/"]);
     assert_eq!(end, json!({"counted": counted, "kept": {}, "asked": asked}));
     assert_eq!(scene.burgee.answered("/api/v1/analytics/flags", 200), 1);
+}
+
+// Rules of the other vendor: Burgee evaluates them, or translates them for SDKs that evaluate by
+// themselves.
+
+/// Flags for each thing that Reflag's rules have and that can be translated.
+fn of_reflag() -> Vec<Value> {
+    use reflag_rules::{constant, context, flag, secret, variant, with_config};
+    let carrying = |key: &str, payload: Value| {
+        let all = variant("all", &constant(true), &payload);
+        with_config(flag(key, 3, &[constant(true)]), 4, &[all])
+    };
+    let blocked = context("company.blocked", "IS_TRUE", &[]);
+    vec![
+        flag("everyone", 1, &[constant(true)]),
+        flag("nobody", 1, &[]),
+        flag("gold", 1, &[context("user.plan", "ANY_OF", &["gold", "platinum"])]),
+        flag("acme-only", 1, &[context("company.id", "IS", &["acme"])]),
+        flag("not-blocked", 1, &[json!({"type": "negation", "filter": blocked})]),
+        flag("New Checkout", 1, &[context("user.mail", "CONTAINS", &["@acme"])]),
+        with_config(
+            flag("sized", 1, &[constant(true)]),
+            2,
+            &[
+                variant(
+                    "large",
+                    &context("user.id", "IS", &["u-1"]),
+                    &json!({"limit": [20, null]}),
+                ),
+                variant("small", &constant(true), &Value::Null),
+            ],
+        ),
+        carrying("text", json!(UNICODE)),
+        carrying("integer", json!(LARGE)),
+        carrying("float", json!(-0.25)),
+        carrying("yes", json!(true)),
+        secret(carrying("ledger", json!("hidden"))),
+    ]
+}
+
+/// The same with flags that only Burgee can evaluate: SDKs order text as numbers, and put people
+/// into shares by another hash.
+fn of_reflag_with_more() -> Value {
+    let mut flags = of_reflag();
+    let adult = reflag_rules::context("user.age", "GT", &["17"]);
+    let half = json!({
+        "type": "rolloutPercentage", "key": "half", "partialRolloutAttribute": "user.id",
+        "partialRolloutThreshold": 50_000,
+    });
+    flags.push(reflag_rules::flag("adults", 1, &[adult]));
+    flags.push(reflag_rules::flag("half", 1, &[half]));
+    reflag_rules::document(412, &flags)
+}
+
+fn customers() -> Value {
+    json!([
+        null,
+        somebody("u-1", &json!({"plan": "gold", "company.id": "acme", "mail": "Ada@ACME.io"})),
+        somebody("u-2", &json!({"plan": 1.5, "company_id": "acme", "company.blocked": true})),
+        somebody("u-3", &json!({"plan": "platinum", "companyId": "globex", "age": 30})),
+    ])
+}
+
+/// What [`customers`] see: whether it is on and its value, for each of them or for all.
+fn of_customers(server_only: bool) -> Value {
+    let on = |of_each: [bool; 4]| of_each.map(|enabled| json!([enabled, null]));
+    let all = |value: Value| [true; 4].map(|enabled| json!([enabled, value]));
+    let mut flags = vec![
+        ("everyone", on([true; 4])),
+        ("nobody", on([false; 4])),
+        ("gold", on([false, true, false, true])),
+        ("acme-only", on([false, true, true, false])),
+        ("not-blocked", on([true, true, false, true])),
+        ("New Checkout", on([false, true, false, false])),
+        ("sized", {
+            let mut of_each = on([true; 4]);
+            of_each[1][1] = json!("{\"limit\":[20,null]}");
+            of_each
+        }),
+        ("text", all(json!(UNICODE))),
+        ("integer", all(json!(LARGE))),
+        ("float", all(json!(-0.25))),
+        ("yes", all(json!(true))),
+    ];
+    if server_only {
+        flags.push(("ledger", all(json!("hidden"))));
+    }
+    (0..4)
+        .map(|customer| -> Value {
+            let flags = flags.iter();
+            let flags = flags.map(|(name, of)| ((*name).to_owned(), of[customer].clone()));
+            Value::Object(flags.collect())
+        })
+        .collect()
+}
+
+/// What was seen, without the numbers of features.
+fn without_ids(seen: &Value) -> Value {
+    let of_each = seen.as_array().unwrap().iter().map(|flags| -> Value {
+        let flags = flags.as_object().unwrap().iter();
+        let flags =
+            flags.map(|(name, flag)| (name.clone(), json!([flag["enabled"], flag["value"]])));
+        Value::Object(flags.collect())
+    });
+    of_each.collect()
+}
+
+fn reflags_flags_are_features(server: Server) {
+    let Some(programs) = server.programs() else { return };
+    let edge = Edge::serving(Rules::Reflag, &reflag_rules::document(412, &of_reflag()));
+    let seen_by = |key: &str, local: bool| {
+        let told = json!({"key": key, "local": local, "whom": customers()});
+        let end = edge.run(&programs, "flags", &told);
+        assert_eq!(end["heard"], json!(NO_HEARD), "local: {local}");
+        end["seen"].clone()
+    };
+    let [remote, local] = BOTH.map(|local| seen_by(FLAGSMITH_KEYS[1], local));
+    assert_eq!(without_ids(&remote), of_customers(true));
+    assert_eq!(local, remote, "with the same numbers of features, too");
+    let ids: BTreeSet<u64> = remote[0]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|flag| flag["id"].as_u64().filter(|id| *id > 0).unwrap())
+        .collect();
+    assert_eq!(ids.len(), of_reflag().len(), "each has a number of its own");
+    assert_eq!(without_ids(&seen_by(FLAGSMITH_KEYS[0], false)), of_customers(false));
+}
+
+fn a_change_of_reflags_rules_arrives(server: Server) {
+    let Some(programs) = server.programs() else { return };
+    let mut changed = of_reflag();
+    changed[2]["targeting"]["rules"] = json!([]);
+    changed[7]["config"]["variants"][0]["payload"] = json!("other");
+    for local in BOTH {
+        let edge = Edge::serving(Rules::Reflag, &reflag_rules::document(412, &of_reflag()));
+        let told = json!({"key": FLAGSMITH_KEYS[1], "local": local, "whom": customers()});
+        let document = reflag_rules::document(413, &changed);
+        let (before, end) = edge.run_with_change(&programs, "changes", &told, &document);
+        let mut expected = of_customers(true);
+        assert_eq!(without_ids(&before["seen"]), expected, "local: {local}");
+        for flags in expected.as_array_mut().unwrap() {
+            flags["gold"][0] = json!(false);
+            flags["text"][1] = json!("other");
+        }
+        assert_eq!(without_ids(&end["seen"]), expected, "local: {local}");
+        assert_eq!(end["heard"], json!(NO_HEARD));
+    }
+}
+
+/// One flag for each operator that can be translated, with variants.
+fn reflag_operators() -> Value {
+    use reflag_rules::{constant, context, flag, variant, with_config};
+    let asked: [(&str, &str, &[&str]); 14] = [
+        ("IS", "user.x", &["A"]),
+        ("IS", "company.id", &["A"]),
+        ("IS", "user.id", &["user 3"]),
+        ("IS_NOT", "user.x", &["A"]),
+        ("ANY_OF", "user.x", &["A", "true", "", "Ünsal & Söhne"]),
+        ("NOT_ANY_OF", "user.x", &["ä", "a,b"]),
+        ("IS_TRUE", "user.x", &[]),
+        ("IS_FALSE", "user.x", &[]),
+        ("SET", "user.x", &[]),
+        ("NOT_SET", "user.x", &[]),
+        ("CONTAINS", "user.x", &["B@"]),
+        ("NOT_CONTAINS", "user.x", &["B@"]),
+        ("IS", "other.x", &["A"]),
+        ("OF_TOMORROW", "user.x", &["A"]),
+    ];
+    let flags: Vec<Value> = asked
+        .into_iter()
+        .map(|(operator, field, values)| {
+            let filter = context(field, operator, values);
+            let other = context("user.y", "SET", &[]);
+            let both = json!({"type": "group", "operator": "and", "filters": [
+                {"type": "negation", "filter": filter}, other]});
+            let key = format!("{operator} {field}");
+            with_config(
+                flag(&key, 1, &[filter.clone(), both]),
+                3,
+                &[
+                    variant("first", &filter, &json!([1, "1"])),
+                    variant("second", &other, &json!("same")),
+                    variant("third", &context("user.z", "NOT_SET", &[]), &json!("same")),
+                ],
+            )
+        })
+        .collect();
+    let half = with_config(
+        flag("constant", 1, &[constant(true)]),
+        1,
+        &[variant("only", &context("user.id", "IS", &["user 3"]), &json!(1))],
+    );
+    reflag_rules::document(412, &[flags, vec![half]].concat())
+}
+
+fn burgee_and_the_sdk_evaluate_reflags_rules_the_same(server: Server) {
+    let Some(programs) = server.programs() else { return };
+    let edge = Edge::serving(Rules::Reflag, &reflag_operators());
+    let values = json!([
+        "A",
+        "a",
+        "",
+        "ä",
+        "Ä",
+        "a,b",
+        "xb@y",
+        "true",
+        "True",
+        "false",
+        "5",
+        "05",
+        "1.0",
+        "1e3",
+        " A",
+        "Ünsal & Söhne",
+        "\u{1F3C1}",
+        true,
+        false,
+        5,
+        0,
+        -1,
+        4.5,
+        1e21,
+        1e-7,
+        1.0,
+    ]);
+    let mut whom = vec![somebody("user", &json!({}))];
+    for (value, number) in values.as_array().unwrap().iter().zip(0..) {
+        let identifier = format!("user {number}");
+        whom.push(somebody(&identifier, &json!({"x": value})));
+        whom.push(somebody(&identifier, &json!({"x": value, "y": "", "other.x": value})));
+        whom.push(somebody(&identifier, &json!({"company.id": value, "y": value, "z": 1})));
+        whom.push(somebody(&identifier, &json!({"company_id": value, "companyId": "A"})));
+    }
+    let compared = whom.len() * reflag_operators()["features"].as_array().unwrap().len();
+    let end = edge.run(&programs, "agreement", &json!({"key": FLAGSMITH_KEYS[1], "whom": whom}));
+    assert_eq!(end["different"], json!([]));
+    assert_eq!((&end["compared"], &end["heard"]), (&json!(compared), &json!(NO_HEARD)));
+    assert_eq!(end["alike"], json!([]), "a flag that is the same for everybody compares nothing");
+}
+
+fn reflags_rules_that_cannot_be_translated_are_evaluated_by_burgee_alone(server: Server) {
+    let Some(programs) = server.programs() else { return };
+    let edge = Edge::serving(Rules::Reflag, &of_reflag_with_more());
+    let told = json!({"key": FLAGSMITH_KEYS[1], "local": false, "whom": customers()});
+    let seen = edge.run(&programs, "flags", &told)["seen"].clone();
+    let adults: Vec<&Value> =
+        seen.as_array().unwrap().iter().map(|flags| &flags["adults"]["enabled"]).collect();
+    assert_eq!(adults, [false, false, false, true].map(Value::from).each_ref());
+
+    let end = edge.run(&programs, "errors", &json!({"key": FLAGSMITH_KEYS[1], "local": true}));
+    for seen in end["seen"].as_array().unwrap() {
+        match server {
+            Server::Node => {
+                assert!(seen["failed"].as_str().unwrap().contains("501"), "{end}");
+                assert_eq!(seen["with"], json!({"enabled": true, "value": "default"}));
+            }
+            // Without a document it asks for flags.
+            Server::Python => {
+                let with = json!({"enabled": true, "value": UNICODE});
+                assert_eq!(*seen, json!({"failed": "no error", "with": with}));
+            }
+        }
+    }
+    let heard = end["heard"].as_array().unwrap();
+    assert!(!heard.is_empty(), "it says why");
+    assert!(heard.iter().all(|line| line.as_str().unwrap().contains("501")), "{heard:?}");
+    assert!(edge.burgee.answered("/api/v1/environment-document", 501) > 0);
+}
+
+fn of_reflags_rules_the_sdk_is_given_what_can_be_translated(server: Server) {
+    let Some(programs) = server.programs() else { return };
+    let partial = "[environments.reflag]\ndefinitions = \"partial\"\n";
+    let edge = Edge::with_settings(Rules::Reflag, &of_reflag_with_more(), partial);
+    let told = json!({"key": FLAGSMITH_KEYS[1], "local": true, "whom": customers()});
+    let end = edge.run(&programs, "flags", &told);
+    assert_eq!(without_ids(&end["seen"]), of_customers(true), "all but two");
+    assert_eq!(end["heard"], json!(NO_HEARD));
+}
+
+#[test]
+fn browser_sdk_sees_reflags_flags_as_features() {
+    let Some(programs) = Programs::for_flagsmith_in_node() else { return };
+    let edge = Edge::serving(Rules::Reflag, &of_reflag_with_more());
+    let customers = customers();
+    let of_each = of_customers(false);
+    let told = json!({
+        "key": FLAGSMITH_KEYS[0], "identifier": "u-1", "traits": customers[1]["traits"],
+        "other": "u-3", "features": ["sized", "New Checkout", "ledger", "adults"],
+    });
+    let end = edge.run(&programs, "browser_identity", &told);
+    // In shares and above an age they are evaluated, too; which they are is another test's.
+    let seen = |face: &Value| {
+        let mut flags = without_ids(&json!([face["flags"]]))[0].take();
+        for name in ["adults", "half"] {
+            assert!(flags.as_object_mut().unwrap().remove(name).is_some(), "{name}");
+        }
+        flags
+    };
+    assert_eq!(seen(&end["first"]), in_a_page(&of_each[1]));
+    assert_eq!(end["first"]["identifier"], "u-1");
+    assert_eq!(end["first"]["traits"], customers[1]["traits"]);
+    assert_eq!(
+        end["read"],
+        json!({
+            "sized": [true, "{\"limit\":[20,null]}"], "New Checkout": [true, null],
+            "ledger": [false, null], "adults": [false, null],
+        })
+    );
+    assert_eq!(seen(&end["withMore"]), in_a_page(&of_each[1]));
+    assert_eq!(seen(&end["nobody"]), in_a_page(&of_each[0]));
+    assert_eq!(
+        end["asked"],
+        asked(&[POST_IDENTITY, POST_IDENTITY, POST_IDENTITY, GET_IDENTITY, GET_FLAGS])
+    );
 }

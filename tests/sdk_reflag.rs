@@ -21,7 +21,9 @@ use std::fs;
 use std::path::Path;
 
 use fake_upstream::{Document, Upstream};
-use sdk::{Burgee, Programs, until};
+use sdk::flagsmith_rules;
+use sdk::reflag_rules::{constant, context, flag, variant, with_config};
+use sdk::{Burgee, Edge, Programs, REFLAG_KEYS, Rules, until};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
@@ -112,28 +114,6 @@ impl Scene {
 }
 
 // The document.
-
-fn constant(value: bool) -> Value {
-    json!({"type": "constant", "value": value})
-}
-
-fn context(field: &str, operator: &str, values: &[&str]) -> Value {
-    json!({"type": "context", "field": field, "operator": operator, "values": values})
-}
-
-fn flag(key: &str, version: u64, filters: &[Value]) -> Value {
-    let rules: Vec<_> = filters.iter().map(|filter| json!({"filter": filter})).collect();
-    json!({"key": key, "targeting": {"version": version, "rules": rules}})
-}
-
-fn with_config(mut flag: Value, version: u64, variants: &[Value]) -> Value {
-    flag["config"] = json!({"version": version, "variants": variants});
-    flag
-}
-
-fn variant(key: &str, filter: &Value, payload: &Value) -> Value {
-    json!({"key": key, "filter": filter, "payload": payload})
-}
 
 /// Every type that JSON has, in places where it could be lost.
 fn every_type() -> Value {
@@ -493,7 +473,7 @@ fn node_sdk_with_a_wrong_key_goes_on_with_its_fallback() {
         // Either class of keys may tell of events.
         (PUBLISHABLE_KEY, "FORBIDDEN_KEY", &[]),
     ] {
-        let seen = scene.run("node_wrong_key", &json!({"wrongKey": key}));
+        let seen = scene.run("node_without_definitions", &json!({"secretKey": key}));
         assert_eq!(seen["definitions"], json!([]));
         assert_eq!(seen["fallback"], carrying(true, "fallback", &json!(1)));
         assert_eq!(seen["other"], bare(false));
@@ -631,4 +611,293 @@ fn react_sdk_shows_flags_and_their_changes() {
     assert_eq!(end["shown"], json!(shown));
     let errors: Vec<_> = strings(&end["heard"]).filter(|line| line.starts_with("error")).collect();
     assert_eq!(errors, NO_HEARD);
+}
+
+// Rules of the other vendor: Burgee evaluates them, or translates them for SDKs that evaluate by
+// themselves.
+
+/// Features with the names of the flags above, and one for each thing that this vendor has.
+fn of_flagsmith() -> Value {
+    use flagsmith_rules::{SERVER_ONLY, document, identity, rule, segment, split, state};
+    let on = |id, name| flagsmith_rules::with_priority(state(id, name, true, &Value::Null), 0);
+    let sized = |variant, id| {
+        let state = state(id, "sized", true, &json!("nobody in particular"));
+        split(state, &[(variant, 100.0)])
+    };
+    document(
+        &[
+            state(1, "everyone", true, &Value::Null),
+            state(2, "nobody", false, &Value::Null),
+            state(3, "acme-only", false, &Value::Null),
+            state(4, "gold", false, &json!("v1")),
+            sized("small", 7),
+            state(8, "json", true, &json!("{\"limit\": [1, null]}")),
+            state(9, "count", true, &json!(42)),
+            state(10, "empty", false, &json!("")),
+            state(11, "yes", true, &json!(true)),
+            state(12, "New Checkout", true, &json!("theirs")),
+            state(SERVER_ONLY, "ledger", true, &json!("hidden")),
+        ],
+        &[
+            segment(
+                1,
+                "acme",
+                &rule("ALL", &[("company.id", "EQUAL", "acme")]),
+                &[on(3, "acme-only")],
+            ),
+            segment(
+                2,
+                "gold",
+                &rule("ANY", &[("plan", "EQUAL", "gold"), ("plan", "EQUAL", "platinum")]),
+                &[flagsmith_rules::with_priority(state(4, "gold", true, &json!("v2")), 0)],
+            ),
+            segment(
+                3,
+                "large ones",
+                &rule("ALL", &[("$.identity.identifier", "EQUAL", "u-1")]),
+                &[flagsmith_rules::with_priority(sized("large", 7), 0)],
+            ),
+        ],
+        &[identity("u-2", &[state(12, "New Checkout", false, &json!("hers"))])],
+    )
+}
+
+/// The same with `sized` off, and what its variants hold as it was.
+fn of_flagsmith_without_sized() -> Value {
+    let mut document = of_flagsmith();
+    document["updated_at"] = json!("2026-05-04T09:31:00.5+00:00");
+    document["feature_states"][4]["enabled"] = json!(false);
+    document["project"]["segments"][2]["feature_states"][0]["enabled"] = json!(false);
+    document
+}
+
+/// The same with a feature that only Burgee can evaluate: numbers are ordered by none of the filters
+/// that SDKs know.
+fn of_flagsmith_with_adults() -> Value {
+    use flagsmith_rules::{rule, segment, state};
+    let mut document = of_flagsmith();
+    let off = state(5, "adults", false, &Value::Null);
+    document["feature_states"].as_array_mut().unwrap().push(off);
+    let on = flagsmith_rules::with_priority(state(5, "adults", true, &Value::Null), 0);
+    let rule = rule("ALL", &[("age", "GREATER_THAN_INCLUSIVE", "18")]);
+    let segments = document["project"]["segments"].as_array_mut().unwrap();
+    segments.push(segment(4, "adults", &rule, &[on]));
+    document
+}
+
+/// What `u-1` of no company sees of [`of_flagsmith`]. A value is remote config.
+fn of_flagsmith_for_u1() -> Value {
+    let default = |enabled, payload| carrying(enabled, "default", &payload);
+    json!({
+        "everyone": bare(true), "nobody": bare(false), "acme-only": bare(false),
+        "gold": default(false, json!("v1")), "sized": carrying(true, "large-key", &json!("large")),
+        "json": default(true, json!("{\"limit\": [1, null]}")), "count": default(true, json!(42)),
+        "empty": default(false, json!("")), "yes": default(true, json!(true)),
+        "New Checkout": default(true, json!("theirs")), "ledger": default(true, json!("hidden")),
+    })
+}
+
+const PARTIAL: &str = "[environments.reflag]\ndefinitions = \"partial\"\n";
+
+fn keys() -> Value {
+    json!({"publishableKey": REFLAG_KEYS[0], "secretKey": REFLAG_KEYS[1], "pushed": false})
+}
+
+fn with_keys(mut more: Value) -> Value {
+    let Value::Object(keys) = keys() else { panic!("keys are members") };
+    more.as_object_mut().unwrap().extend(keys);
+    more
+}
+
+#[test]
+fn node_sdk_lets_burgee_evaluate_flagsmiths_rules() {
+    let Some(programs) = Programs::for_reflag() else { return };
+    let edge = Edge::serving(Rules::Flagsmith, &of_flagsmith_with_adults());
+    let mut flags = of_flagsmith_for_u1();
+    flags["acme-only"] = bare(true);
+    flags["adults"] = bare(false);
+    assert_eq!(
+        edge.run(&programs, "node_remote", &keys()),
+        json!({
+            "all": flags,
+            "one": carrying(true, "large-key", &json!("large")),
+            "withAttributes": bare(true),
+            "unknown": bare(false),
+            "heard": ["error: flag nowhere not found"],
+        })
+    );
+}
+
+#[test]
+fn node_sdk_evaluates_flagsmiths_rules_by_itself() {
+    let Some(programs) = Programs::for_reflag() else { return };
+    let edge = Edge::serving(Rules::Flagsmith, &of_flagsmith());
+    let contexts = json!([
+        {"user": {"id": "u-1"}},
+        {"user": {"id": "u-2", "plan": "gold"}, "company": {"id": "acme"}},
+        {"user": {"plan": "gold"}, "company": {"id": "acme"}},
+    ]);
+    let told = with_keys(json!({"contexts": contexts}));
+    let (before, end) =
+        edge.run_with_change(&programs, "node_polling", &told, &of_flagsmith_without_sized());
+    let mut of_u2 = of_flagsmith_for_u1();
+    of_u2["sized"] = carrying(true, "small-key", &json!("small"));
+    of_u2["acme-only"] = bare(true);
+    of_u2["gold"] = carrying(true, "default", &json!("v2"));
+    of_u2["New Checkout"] = carrying(false, "default", &json!("hers"));
+    // Without an identity there are no segments and no splits.
+    let mut of_nobody = of_flagsmith_for_u1();
+    of_nobody["sized"] = carrying(true, "default", &json!("nobody in particular"));
+    let mut flags = json!([of_flagsmith_for_u1(), of_u2, of_nobody]);
+    assert_eq!(before["flags"], flags);
+    let defined: Vec<&str> = before["definitions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|flag| flag["key"].as_str().unwrap())
+        .collect();
+    assert_eq!(defined.len(), of_flagsmith_for_u1().as_object().unwrap().len(), "{defined:?}");
+    assert_eq!(end["before"], before);
+    for flags in flags.as_array_mut().unwrap() {
+        flags["sized"]["isEnabled"] = json!(false);
+    }
+    assert_eq!(end["after"]["flags"], flags);
+    assert!(end["after"]["version"].as_u64() > before["version"].as_u64());
+    assert_eq!(end["heard"], json!(NO_HEARD));
+}
+
+#[test]
+fn node_sdk_looks_again_for_flagsmiths_rules_when_it_is_asked_after_a_minute() {
+    let Some(programs) = Programs::for_reflag() else { return };
+    let edge = Edge::serving(Rules::Flagsmith, &of_flagsmith());
+    let told = with_keys(json!({"context": {"user": {"id": "u-1"}}, "flag": "sized"}));
+    let (before, end) =
+        edge.run_with_change(&programs, "node_in_request", &told, &of_flagsmith_without_sized());
+    let seen = |enabled| vec![carrying(enabled, "large-key", &json!("large")); 2];
+    assert_eq!(before, json!({"first": seen(true)}));
+    assert_eq!((&end["old"], &end["renewed"]), (&json!(seen(true)), &json!(seen(false))));
+    assert_eq!(end["heard"], json!(NO_HEARD));
+}
+
+#[test]
+fn node_sdk_is_given_what_can_be_translated_of_flagsmiths_rules() {
+    let Some(programs) = Programs::for_reflag() else { return };
+    let edge = Edge::with_settings(Rules::Flagsmith, &of_flagsmith_with_adults(), PARTIAL);
+    let context = json!({"user": {"id": "u-1", "age": 30}});
+    let told = with_keys(json!({"contexts": [context]}));
+    let mut program = programs.start("node_polling", &edge.told(&told));
+    let seen = program.seen();
+    assert_eq!(seen["flags"], json!([of_flagsmith_for_u1()]), "all but one");
+    program.go_on();
+    assert_eq!(program.seen_in_the_end()["heard"], json!(NO_HEARD));
+}
+
+#[test]
+fn node_sdk_goes_on_with_its_fallback_where_flagsmiths_rules_cannot_be_translated() {
+    let Some(programs) = Programs::for_reflag() else { return };
+    let edge = Edge::serving(Rules::Flagsmith, &of_flagsmith_with_adults());
+    let seen = edge.run(&programs, "node_without_definitions", &keys());
+    assert_eq!(seen["definitions"], json!([]));
+    assert_eq!(seen["fallback"], carrying(true, "fallback", &json!(1)));
+    assert_eq!(seen["other"], bare(false));
+    let heard: Vec<_> = strings(&seen["heard"]).collect();
+    assert!(heard[0].starts_with("warn: failed to fetch flags, will retry | "), "{seen}");
+    for word in ["NOT_AVAILABLE", "adults", "remotely", "reflag.definitions"] {
+        assert!(heard[0].contains(word), "{word}: {seen}");
+    }
+    assert_eq!(heard[1..], ["warn: no flag definitions available, using fallback flags."; 2]);
+    assert_eq!(edge.burgee.answered("/features", 501), 2);
+}
+
+/// Features whose overrides ask in every way that can be translated.
+fn flagsmith_operators() -> Value {
+    use flagsmith_rules::{document, identity, rule, segment, state, with_priority};
+    let (mut states, mut segments) = (Vec::new(), Vec::new());
+    let asked = [
+        ("EQUAL", "x", "A"),
+        ("EQUAL", "company.id", "acme"),
+        ("NOT_EQUAL", "x", "A"),
+        ("IN", "x", "A,ä,true"),
+        ("CONTAINS", "x", "@"),
+        ("NOT_CONTAINS", "x", "@"),
+        ("IS_SET", "y", ""),
+        ("IS_NOT_SET", "y", ""),
+        ("PERCENTAGE_SPLIT", "", "100"),
+        ("IN", "$.identity.identifier", "user 3,user 4"),
+    ];
+    for ((operator, property, value), id) in asked.into_iter().zip(100_u32..) {
+        let name = format!("{operator} {property} {value}");
+        let none = format!("no {name}");
+        states.push(state(id, &name, false, &json!(1)));
+        states.push(state(id + 100, &none, true, &Value::Null));
+        let condition = [(property, operator, value)];
+        let matched = with_priority(state(id, &name, true, &json!("matched")), 0);
+        let inverse = with_priority(state(id + 100, &none, false, &json!(id)), 0);
+        segments.push(segment(id, &name, &rule("ALL", &condition), &[matched]));
+        segments.push(segment(id + 100, &none, &rule("NONE", &condition), &[inverse]));
+    }
+    states.push(state(13, "overridden", false, &Value::Null));
+    let hers = identity("user 7", &[state(13, "overridden", true, &json!(1.5))]);
+    document(&states, &segments, &[hers])
+}
+
+#[test]
+fn burgee_and_the_official_evaluator_see_the_same_of_flagsmiths_rules() {
+    let Some(programs) = Programs::for_reflag() else { return };
+    let edge = Edge::serving(Rules::Flagsmith, &flagsmith_operators());
+    let values = json!([
+        "", "A", "a", "ä", "Ä", "a@b", "@", "5", "05", "-1", "1.0", "1.50", ".5", "1e3", "true",
+        "false", "True", "1.2.3", "1.2.3:semver", " A", "A,ä", true, false, null, 5, 4.5, -0.25,
+        1e21, 1e-7, [], {}, ["A"], {"z": "A"}, "\u{1F3C1}", "Ünsal & Söhne",
+    ]);
+    let mut contexts = vec![json!({}), json!({"company": {"id": "acme"}})];
+    for (value, number) in values.as_array().unwrap().iter().zip(0..) {
+        let user = json!({"id": format!("user {number}"), "x": value});
+        contexts.push(json!({"user": user, "company": {"id": "acme"}}));
+        contexts.push(json!({"user": {"id": "user", "y": value}, "other": {"x": value}}));
+        contexts.push(json!({"user": {"x": value}, "company": {"id": "c", "x": value}}));
+    }
+    let features = flagsmith_operators()["feature_states"].as_array().unwrap().len();
+    let compared = contexts.len() * features;
+    let told = with_keys(json!({"contexts": contexts, "translated": true}));
+    let seen = edge.run(&programs, "node_agreement", &told);
+    // It is on for nobody in particular, and all others are in the share.
+    let alike = ["no PERCENTAGE_SPLIT  100"];
+    assert_eq!(
+        seen,
+        json!({"compared": compared, "different": [], "alike": alike, "heard": NO_HEARD})
+    );
+}
+
+#[test]
+fn browser_sdk_gets_flagsmiths_flags_of_its_user() {
+    let Some(programs) = Programs::for_reflag() else { return };
+    let edge = Edge::serving(Rules::Flagsmith, &of_flagsmith_with_adults());
+    let seen = edge.run(&programs, "browser_flags", &keys());
+    let mut flags = of_flagsmith_for_u1();
+    flags["acme-only"] = bare(true);
+    flags["adults"] = bare(true);
+    flags.as_object_mut().unwrap().remove("ledger").unwrap();
+    assert_eq!(seen["flags"], flags);
+    assert_eq!(seen["secret"], bare(false));
+    let asked = ["GET /features/evaluated", "GET /sse/client", PREFLIGHT_BULK, "POST /bulk"];
+    assert_eq!(seen["asked"], json!(asked));
+    assert_eq!(seen["heard"], json!(NO_HEARD));
+}
+
+#[test]
+fn react_sdk_shows_flagsmiths_flags_and_their_changes() {
+    let Some(programs) = Programs::for_reflag() else { return };
+    let edge = Edge::serving(Rules::Flagsmith, &of_flagsmith());
+    let (before, end) =
+        edge.run_with_change(&programs, "react_use_flag", &keys(), &of_flagsmith_without_sized());
+    let mut shown = vec![
+        "sized loading, acme-only loading, ledger loading",
+        "sized on large-key \"large\", acme-only on undefined undefined, ledger off",
+        "sized loading, acme-only loading, ledger loading",
+        "sized on small-key \"small\", acme-only off, ledger off",
+    ];
+    assert_eq!(before, json!({"shown": shown}));
+    shown.push("sized off, acme-only off, ledger off");
+    assert_eq!(end["shown"], json!(shown));
 }

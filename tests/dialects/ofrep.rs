@@ -105,6 +105,19 @@ fn keys_are_listed_in_byte_order_with_the_forms_that_add_something() {
 }
 
 #[test]
+fn which_forms_are_listed_does_not_hang_on_what_they_come_to() {
+    // It is on and its payload says so too, until either changes.
+    let same = with_payload(on("same"), "only", &json!(true));
+    let edge = Edge::serving(document(1, &[same]));
+    assert_eq!(keys(&all(&edge, &json!({}))), ["same", "same:value", "same:variant"]);
+    let rules = |enabled| environment(&[feature(1, "same", enabled, &json!(true))], &[], &[], &[]);
+    for enabled in [true, false] {
+        let listed = keys(&all(&flagsmith(rules(enabled)), &json!({"targetingKey": "ada"})));
+        assert_eq!(listed, ["same", "same:enabled"], "on: {enabled}");
+    }
+}
+
+#[test]
 fn a_flag_of_the_full_name_comes_before_a_suffix() {
     let chat = with_payload(on("chat"), "large", &json!("from chat"));
     let own = with_payload(on("chat:value"), "only", &json!("its own"));

@@ -4,14 +4,19 @@
     dead_code,
     clippy::expect_used,
     clippy::panic,
+    clippy::unwrap_used,
     unused_imports,
     reason = "test code of which each target uses its own part"
 )]
 
 mod burgee;
+mod edge;
+pub(crate) mod flagsmith_rules;
 mod node;
 mod programs;
 mod python;
+pub(crate) mod reflag_rules;
+mod rust;
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, channel};
@@ -21,6 +26,7 @@ use std::time::Duration;
 use ::burgee::time::Stopwatch;
 
 pub(crate) use self::burgee::Burgee;
+pub(crate) use self::edge::{Edge, FLAGSMITH_KEYS, REFLAG_KEYS, Rules};
 pub(crate) use self::programs::Programs;
 
 /// Longest wait for something that is bound to come. Nothing waits this long unless it fails.

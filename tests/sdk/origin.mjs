@@ -59,6 +59,11 @@ function readable(response) {
 
 /** `fetch`, as a page of that origin has it. */
 export async function fetchFromPage(resource, options = {}) {
+  if (resource instanceof Request) {
+    const { url, method, headers } = resource;
+    const body = resource.body && (await resource.text());
+    return fetchFromPage(url, { method, headers, body, ...options });
+  }
   const url = new URL(resource);
   const method = (options.method ?? "GET").toUpperCase();
   const headers = new Headers(options.headers);

@@ -19,12 +19,12 @@ use std::time::Duration;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{PATIENCE, Written, lines_of, node, python};
+use super::{PATIENCE, Written, lines_of, node, python, rust};
 
 /// Set to 1 where SDKs must be tested: what would be skipped fails.
 const REQUIRED: &str = "BURGEE_REQUIRE_SDKS";
 
-/// Time to download some seventy megabytes.
+/// Time to download some seventy megabytes, or to build the largest of crates.
 const INSTALLATION: Duration = Duration::from_secs(300);
 
 /// What programs of one language need.
@@ -43,10 +43,11 @@ pub(super) struct Language {
 
 /// Programs that can be run.
 #[derive(Clone, Debug)]
-pub(crate) struct Programs {
-    interpreter: PathBuf,
-    folder: PathBuf,
-    extension: &'static str,
+pub(crate) enum Programs {
+    /// Files for an interpreter.
+    Scripts { interpreter: PathBuf, folder: PathBuf, extension: &'static str },
+    /// A binary, which takes the name of one as its first argument.
+    Binary(PathBuf),
 }
 
 impl Programs {
@@ -71,6 +72,29 @@ impl Programs {
         Self::or_skip(READY.get_or_init(|| Self::prepare("flagsmith", &python::LANGUAGE)))
     }
 
+    /// The programs of `tests/sdk/openfeature` for Node, with their modules installed.
+    pub(crate) fn for_openfeature_in_node() -> Option<Self> {
+        static READY: OnceLock<Result<Programs, String>> = OnceLock::new();
+        Self::or_skip(READY.get_or_init(|| Self::prepare("openfeature", &node::LANGUAGE)))
+    }
+
+    /// The programs of `tests/sdk/openfeature` for Python, with their packages installed.
+    pub(crate) fn for_openfeature_in_python() -> Option<Self> {
+        static READY: OnceLock<Result<Programs, String>> = OnceLock::new();
+        Self::or_skip(READY.get_or_init(|| Self::prepare("openfeature", &python::LANGUAGE)))
+    }
+
+    /// The program of `tests/sdk/openfeature/rust`, built.
+    pub(crate) fn for_openfeature_in_rust() -> Option<Self> {
+        static READY: OnceLock<Result<Programs, String>> = OnceLock::new();
+        let build = || {
+            let sources = sources().join("openfeature/rust");
+            let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sdk-openfeature-rust");
+            rust::build(&sources, &target).map(Self::Binary)
+        };
+        Self::or_skip(READY.get_or_init(build))
+    }
+
     fn or_skip(prepared: &Result<Self, String>) -> Option<Self> {
         match prepared {
             Ok(programs) => Some(programs.clone()),
@@ -87,7 +111,7 @@ impl Programs {
 
     fn prepare(name: &str, language: &Language) -> Result<Self, String> {
         (language.check)()?;
-        let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk");
+        let shared = sources();
         let sources = shared.join(name);
         let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let extension = language.extension;
@@ -103,21 +127,30 @@ impl Programs {
         programs.extend(files(&sources, extension)?);
         let folder = packages.join(format!("programs-{}", digest(&programs)));
         place(&folder, |folder| copy(&programs, folder))?;
-        Ok(Self { interpreter: (language.interpreter)(&packages), folder, extension })
+        Ok(Self::Scripts { interpreter: (language.interpreter)(&packages), folder, extension })
     }
 
     /// Starts a program, named without the ending of its file, which gets `told` as its argument.
     pub(crate) fn start(&self, program: &str, told: &Value) -> Program {
-        let program = format!("{program}.{}", self.extension);
-        let mut child = Command::new(&self.interpreter)
-            .arg(self.folder.join(&program))
+        let mut command = match self {
+            Self::Scripts { interpreter, folder, extension } => {
+                let mut command = Command::new(interpreter);
+                command.arg(folder.join(format!("{program}.{extension}"))).current_dir(folder);
+                command
+            }
+            Self::Binary(binary) => {
+                let mut command = Command::new(binary);
+                command.arg(program);
+                command
+            }
+        };
+        let mut child = command
             .arg(told.to_string())
             // SDKs read variables, and with NODE_ENV=test one of them never asks anybody.
             .env_clear()
             .envs(path())
             // Dates without an offset are local time.
             .env("TZ", "UTC")
-            .current_dir(&self.folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -126,7 +159,7 @@ impl Programs {
         let input = child.stdin.take().expect("its stdin is piped");
         let (lines, _) = lines_of(child.stdout.take().expect("its stdout is piped"));
         let (_, errors) = lines_of(child.stderr.take().expect("its stderr is piped"));
-        Program { name: program, child, input, lines, errors }
+        Program { name: program.to_owned(), child, input, lines, errors }
     }
 }
 
@@ -187,6 +220,11 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Where the sources of all programs are.
+fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk")
 }
 
 fn is_required() -> bool {

@@ -88,22 +88,22 @@ fn environments_have_all_that_sdks_ask_for() {
         text.split("\"featurestate_uuid\":\"").skip(1).map(|rest| &rest[..36]).collect();
     assert_eq!(uuids.len(), 2);
     assert_ne!(uuids[0], uuids[1]);
-    let state = |enabled: bool, number: u32, uuid: &str, segment: &str| {
+    // The SDK for Python tells the variant of a state whose split gives everybody the same.
+    let shares: Vec<&str> =
+        text.split("\"mv_fs_value_uuid\":\"").skip(1).map(|rest| &rest[..36]).collect();
+    assert_eq!(shares.len(), 2);
+    let state = |enabled: bool, number: u32, at: usize, segment: &str| {
+        let (uuid, share) = (uuids[at], shares[at]);
         format!(
-            r#"{feature}{enabled},{value},"django_id":{number},"featurestate_uuid":"{uuid}","feature_segment":{segment},"multivariate_feature_state_values":[]}}"#
+            r#"{feature}{enabled},{value},"django_id":{number},"featurestate_uuid":"{uuid}","feature_segment":{segment},"multivariate_feature_state_values":[{{"id":{number},"mv_fs_value_uuid":"{share}","percentage_allocation":100,"multivariate_feature_option":{{"id":{number},"key":"large","value":"{{\"limit\":20}}"}}}}]}}"#
         )
     };
     assert_eq!(
         text,
         format!(
             r#"{{"id":1,"api_key":"burgee:production","name":"production","updated_at":"2026-05-04T09:30:11.204Z","allow_client_traits":true,"hide_sensitive_data":false,"hide_disabled_flags":null,"use_identity_composite_key_for_hashing":true,"use_identity_overrides_in_local_eval":true,"amplitude_config":null,"webhook_config":null,"project":{{"id":1,"name":"production","hide_disabled_flags":false,"enable_realtime_updates":false,"server_key_only_feature_ids":[{id}],"organisation":{{"id":1,"name":"Burgee","feature_analytics":false,"stop_serving_flags":false,"persist_trait_data":true}},"segments":[{{"id":1,"name":"crew-chat 1","rules":[{{"type":"ALL","conditions":[{{"property_":"plan","operator":"IN","value":"gold"}}],"rules":[]}}],"feature_states":[{}]}}]}},"feature_states":[{}],"identity_overrides":[]}}"#,
-            state(
-                true,
-                2,
-                uuids[1 - usize::from(text.find(uuids[0]) < text.find(uuids[1]))],
-                "{\"priority\":0}"
-            ),
-            state(false, 1, uuids[usize::from(text.find(uuids[0]) < text.find(uuids[1]))], "null"),
+            state(true, 2, 0, "{\"priority\":0}"),
+            state(false, 1, 1, "null"),
         )
     );
 }

@@ -261,26 +261,27 @@ enum Value<'a> {
 }
 
 impl Speller {
-    /// The forms of a flag whose value is not always that of a form before it.
+    /// The forms of a flag that say something which its own key does not stand for. That does not
+    /// hang on what its values happen to be: a page asks for a form by its name, and a change of the
+    /// rules must not take the name away.
     fn forms_that_differ(
         self,
         program: AnyProgram<'_>,
         flag: &FlagHeading<'_>,
         outcomes: &[Outcome<'_>],
     ) -> Vec<Form> {
-        let values = |form| -> Vec<Value<'_>> {
-            outcomes.iter().map(|outcome| self.value(program, outcome, form)).collect()
+        let values = |form| outcomes.iter().map(move |outcome| self.value(program, outcome, form));
+        let differs = |form| match form {
+            Form::Json => !values(Form::Json).eq(values(Form::Value)),
+            form => outcomes.iter().any(|outcome| self.meant(program, outcome, Form::Bare) != form),
         };
         let mut forms = vec![Form::Bare];
-        let mut known = vec![values(Form::Bare)];
         for (_, form) in SUFFIXED {
-            let values = values(form);
             // A flag with variants that nobody gets is told to have no value.
             let says_something =
-                flag.has_variants || values.iter().any(|value| matches!(value, Value::Json(_)));
-            if says_something && !known.contains(&values) {
+                flag.has_variants || values(form).any(|value| matches!(value, Value::Json(_)));
+            if says_something && differs(form) {
                 forms.push(form);
-                known.push(values);
             }
         }
         forms

@@ -1,8 +1,8 @@
-// A clock that the program moves, so that nothing waits for the SDK's minutes. To be imported before the SDK.
+// A clock that the program alone moves, so that nothing waits for the SDK's minutes, and no minute is over sooner because
+// a machine is busy. To be imported before the SDK.
 
-const now = Date.now;
-let ahead = 0;
-Date.now = () => now() + ahead;
+let now = Date.now();
+Date.now = () => now;
 
 const intervals = [];
 globalThis.setInterval = (callback, every) => {
@@ -17,7 +17,7 @@ globalThis.clearInterval = (interval) => {
 
 /** So many milliseconds go by at once. What was due meanwhile is done once. */
 export function elapse(milliseconds) {
-  ahead += milliseconds;
+  now += milliseconds;
   for (const interval of intervals.filter(({ due }) => due <= Date.now())) {
     interval.due = Date.now() + interval.every;
     interval.callback();

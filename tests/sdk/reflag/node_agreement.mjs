@@ -17,22 +17,27 @@ const client = new ReflagClient({
 });
 await client.initialize();
 
-/** A flag without what only one side says: the SDK names a config that is not there, Burgee leaves it out. */
-function essence({ key, isEnabled, targetingVersion, ruleEvaluationResults, missingContextFields, config }) {
+/**
+ * A flag without what only one side says: the SDK names a config that is not there, Burgee leaves it out. Of rules that
+ * were translated Burgee does not say which of them held.
+ */
+function essence({ key, isEnabled, targetingVersion, config, ...rules }) {
   return {
     key,
     isEnabled,
     targetingVersion,
-    ruleEvaluationResults,
-    missingContextFields,
+    ...results(rules),
     config: config?.key === undefined ? undefined : {
       key: config.key,
       payload: config.payload,
       version: config.version ?? config.targetingVersion,
-      ruleEvaluationResults: config.ruleEvaluationResults,
-      missingContextFields: config.missingContextFields,
+      ...results(config),
     },
   };
+}
+
+function results({ ruleEvaluationResults, missingContextFields }) {
+  return told.translated ? {} : { ruleEvaluationResults, missingContextFields };
 }
 
 const different = [];

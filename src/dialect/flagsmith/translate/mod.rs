@@ -2,8 +2,8 @@
 //! themselves.
 //!
 //! A flag is translated when such an SDK comes to what Burgee comes to when it is asked about the
-//! same identity, or about nobody in particular: enabled or not, and the value. A flag of which any
-//! part has no exact equal is left out and named. Nothing is approximated.
+//! same identity, or about nobody in particular: enabled or not, variant, and value. A flag of which
+//! any part has no exact equal is left out and named. Nothing is approximated.
 //!
 //! # What both sides see of an identity
 //!
@@ -39,7 +39,9 @@
 //! What an evaluation of nothing gives is the environment's own state: it is what SDKs answer
 //! without an identity. What identities get otherwise is an override per outcome, on or off with
 //! each variant, of a segment that holds the rules; the first that matches counts, so priorities
-//! follow the order of variants. The last is everybody's.
+//! follow the order of variants. The last is everybody's. SDKs know variants as shares of identities,
+//! so a state with one is a split that gives everybody this variant; for nobody in particular there
+//! is no split, only the value.
 
 mod conditions;
 mod formula;
@@ -55,7 +57,7 @@ use crate::dialect::{Translation, Untranslated};
 use crate::evaluate::{EvaluationContext, Evaluator, FlagProgram, Program};
 use crate::json::write_string;
 use crate::model::{
-    EnvironmentName, Filter, Flag, Generation, GroupOperator, Operator, Ruleset, Version,
+    EnvironmentName, Filter, Flag, Generation, GroupOperator, Operator, Ruleset, Variant, Version,
 };
 use crate::time::Timestamp;
 
@@ -104,8 +106,18 @@ pub fn environment_document(
 #[derive(Clone, Debug, PartialEq)]
 struct Outcome {
     enabled: bool,
+    /// The variant's key.
+    variant: Option<Box<str>>,
     /// JSON.
     value: String,
+}
+
+impl Outcome {
+    fn new(enabled: bool, variant: Option<&Variant>) -> Self {
+        let mut value = String::new();
+        feature::write_value(variant.and_then(|variant| variant.payload.as_deref()), &mut value);
+        Self { enabled, variant: variant.map(|variant| variant.key.clone()), value }
+    }
 }
 
 /// What is so for those for whom this formula is the first that holds.
@@ -118,20 +130,18 @@ struct Choice {
 fn outcomes(flag: &Flag, generation: Generation) -> Result<Vec<Choice>, String> {
     let rules = flag.targeting.rules.iter().map(|filter| rule(filter, generation)).collect();
     let is_on = any_of(rules);
-    let mut variants: Vec<(Translated, String)> = Vec::new();
+    let mut variants: Vec<(Translated, Outcome)> = Vec::new();
     for variant in flag.config.iter().flat_map(|config| &config.variants) {
-        let mut value = String::new();
-        feature::write_value(variant.payload.as_deref(), &mut value);
-        variants.push((rule(&variant.filter, generation), value));
+        variants.push((rule(&variant.filter, generation), Outcome::new(false, Some(variant))));
     }
-    variants.push((Ok(TRUE), "null".to_owned()));
+    variants.push((Ok(TRUE), Outcome::new(false, None)));
     drop_idle(&mut variants);
     let mut candidates = Vec::new();
-    for (guard, value) in variants {
+    for (guard, outcome) in variants {
         let on = all_of(vec![guard.clone(), is_on.clone()]);
-        candidates.push((on, Outcome { enabled: true, value: value.clone() }));
+        candidates.push((on, Outcome { enabled: true, ..outcome.clone() }));
         // Who is not on falls through to here.
-        candidates.push((guard, Outcome { enabled: false, value }));
+        candidates.push((guard, outcome));
         if is_on == Ok(TRUE) {
             candidates.pop();
         }
@@ -177,9 +187,7 @@ fn outcome_of_nobody(flag: &Flag, compiled: &FlagProgram, program: &Program) -> 
     let enabled = evaluator.evaluate(compiled.targeting).matched.is_some();
     let matched = compiled.config.and_then(|list| evaluator.evaluate(list).matched);
     let variant = matched.and_then(|index| flag.config.as_ref()?.variants.get(index as usize));
-    let mut value = String::new();
-    feature::write_value(variant.and_then(|variant| variant.payload.as_deref()), &mut value);
-    Outcome { enabled, value }
+    Outcome::new(enabled, variant)
 }
 
 /// What must hold for a rule to match.
@@ -271,17 +279,31 @@ impl<'a> FeatureText<'a> {
 
     /// A state of the flag, the document's `number`th.
     fn state(&self, outcome: &Outcome, priority: Option<usize>, number: u32) -> String {
-        let Outcome { enabled, value } = outcome;
-        let uuid = uuid(&format!("{}/{number}", self.flag.key));
+        let Outcome { enabled, variant, value } = outcome;
+        let name = format!("{}/{number}", self.flag.key);
         let segment =
             priority.map_or("null".to_owned(), |priority| format!("{{\"priority\":{priority}}}"));
+        let variant =
+            variant.as_ref().map_or(String::new(), |key| share(key, value, &name, number));
         format!(
             "{}{enabled},\"feature_state_value\":{value},\"django_id\":{number},\
-             \"featurestate_uuid\":\"{uuid}\",\"feature_segment\":{segment},\
-             \"multivariate_feature_state_values\":[]}}",
-            self.text
+             \"featurestate_uuid\":\"{}\",\"feature_segment\":{segment},\
+             \"multivariate_feature_state_values\":[{variant}]}}",
+            self.text,
+            uuid(&name),
         )
     }
+}
+
+/// A variant that every identity gets: numbers that place an identity among shares are below 100.
+fn share(key: &str, value: &str, name: &str, number: u32) -> String {
+    let mut quoted = String::new();
+    write_string(key, &mut quoted);
+    format!(
+        "{{\"id\":{number},\"mv_fs_value_uuid\":\"{}\",\"percentage_allocation\":100,\
+         \"multivariate_feature_option\":{{\"id\":{number},\"key\":{quoted},\"value\":{value}}}}}",
+        uuid(&format!("{name}/variant")),
+    )
 }
 
 /// A UUID that depends on nothing but a text.

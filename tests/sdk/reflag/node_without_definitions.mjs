@@ -1,4 +1,4 @@
-// @reflag/node-sdk with a key that Burgee does not take: no definitions, and the application goes on.
+// @reflag/node-sdk where Burgee refuses to give definitions: there are none, and the application goes on.
 
 import { end, face, listener, told } from "./scenario.mjs";
 
@@ -6,7 +6,7 @@ import { ReflagClient } from "@reflag/node-sdk";
 
 const { heard, logger } = listener();
 const client = new ReflagClient({
-  secretKey: told.wrongKey,
+  secretKey: told.secretKey,
   apiBaseUrl: told.url,
   flagsSyncMode: "polling",
   // Three by default, which takes seven seconds.

@@ -1,11 +1,11 @@
-// flagsmith-nodejs with a key that Burgee does not take: an error, or the default where there is one.
+// flagsmith-nodejs where Burgee refuses what it asks for: an error, or the default where there is one.
 
 import { client, flagsOf, heard } from "./client.mjs";
 import { end, told } from "./scenario.mjs";
 
 import { DefaultFlag } from "flagsmith-nodejs";
 
-const settings = { local: told.local, environmentKey: told.wrongKey };
+const settings = { local: told.local };
 const bare = client(settings);
 const prepared = client({ ...settings, defaultFlagHandler: () => new DefaultFlag("default", true) });
 const seen = [];

@@ -1,6 +1,6 @@
 // A page of http://shop.example/ for SDKs that expect a browser. To be imported before them.
 //
-// The document is happy-dom's and the event source is a package's.
+// The document is happy-dom's and the event source is a package's, so both are among the modules of whoever imports this.
 
 import { EventSource } from "eventsource";
 import { Window } from "happy-dom";

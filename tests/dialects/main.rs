@@ -7,6 +7,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "this is test code throughout, the lints see only #[test]"
 )]
 
@@ -15,5 +16,6 @@ mod cells;
 mod flagsmith_rules;
 mod ofrep;
 mod ofrep_cases;
+mod ofrep_kit;
 #[path = "../server/support/mod.rs"]
 mod support;

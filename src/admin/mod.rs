@@ -1,4 +1,5 @@
-//! The admin port: health, metrics, status, explain. Private by default.
+//! The admin port: health, metrics, status, explain, and the description of both ports. Private by
+//! default.
 //!
 //! Health and metrics are open to whoever reaches the port. The rest needs the token, unless the
 //! peer is on this machine; then `Host` must name this machine too, so that a web page cannot
@@ -7,6 +8,8 @@
 mod access;
 pub mod explain;
 mod metrics;
+mod openapi;
+pub mod routes;
 mod status;
 
 use std::convert::Infallible;
@@ -17,10 +20,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -28,6 +31,7 @@ use tracing::warn;
 
 use access::Access;
 use explain::Question;
+use routes::Endpoint;
 
 use crate::dialect::query::decode;
 use crate::http::Listener;
@@ -50,7 +54,29 @@ pub struct Admin {
 }
 
 /// An answer of the admin port.
-type Reply = Result<(StatusCode, &'static str, String), Refusal>;
+#[derive(Debug)]
+struct Page {
+    status: StatusCode,
+    /// None where there is no body.
+    content_type: Option<&'static str>,
+    body: Bytes,
+    /// Of a page that does not change while the process runs.
+    tag: Option<HeaderValue>,
+}
+
+impl Page {
+    /// JSON of this moment.
+    fn json(status: StatusCode, body: &Value) -> Self {
+        Self::text(status, JSON, body.to_string())
+    }
+
+    /// Text of this moment.
+    fn text(status: StatusCode, content_type: &'static str, body: String) -> Self {
+        Self { status, content_type: Some(content_type), body: body.into(), tag: None }
+    }
+}
+
+type Reply = Result<Page, Refusal>;
 
 /// A refusal of the admin port.
 #[derive(Debug)]
@@ -77,81 +103,65 @@ impl Admin {
     }
 
     async fn answer(&self, request: Request<Incoming>, local: bool) -> Response<Full<Bytes>> {
-        let head_only = request.method() == Method::HEAD;
         let mut allowed = None;
-        let (status, content_type, body) = match self.route(request, local).await {
-            Ok(reply) => reply,
-            Err(refusal) => {
-                allowed = refusal.allowed;
-                let error = json!({"code": refusal.code, "message": refusal.message});
-                (refusal.status, JSON, json!({"error": error}).to_string())
-            }
-        };
-        let body = if head_only { Bytes::new() } else { Bytes::from(body) };
-        let mut response = Response::new(Full::new(body));
-        *response.status_mut() = status;
+        let page = self.page(request, local).await.unwrap_or_else(|refusal| {
+            allowed = refusal.allowed;
+            let error = json!({"code": refusal.code, "message": refusal.message});
+            Page::json(refusal.status, &json!({"error": error}))
+        });
+        let mut response = Response::new(Full::new(page.body));
+        *response.status_mut() = page.status;
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(content_type) = page.content_type {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        let kept = if page.tag.is_some() { "no-cache" } else { "no-store" };
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(kept));
+        if let Some(tag) = page.tag {
+            headers.insert(ETAG, tag);
+        }
         if let Some(allowed) = allowed {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));
         }
         response
     }
 
-    async fn route(&self, request: Request<Incoming>, local: bool) -> Reply {
+    async fn page(&self, request: Request<Incoming>, local: bool) -> Reply {
         let path = request.uri().path().to_owned();
-        let bare = path.strip_suffix('/').unwrap_or(&path);
-        let reads = request.method() == Method::GET || request.method() == Method::HEAD;
-        let only = |is_allowed: bool, allowed: &'static str| {
-            let refusal = || {
-                let what = format!("this path answers only {allowed}");
-                let status = StatusCode::METHOD_NOT_ALLOWED;
-                let refusal = Refusal::new(status, "METHOD_NOT_ALLOWED", what);
-                Refusal { allowed: Some(allowed), ..refusal }
-            };
-            is_allowed.then_some(()).ok_or_else(refusal)
+        let Some((endpoint, rest)) = routes::find(&path) else {
+            let paths: Vec<&str> = routes::ROUTES.iter().map(|route| route.path).collect();
+            let what = format!("there is nothing at this path; see {}", paths.join(", "));
+            return Err(Refusal::new(StatusCode::NOT_FOUND, "NOT_FOUND", what));
         };
-        match bare {
-            "/health/live" => {
-                only(reads, "GET, HEAD")?;
-                Ok((StatusCode::OK, JSON, json!({"live": true}).to_string()))
-            }
-            "/health/ready" => {
-                only(reads, "GET, HEAD")?;
-                Ok(self.ready())
-            }
-            "/metrics" => {
-                only(reads, "GET, HEAD")?;
+        if let Some(allowed) = endpoint.refuses(request.method()) {
+            let what = format!("this path answers only {allowed}");
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            let refusal = Refusal::new(status, "METHOD_NOT_ALLOWED", what);
+            return Err(Refusal { allowed: Some(allowed), ..refusal });
+        }
+        if !endpoint.is_open() {
+            self.access.check(&request, local)?;
+        }
+        match endpoint {
+            Endpoint::Live => Ok(Page::json(StatusCode::OK, &json!({"live": true}))),
+            Endpoint::Ready => Ok(self.ready()),
+            Endpoint::ReadyOfEnvironment => self.ready_of(rest),
+            Endpoint::Metrics => {
                 let text = metrics::text(&self.process).map_err(|error| {
                     warn!(%error, "metrics cannot be written");
                     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "internal error")
                 })?;
-                Ok((StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
+                let content_type = "text/plain; version=0.0.4; charset=utf-8";
+                Ok(Page::text(StatusCode::OK, content_type, text))
             }
-            "/status" => {
-                only(reads, "GET, HEAD")?;
-                self.access.check(&request, local)?;
-                Ok((StatusCode::OK, JSON, self.status().to_string()))
-            }
-            "/explain" => {
-                only(request.method() == Method::POST, "POST")?;
-                self.access.check(&request, local)?;
-                self.explain(request).await
-            }
-            _ => {
-                if let Some(name) = bare.strip_prefix("/health/ready/") {
-                    only(reads, "GET, HEAD")?;
-                    return self.ready_of(name);
-                }
-                let what = "there is nothing at this path; see /health/live, /health/ready, \
-                            /metrics, /status, /explain";
-                Err(Refusal::new(StatusCode::NOT_FOUND, "NOT_FOUND", what))
-            }
+            Endpoint::Status => Ok(Page::json(StatusCode::OK, &self.status())),
+            Endpoint::Explain => self.explain(request).await,
+            Endpoint::OpenapiJson => Ok(openapi::json(request.headers())),
+            Endpoint::OpenapiYaml => Ok(openapi::yaml(request.headers())),
         }
     }
 
-    fn ready(&self) -> (StatusCode, &'static str, String) {
+    fn ready(&self) -> Page {
         let now = self.process.clock.now();
         let draining = self.process.draining.load(Ordering::Relaxed);
         let ready = !draining && self.process.readiness.is_ready(now);
@@ -160,7 +170,7 @@ impl Admin {
             .map(|e| (e.name.to_string(), json!({"ready": e.ready, "state": e.state.label()})))
             .collect();
         let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        (status, JSON, json!({"ready": ready, "environments": environments}).to_string())
+        Page::json(status, &json!({"ready": ready, "environments": environments}))
     }
 
     fn ready_of(&self, name: &str) -> Reply {
@@ -172,7 +182,7 @@ impl Admin {
         let draining = self.process.draining.load(Ordering::Relaxed);
         let ready = found.ready && !draining;
         let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        Ok((status, JSON, json!({"ready": ready, "state": found.state.label()}).to_string()))
+        Ok(Page::json(status, &json!({"ready": ready, "state": found.state.label()})))
     }
 
     fn status(&self) -> Value {
@@ -221,7 +231,7 @@ impl Admin {
         })?;
         let now = self.process.clock.now();
         match explain::explain(content, &environment.profile, &question, now) {
-            Ok(explanation) => Ok((StatusCode::OK, JSON, explanation.to_string())),
+            Ok(explanation) => Ok(Page::json(StatusCode::OK, &explanation)),
             Err(error @ explain::ExplainError::UnknownFlag(_)) => {
                 Err(Refusal::new(StatusCode::NOT_FOUND, "UNKNOWN_FLAG", error.to_string()))
             }

@@ -226,8 +226,8 @@ impl Transport {
         let (status, body) = Dialect::Reflag.reject(&rejection, "");
         let reason = hyper::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason());
         let answer = format!(
-            "HTTP/1.1 {status} {}\r\ncontent-type: application/json\r\nconnection: close\r\n\
-             content-length: {}\r\n\r\n{body}",
+            "HTTP/1.1 {status} {}\r\ncontent-type: application/json\r\n\
+             cache-control: private, no-store\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
             reason.unwrap_or_default(),
             body.len(),
         );

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, LAST_MODIFIED};
 use tracing::warn;
 
 use super::body::buffer;
@@ -53,6 +53,10 @@ fn definitions(call: &Call<'_>, may_wait: bool) -> Result<Reply, Stop> {
     let (status, mut fields, body) = shared(fields, document, call.head);
     if let Some(lacks) = lacks {
         fields.insert(UNTRANSLATED, lacks.clone());
+    }
+    if content.flagsmith().is_some() {
+        // The other vendor's document is asked for by that date, this one only by its tag.
+        fields.remove(LAST_MODIFIED);
     }
     write_state(call.environment, staleness, Some(age), &mut fields);
     Ok((status, fields, body))

@@ -18,5 +18,6 @@ mod documents;
 mod flagsmith_rules;
 mod ofrep;
 mod ofrep_cases;
+mod ofrep_kit;
 #[path = "../server/support/mod.rs"]
 mod support;

@@ -51,6 +51,11 @@ impl Burgee {
         format!("http://{}", self.public)
     }
 
+    /// Where its admin port is.
+    pub(crate) fn admin_url(&self) -> String {
+        format!("http://{}", self.admin)
+    }
+
     /// Which version those with this key see; none when they see none yet.
     pub(crate) fn version(&self, key: &str) -> Option<u64> {
         let field = format!("Authorization: Bearer {key}\r\n");

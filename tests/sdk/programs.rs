@@ -95,6 +95,12 @@ impl Programs {
         Self::or_skip(READY.get_or_init(build))
     }
 
+    /// The programs of `tests/sdk/contract`, with their packages installed.
+    pub(crate) fn for_contract() -> Option<Self> {
+        static READY: OnceLock<Result<Programs, String>> = OnceLock::new();
+        Self::or_skip(READY.get_or_init(|| Self::prepare("contract", &python::LANGUAGE)))
+    }
+
     fn or_skip(prepared: &Result<Self, String>) -> Option<Self> {
         match prepared {
             Ok(programs) => Some(programs.clone()),

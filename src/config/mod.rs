@@ -42,7 +42,8 @@ pub use secret::{Key, Token};
 pub use settings::{
     Admin, AllowedOrigins, Cors, Environment, Evaluator, FileFormat, FileSource, Flagsmith,
     FlagsmithSource, Fraction, Gate, Limits, Listen, Log, LogFormat, LogLevel, OnStale,
-    OnUnauthorized, Proxy, Reflag, ReflagSource, SecretFlags, Server, SetBy, Settings, Source,
+    OnUnauthorized, Origin, OriginSource, Proxy, Reflag, ReflagSource, SecretFlags, Server, SetBy,
+    Settings, Source,
 };
 pub(crate) use shape::{did_you_mean, nearest};
 pub use table::Row;

@@ -9,6 +9,7 @@ use std::fmt;
 use std::hash::Hasher;
 
 use hashbrown::HashTable;
+use sha2::{Digest, Sha256};
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::model::KeyClass;
@@ -43,6 +44,11 @@ impl KeyDigests {
         Ok(Self { seed })
     }
 
+    /// Another one that gives unrelated digests.
+    fn derived(&self) -> Self {
+        Self { seed: self.digest(b"of hashes").to_le_bytes() }
+    }
+
     /// The digest of a key.
     pub fn digest(&self, key: &[u8]) -> u128 {
         let mut hasher = SipHasher24::new_with_key(&self.seed);
@@ -58,12 +64,45 @@ pub struct KeyTable {
     table: HashTable<(u128, Credential)>,
     /// By environment: digests of keys that came with its document.
     from_documents: BTreeMap<u32, u128>,
+    /// By environment: digests of keys that its source brought.
+    from_sources: BTreeMap<u32, Vec<u128>>,
+    /// Digests hashes of keys. Another one than that of keys, so that whoever learns a hash cannot
+    /// send it in place of the key.
+    of_hashes: KeyDigests,
+    /// Whether some keys are known by their hash only.
+    has_hashed: bool,
+}
+
+/// A key that a source brings along with its rules, as far as the source knows it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SourceKey {
+    /// A publishable key, which is public.
+    Publishable(String),
+    /// The SHA-256 of a secret key.
+    SecretHash([u8; 32]),
+}
+
+/// Shows the class only.
+impl fmt::Debug for SourceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Publishable(_) => "publishable",
+            Self::SecretHash(_) => "secret",
+        })
+    }
 }
 
 impl KeyTable {
     /// An empty table.
     pub fn new(digests: KeyDigests) -> Self {
-        Self { digests, table: HashTable::new(), from_documents: BTreeMap::new() }
+        Self {
+            of_hashes: digests.derived(),
+            digests,
+            table: HashTable::new(),
+            from_documents: BTreeMap::new(),
+            from_sources: BTreeMap::new(),
+            has_hashed: false,
+        }
     }
 
     /// Adds a key. The text is not kept. That no key stands for two things is checked with the
@@ -91,12 +130,56 @@ impl KeyTable {
         Some(table)
     }
 
+    /// The table with the keys that an environment's source brings, in place of those before. A key
+    /// that stands for something else already goes on standing for that.
+    #[must_use]
+    pub fn with_source_keys(&self, environment: u32, keys: &[SourceKey]) -> Self {
+        let mut table = self.clone();
+        for before in table.from_sources.remove(&environment).unwrap_or_default() {
+            if let Ok(entry) = table.table.find_entry(before as u64, |(held, _)| *held == before) {
+                entry.remove();
+            }
+        }
+        let mut brought = Vec::with_capacity(keys.len());
+        for key in keys {
+            let (digest, class) = match key {
+                SourceKey::Publishable(text) => {
+                    (table.digests.digest(text.as_bytes()), KeyClass::Publishable)
+                }
+                SourceKey::SecretHash(hash) => (table.of_hashes.digest(hash), KeyClass::Secret),
+            };
+            table.has_hashed |= class == KeyClass::Secret;
+            if table.table.find(digest as u64, |(held, _)| *held == digest).is_some() {
+                continue;
+            }
+            let credential = Credential { environment, class };
+            let entry = (digest, credential);
+            table.table.insert_unique(digest as u64, entry, |(digest, _)| *digest as u64);
+            brought.push(digest);
+        }
+        table.from_sources.insert(environment, brought);
+        table
+    }
+
     /// What the key gives access to.
     pub fn find(&self, key: &[u8]) -> Option<Credential> {
-        let digest = self.digests.digest(key);
+        self.find_digest(self.digests.digest(key)).or_else(|| self.find_hashed(key))
+    }
+
+    fn find_digest(&self, digest: u128) -> Option<Credential> {
         // The table's hash is the digest itself: it is as good as random to whoever sends keys.
         let found = self.table.find(digest as u64, |(held, _)| held ^ digest == 0)?;
         Some(found.1)
+    }
+
+    /// Keys of which a source keeps no more than a hash are found by that. Nobody pays for it where
+    /// there are none, and with a publishable key nobody does anyway.
+    #[cold]
+    fn find_hashed(&self, key: &[u8]) -> Option<Credential> {
+        if !self.has_hashed {
+            return None;
+        }
+        self.find_digest(self.of_hashes.digest(&Sha256::digest(key)))
     }
 }
 
@@ -113,5 +196,27 @@ mod tests {
         assert_eq!(table.find(b"sec_local_0124"), None);
         assert_eq!(table.find(b""), None);
         assert!(!format!("{table:?}").contains("sec_local"));
+    }
+
+    #[test]
+    fn keys_of_a_source_replace_those_it_brought_before_and_nobody_elses() {
+        let mut table = KeyTable::new(KeyDigests::random().unwrap());
+        let of = |environment, class| Some(Credential { environment, class });
+        let (publishable, secret) = (KeyClass::Publishable, KeyClass::Secret);
+        table.insert("pub_written", Credential { environment: 0, class: publishable });
+        let hash = |key: &str| SourceKey::SecretHash(Sha256::digest(key).into());
+        let text = |key: &str| SourceKey::Publishable(key.to_owned());
+        let table = table.with_source_keys(1, &[text("pub_1"), hash("sec_1"), hash("sec_0")]);
+        assert_eq!(table.find(b"pub_1"), of(1, publishable));
+        assert_eq!(table.find(b"sec_1"), of(1, secret));
+        assert_eq!(table.find(&Sha256::digest("sec_1")), None, "a hash is no key");
+        let table = table.with_source_keys(1, &[text("pub_2"), hash("sec_1"), text("pub_written")]);
+        assert_eq!(table.find(b"pub_1"), None);
+        assert_eq!(table.find(b"sec_0"), None);
+        assert_eq!(table.find(b"pub_2"), of(1, publishable));
+        assert_eq!(table.find(b"pub_written"), of(0, publishable));
+        let table = table.with_source_keys(1, &[]);
+        assert_eq!(table.find(b"sec_1"), None);
+        assert_eq!(table.find(b"pub_written"), of(0, publishable));
     }
 }

@@ -24,7 +24,7 @@ pub use content::{Content, EXPOSED, Family, Heads, STATE, class_index};
 pub use flagsmith::{FlagsmithContent, UPDATED_AT};
 pub use freshness::{Age, Freshness};
 pub use gate::{Document, Gate, Verdict};
-pub use keys::{Credential, KeyDigests, KeyTable};
+pub use keys::{Credential, KeyDigests, KeyTable, SourceKey};
 pub use reflag::ReflagContent;
 pub use waiting::{Patience, Place, Waiting, Wake};
 

@@ -14,7 +14,8 @@ use tracing::{info, warn};
 use super::content::Content;
 use super::status::{Board, Quarantined, State};
 use super::{
-    Authority, Document, Environment, Freshness, Gate, OnUnauthorized, Shared, Snapshot, Verdict,
+    Authority, Document, Environment, Freshness, Gate, OnUnauthorized, Shared, Snapshot, SourceKey,
+    Verdict,
 };
 use crate::model::{Confirmed, Failure, FailureKind, Fingerprint, Rules, Ruleset, Update, Version};
 use crate::telemetry::metrics::Metrics;
@@ -30,6 +31,9 @@ pub struct Report {
     /// What went wrong beside it, such as learning which flags are public. The update holds all the
     /// same.
     pub trouble: Option<Failure>,
+    /// The keys that the source brings, in place of those before. They hold before its rules do:
+    /// who has one hears that there is nothing yet, not that the key is unknown.
+    pub keys: Option<Vec<SourceKey>>,
     /// How long the look took.
     pub took: Duration,
 }
@@ -85,6 +89,9 @@ impl Publisher {
     pub fn take(&mut self, report: Report) {
         let index = report.environment;
         let now = self.clock.now();
+        if let Some(keys) = &report.keys {
+            self.swap_keys(index, keys);
+        }
         let outcome = match report.update {
             Update::Replace(rules, confirmed) => self.replace(index, rules, confirmed, now),
             Update::Unchanged(confirmed) => {
@@ -257,6 +264,14 @@ impl Publisher {
         {
             keys = Arc::new(table);
         }
+        self.shared.store(Arc::new(Snapshot { environments, keys }));
+    }
+
+    /// A new snapshot with nothing new but the keys of one environment.
+    fn swap_keys(&self, index: usize, brought: &[SourceKey]) {
+        let before = self.shared.load();
+        let keys = Arc::new(before.keys.with_source_keys(index as u32, brought));
+        let environments = before.environments.clone();
         self.shared.store(Arc::new(Snapshot { environments, keys }));
     }
 

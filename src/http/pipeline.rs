@@ -56,6 +56,8 @@ pub(super) struct Behind {
     environment: u32,
     class: KeyClass,
     wanted: u64,
+    /// It has come in the meantime: another look is enough.
+    has_come: bool,
 }
 
 impl From<Rejection> for Stop {
@@ -77,8 +79,10 @@ pub async fn serve(
     let reply = match received(process, &connection, route, &head, body).await {
         Ok(body) => match answer(&connection, route, &head, &body, true) {
             Err(Stop::Behind(behind)) => {
-                wait(process, &connection, &behind).await;
-                watch = Stopwatch::start();
+                if !behind.has_come {
+                    wait(process, &connection, &behind).await;
+                    watch = Stopwatch::start();
+                }
                 answer(&connection, route, &head, &body, false)
             }
             reply => reply,
@@ -309,11 +313,16 @@ fn catch_up(
     may_wait: bool,
 ) -> Result<(), Stop> {
     let Some(wanted) = wanted else { return Ok(()) };
-    if wanted <= content.version.number() || !may_wait || !environment.waiting.is_ahead(wanted) {
+    if wanted <= content.version.number() || !may_wait {
+        return Ok(());
+    }
+    // What came after this snapshot was loaded is in the next one.
+    let has_come = environment.waiting.has_reached(wanted);
+    if !has_come && !environment.waiting.is_ahead(wanted) {
         return Ok(());
     }
     let Credential { environment, class } = credential;
-    Err(Stop::Behind(Behind { environment, class, wanted }))
+    Err(Stop::Behind(Behind { environment, class, wanted, has_come }))
 }
 
 /// What a thread keeps from request to request, so that only the body of an answer is allocated.

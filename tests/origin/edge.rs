@@ -45,6 +45,28 @@ fn a_change_at_the_origin_is_evaluated_at_the_edge_that_waits_for_its_version() 
 }
 
 #[test]
+fn whoever_waits_for_a_version_is_never_answered_by_the_one_before() {
+    let scene = Scene::start();
+    let (publishable, _) = scene.sdk_keys("Production");
+    ready(&scene, &publishable);
+    let environment = scene.environment("Production");
+    let path = scene.path(&format!("/envs/{environment}/companies/acme-corp/flags"));
+    let mut origin = scene.admin_key().connect();
+    let mut edge = Caller::of(scene.edge).bearer(&publishable).connect();
+    for round in 0..500 {
+        let value = if round % 2 == 0 { json!(true) } else { json!(null) };
+        let updates = json!({"updates": [{"flagKey": "search-v2", "specificTargetValue": value}]});
+        let changed = good(&origin.ask("PATCH", &path, updates.to_string()));
+        let version = changed["flagStateVersion"].as_u64().unwrap();
+        let target =
+            format!("/features/evaluated?context.company.id=acme-corp&waitForVersion={version}");
+        let answer = good(&edge.get(&target));
+        assert!(answer["flagStateVersion"].as_u64().unwrap() >= version, "round {round}: {answer}");
+        assert_eq!(is_on(&answer, "search-v2"), round % 2 == 0, "round {round}: {answer}");
+    }
+}
+
+#[test]
 fn a_change_is_told_and_not_polled_for() {
     let scene = Scene::start();
     let (publishable, _) = scene.sdk_keys("Production");

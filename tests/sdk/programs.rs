@@ -59,6 +59,17 @@ impl Programs {
         Self::or_skip(READY.get_or_init(|| Self::prepare("reflag", &node::LANGUAGE)))
     }
 
+    /// What runs the command line of `tests/sdk/reflag_cli`, with its modules installed.
+    pub(crate) fn for_reflag_cli() -> Option<Self> {
+        static READY: OnceLock<Result<Programs, String>> = OnceLock::new();
+        Self::or_skip(READY.get_or_init(|| Self::prepare("reflag_cli", &node::LANGUAGE)))
+    }
+
+    /// Where the modules are.
+    pub(crate) fn modules(&self) -> PathBuf {
+        self.folder.parent().expect("programs are below their packages").join("node_modules")
+    }
+
     /// The programs of `tests/sdk/flagsmith` for Node, with their modules installed.
     pub(crate) fn for_flagsmith_in_node() -> Option<Self> {
         static READY: OnceLock<Result<Programs, String>> = OnceLock::new();

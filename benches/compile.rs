@@ -6,7 +6,8 @@
 use bytes::Bytes;
 
 use burgee::compile::{Policy, compile};
-use burgee::config::{Fraction, Gate};
+use burgee::config::{Definitions, Fraction, Gate};
+use burgee::dialect::ofrep::BareKey;
 use burgee::dialect::reflag::definitions;
 use burgee::model::{EnvironmentName, Rules, Ruleset, Version};
 use burgee::snapshot::{Authority, Content, Cors, OnStale, OnUnauthorized, Profile};
@@ -63,6 +64,8 @@ fn prepare_content(bencher: Bencher<'_, '_>, flags: usize) {
         key_from_document: false,
         segments_without_identity: false,
         hide_sensitive_data: false,
+        definitions: Definitions::Complete,
+        bare_key: BareKey::Auto,
         max_staleness: None,
         on_stale: OnStale::Serve,
         on_unauthorized: OnUnauthorized::Serve,

@@ -8,13 +8,12 @@
 //! segments with three overrides each) and is made here.
 #![allow(clippy::expect_used, reason = "a bench that cannot start should say so")]
 
-use std::fmt::Write;
-
 use burgee::compile::flagsmith::{Policy, compile};
-use burgee::dialect::flagsmith::document;
+use burgee::dialect::flagsmith::{Answers, document, mapping};
 use burgee::evaluate::flagsmith::{
     EvaluationContext, FeatureIndex, Program, Scalar, evaluate, evaluate_one,
 };
+use burgee::model::KeyClass;
 use bytes::Bytes;
 use divan::Bencher;
 use serde_json::{Value, json};
@@ -162,24 +161,16 @@ fn fill(program: &Program, context: &mut EvaluationContext, visitor: &Visitor) {
     }
 }
 
-/// What a dialect would spell out at publish: one piece for each outcome.
-fn pieces(program: &Program) -> (String, Vec<(usize, usize)>) {
-    let mut text = String::new();
-    let piece = |outcome: &burgee::evaluate::flagsmith::Outcome| {
-        let start = text.len();
-        let feature = program.feature(outcome.feature);
-        let (enabled, value) = (outcome.enabled, outcome.value.get());
-        write!(
-            text,
-            ",{{\"feature\":{{\"id\":{},\"name\":\"{}\",\"type\":\"{}\"}},\"enabled\":{enabled},\
-             \"feature_state_value\":{value}}}",
-            feature.id, feature.name, feature.kind,
-        )
-        .expect("writing to a string does not fail");
-        (start, text.len())
+/// What a browser's SDK posts for a visitor.
+fn request(visitor: &Visitor) -> String {
+    let value = |name: &str, text: &str| {
+        if name == "age" { text.to_owned() } else { json!(text).to_string() }
     };
-    let places = program.outcomes.iter().map(piece).collect();
-    (text, places)
+    let traits = visitor.traits.iter().map(|(name, text)| {
+        format!("{{\"trait_key\":\"{name}\",\"trait_value\":{}}}", value(name, text))
+    });
+    let traits = traits.collect::<Vec<_>>().join(",");
+    format!("{{\"identifier\":\"{}\",\"traits\":[{traits}]}}", visitor.identifier)
 }
 
 /// Identity and traits to outcomes, nothing written.
@@ -194,20 +185,27 @@ fn evaluate_100_flags(bencher: Bencher<'_, '_>, overrides: u32) {
     });
 }
 
-/// The same, with an answer put together from pieces.
+/// Bytes of a request to bytes of its answer.
 #[divan::bench(args = [0, 1_000, 100_000])]
 fn answer_100_flags(bencher: Bencher<'_, '_>, overrides: u32) {
-    let (program, visitors) = (environment(overrides), visitors());
-    let (text, places) = pieces(&program);
-    let mut context = EvaluationContext::new();
-    let mut next = visitors.iter().cycle();
+    let program = environment(overrides);
+    let answers = Answers::prepare(&program);
+    let requests: Vec<String> = visitors().iter().map(request).collect();
+    let (mut context, mut text) = (EvaluationContext::new(), String::new());
+    let mut next = requests.iter().cycle();
     bencher.bench_local(|| {
-        fill(&program, &mut context, next.next().expect("it never ends"));
-        let mut body: Vec<u8> = Vec::with_capacity(32 * 1_024);
-        for outcome in evaluate(&program, &mut context).outcomes() {
-            let (start, end) = places[outcome.0 as usize];
-            body.extend_from_slice(&text.as_bytes()[start..end]);
+        let request = next.next().expect("it never ends").as_bytes();
+        let identity = mapping::read_identity(request, None).expect("it is valid");
+        let identifier = identity.identifier.as_deref().expect("everybody has a name");
+        context.reset(&program);
+        context.set_identity(&program, identifier);
+        for sent in &identity.traits {
+            context.set_trait(&program, &sent.key, sent.scalar(&mut text));
         }
+        let evaluation = evaluate(&program, &mut context);
+        let mut body = Vec::with_capacity(answers.longest() + 2 * request.len() + 256);
+        let class = KeyClass::Publishable;
+        answers.write_identity(class, &evaluation, identifier, &identity, false, &mut body);
         body
     });
 }

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use crate::admin::{self, Admin};
 use crate::compile::{Policy, Visibility};
 use crate::config::{self, AllowedOrigins, Evaluator, FileFormat, Listen, SecretFlags, Settings};
+use crate::dialect::ofrep::BareKey;
 use crate::http::body::InFlight;
 use crate::http::listener::{Lane, accept_all};
 use crate::http::routing;
@@ -27,14 +28,15 @@ use crate::model::{EnvironmentName, Generation, KeyClass};
 use crate::origin::store::{OpenError, Store};
 use crate::origin::{self, api::Api};
 use crate::snapshot::publisher::Publisher;
-use crate::snapshot::status::{Board, EnvironmentStatus, Readiness};
+use crate::snapshot::publisher::lists::List;
+use crate::snapshot::status::{Board, DiscoveryStatus, EnvironmentStatus, Readiness};
 use crate::snapshot::{
-    Authority, Cors, Credential, Environment, Freshness, KeyDigests, KeyTable, OnStale,
-    OnUnauthorized, Patience, Profile, Snapshot, Waiting,
+    Authority, Cors, Credential, Environment, KeyDigests, KeyTable, OnStale, OnUnauthorized,
+    Patience, Profile, Seat, Snapshot,
 };
 use crate::source::{
-    self, FileSource, FlagsmithSource, FlagsmithUpstream, Look, OriginSource, Pace, ReflagSource,
-    ReflagUpstream, Sight, Source,
+    self, Discovery, DiscoveryUpstream, FileSource, FlagsmithSource, FlagsmithUpstream, Look,
+    OriginSource, Pace, ReflagSource, ReflagUpstream, ServerKeys, Sight, Source,
 };
 use crate::telemetry::metrics::Metrics;
 use crate::time::Clock;
@@ -50,7 +52,15 @@ pub struct App {
     admin_listener: Listener,
     admin: Arc<Admin>,
     origin: Option<(Listener, Arc<origin::Port>)>,
+    followed: Followed,
+}
+
+/// What the background thread follows, and with what it makes digests of keys that it finds there.
+#[derive(Debug)]
+struct Followed {
     sources: Vec<AnySource>,
+    discoveries: Vec<Discovery>,
+    digests: KeyDigests,
 }
 
 /// A source that nobody follows yet.
@@ -104,10 +114,10 @@ pub enum StartError {
     #[error("environment {0}: there is no origin")]
     NoOrigin(String),
     /// An upstream cannot be asked.
-    #[error("environment {environment}: {error}")]
+    #[error("{of}: {error}")]
     Upstream {
-        /// The environment's name.
-        environment: String,
+        /// Whose it is: `environment NAME` or `discover NAME`.
+        of: String,
         /// Why.
         error: ClientError,
     },
@@ -138,6 +148,8 @@ impl App {
         let sources = settings.environments.iter();
         let sources = sources.map(|e| source_of(&settings, e, store.as_ref()));
         let sources = sources.collect::<Result<Vec<_>, _>>()?;
+        let discoveries = settings.discover.iter().map(|d| discovery(&settings, d));
+        let discoveries = discoveries.collect::<Result<Vec<_>, _>>()?;
         let listener = listen(&settings.server.listen)?;
         let admin_listener = listen(&settings.admin.listen)?;
         let origin = match (&settings.origin, store) {
@@ -147,10 +159,9 @@ impl App {
             }
             _ => None,
         };
-        let names: Vec<_> =
-            settings.environments.iter().map(|e| EnvironmentName::new(&e.name)).collect();
-        let workers = worker_count(&settings);
-        let metrics = Arc::new(Metrics::new(&routing::LABELS, &names, workers)?);
+        let discovered: usize = settings.discover.iter().map(config::Discover::slots).sum();
+        let slots = settings.environments.len().saturating_add(discovered);
+        let metrics = Arc::new(Metrics::new(&routing::LABELS, slots, worker_count(&settings))?);
         let digests = KeyDigests::random()?;
         let mut keys = KeyTable::new(digests.clone());
         for (index, environment) in settings.environments.iter().enumerate() {
@@ -163,19 +174,10 @@ impl App {
                 }
             }
         }
-        let environments = settings
-            .environments
-            .iter()
-            .map(|environment| Environment {
-                profile: Arc::new(profile(environment)),
-                freshness: Arc::new(Freshness::default()),
-                waiting: Arc::new(Waiting::new(settings.limits.waiters_per_environment)),
-                content: None,
-            })
-            .collect();
-        let snapshot =
-            Arc::new(ArcSwap::from_pointee(Snapshot { environments, keys: Arc::new(keys) }));
-        let statuses = settings.environments.iter().zip(names).map(|(environment, name)| {
+        let configured = settings.environments.iter().enumerate();
+        let environments = configured.map(|(index, environment)| {
+            let profile = profile(environment);
+            let metrics = metrics.open(index, &profile.name)?;
             let (kind, place) = match &environment.source {
                 config::Source::File(file) => ("file", file.path.display().to_string()),
                 config::Source::Reflag(reflag) => ("reflag", reflag.url.to_string()),
@@ -184,9 +186,17 @@ impl App {
                     ("origin", format!("{}/{}", origin.app, origin.environment))
                 }
             };
-            EnvironmentStatus::new(name, kind, place)
+            let status = EnvironmentStatus::new(profile.name.clone(), kind, place);
+            let waiters = settings.limits.waiters_per_environment;
+            let seat = Seat::of_configuration(index);
+            Ok(Environment::new(seat, profile, status, metrics, waiters))
         });
-        let board = Arc::new(Board::new(statuses.collect()));
+        let environments = environments.collect::<Result<_, StartError>>()?;
+        let snapshot =
+            Arc::new(ArcSwap::from_pointee(Snapshot { environments, keys: Arc::new(keys) }));
+        let lists = settings.discover.iter();
+        let lists = lists.map(|d| DiscoveryStatus::new(d.name.as_str().into(), d.url.to_string()));
+        let board = Arc::new(Board::new(lists.collect()));
         let grace = i64::try_from(settings.admin.startup_grace.as_millis()).unwrap_or(i64::MAX);
         let readiness =
             Readiness::new(Arc::clone(&snapshot), Arc::clone(&board), clock.now(), grace);
@@ -204,10 +214,11 @@ impl App {
             connections: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             hinted: AtomicBool::new(false),
+            translating: tokio::sync::Semaphore::new(1),
             limits,
         });
         let token = settings.admin.token.as_ref().map(config::Token::expose);
-        let admin = Arc::new(Admin::new(Arc::clone(&process), Arc::clone(&board), digests, token));
+        let admin = Arc::new(Admin::new(Arc::clone(&process), digests.clone(), token));
         Ok(Self {
             settings: settings.without_keys(),
             process,
@@ -216,7 +227,7 @@ impl App {
             admin_listener,
             admin,
             origin,
-            sources,
+            followed: Followed { sources, discoveries, digests },
         })
     }
 
@@ -237,7 +248,7 @@ impl App {
 
     /// Serves until `stop` is done, then lets requests finish for as long as the settings allow.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
-        let Self { settings, process, board, listener, admin_listener, admin, origin, sources } =
+        let Self { settings, process, board, listener, admin_listener, admin, origin, followed } =
             self;
         info!(
             listen = listener.address(),
@@ -246,7 +257,7 @@ impl App {
             version = env!("CARGO_PKG_VERSION"),
             "serving"
         );
-        let background = start_background(&settings, sources, &process, board)?;
+        let background = start_background(&settings, followed, &process, board)?;
         let workers = worker_count(&settings);
         let (lanes, threads) = start_workers(workers, &process)?;
         let workers: Vec<_> = lanes.iter().map(|(worker, _)| Arc::clone(worker)).collect();
@@ -325,19 +336,7 @@ pub fn reflag_source(
     environment: &config::Environment,
     reflag: &config::ReflagSource,
 ) -> Result<ReflagSource, StartError> {
-    let config::Proxy { https, http, all, no_proxy } = settings.proxy.clone();
-    let client = Client::new(&ClientSettings {
-        ca_file: reflag.ca_file.clone(),
-        proxy: ProxySettings {
-            https: https.unwrap_or_default(),
-            http: http.unwrap_or_default(),
-            all: all.unwrap_or_default(),
-            no_proxy: no_proxy.unwrap_or_default(),
-        },
-        connect_timeout: reflag.timeout,
-    });
-    let client = client
-        .map_err(|error| StartError::Upstream { environment: environment.name.clone(), error })?;
+    let client = client_of(settings, environment, reflag.ca_file.as_deref(), reflag.timeout)?;
     let upstream = ReflagUpstream {
         url: reflag.url.to_string(),
         secret_key: reflag.secret_key.clone(),
@@ -353,18 +352,43 @@ pub fn flagsmith_source(
     environment: &config::Environment,
     flagsmith: &config::FlagsmithSource,
 ) -> Result<FlagsmithSource, StartError> {
-    let client = client(settings, environment, flagsmith.ca_file.as_deref(), flagsmith.timeout)?;
+    let client = client_of(settings, environment, flagsmith.ca_file.as_deref(), flagsmith.timeout)?;
     let upstream = FlagsmithUpstream {
         url: flagsmith.url.clone(),
-        server_key: flagsmith.server_key.clone(),
+        server_keys: ServerKeys::only(flagsmith.server_key.clone()),
+        proxy_key: None,
         timeout: flagsmith.timeout,
     };
     Ok(FlagsmithSource::new(client, upstream))
 }
 
-fn client(
+/// A list that nobody looked at yet.
+pub(crate) fn discovery(
+    settings: &Settings,
+    discover: &config::Discover,
+) -> Result<Discovery, StartError> {
+    let of = format!("discover {}", discover.name);
+    let client = client(settings, of, discover.ca_file.as_deref(), discover.timeout)?;
+    let upstream = DiscoveryUpstream {
+        url: discover.url.clone(),
+        proxy_key: discover.proxy_key.clone(),
+        timeout: discover.timeout,
+    };
+    Ok(Discovery::new(client, upstream, discover.name.as_str().into()))
+}
+
+fn client_of(
     settings: &Settings,
     environment: &config::Environment,
+    ca_file: Option<&Path>,
+    timeout: Duration,
+) -> Result<Client, StartError> {
+    client(settings, format!("environment {}", environment.name), ca_file, timeout)
+}
+
+fn client(
+    settings: &Settings,
+    of: String,
     ca_file: Option<&Path>,
     timeout: Duration,
 ) -> Result<Client, StartError> {
@@ -379,7 +403,7 @@ fn client(
         },
         connect_timeout: timeout,
     });
-    client.map_err(|error| StartError::Upstream { environment: environment.name.clone(), error })
+    client.map_err(|error| StartError::Upstream { of, error })
 }
 
 fn listen(address: &Listen) -> Result<Listener, ListenError> {
@@ -414,29 +438,69 @@ pub fn profile(environment: &config::Environment) -> Profile {
         key_from_document: environment.document_key,
         segments_without_identity: environment.flagsmith.segments_without_identity,
         hide_sensitive_data: environment.flagsmith.hide_sensitive_data,
-        max_staleness: environment
-            .max_staleness
-            .map(|limit| i64::try_from(limit.as_millis()).unwrap_or(i64::MAX)),
-        on_stale: match environment.on_stale {
-            config::OnStale::Serve => OnStale::Serve,
-            config::OnStale::Mark => OnStale::Mark,
-            config::OnStale::Refuse => OnStale::Refuse,
+        definitions: environment.reflag.definitions,
+        bare_key: match environment.ofrep.bare_key {
+            config::BareKey::Auto => BareKey::Auto,
+            config::BareKey::Enabled => BareKey::Enabled,
+            config::BareKey::Value => BareKey::Value,
         },
-        on_unauthorized: match environment.on_unauthorized {
-            config::OnUnauthorized::Serve => OnUnauthorized::Serve,
-            config::OnUnauthorized::Refuse => OnUnauthorized::Refuse,
-        },
+        max_staleness: environment.max_staleness.map(millis),
+        on_stale: on_stale(environment.on_stale),
+        on_unauthorized: on_unauthorized(environment.on_unauthorized),
         authority: match &environment.source {
             config::Source::File(_) | config::Source::Origin(_) => Authority::Operator,
             config::Source::Reflag(_) | config::Source::Flagsmith(_) => Authority::Upstream,
         },
         gate: environment.gate,
-        cors: match &environment.cors.origins {
-            AllowedOrigins::Any => Cors::Any,
-            AllowedOrigins::Only(origins) => {
-                Cors::Listed { origins: origins.clone(), credentials: environment.cors.credentials }
-            }
-        },
+        cors: cors(&environment.cors),
+    }
+}
+
+/// The same of an environment that is discovered, whatever its name.
+fn discovered_profile(discover: &config::Discover) -> Profile {
+    Profile {
+        name: EnvironmentName::new(&discover.name),
+        policy: Policy::default(),
+        // The list says which it is.
+        key_from_document: false,
+        segments_without_identity: discover.flagsmith.segments_without_identity,
+        hide_sensitive_data: discover.flagsmith.hide_sensitive_data,
+        definitions: config::Definitions::default(),
+        bare_key: BareKey::default(),
+        max_staleness: discover.max_staleness.map(millis),
+        on_stale: on_stale(discover.on_stale),
+        on_unauthorized: on_unauthorized(discover.on_unauthorized),
+        authority: Authority::Upstream,
+        gate: discover.gate,
+        cors: cors(&discover.cors),
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn on_stale(on_stale: config::OnStale) -> OnStale {
+    match on_stale {
+        config::OnStale::Serve => OnStale::Serve,
+        config::OnStale::Mark => OnStale::Mark,
+        config::OnStale::Refuse => OnStale::Refuse,
+    }
+}
+
+fn on_unauthorized(on_unauthorized: config::OnUnauthorized) -> OnUnauthorized {
+    match on_unauthorized {
+        config::OnUnauthorized::Serve => OnUnauthorized::Serve,
+        config::OnUnauthorized::Refuse => OnUnauthorized::Refuse,
+    }
+}
+
+fn cors(cors: &config::Cors) -> Cors {
+    match &cors.origins {
+        AllowedOrigins::Any => Cors::Any,
+        AllowedOrigins::Only(origins) => {
+            Cors::Listed { origins: origins.clone(), credentials: cors.credentials }
+        }
     }
 }
 
@@ -465,13 +529,17 @@ impl Background {
 /// Starts the thread that reads sources and publishes.
 fn start_background(
     settings: &Settings,
-    sources: Vec<AnySource>,
+    followed: Followed,
     process: &Arc<Process>,
     board: Arc<Board>,
 ) -> Result<Background, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let Followed { sources, discoveries, digests } = followed;
     let (sender, reports) = mpsc::channel(REPORTS);
+    // One for each list: it waits for the answer before it sends another.
+    let (list_sender, listings) = mpsc::channel(discoveries.len().max(1));
     for (index, (environment, source)) in settings.environments.iter().zip(sources).enumerate() {
+        let seat = Seat::of_configuration(index);
         let waiting = Arc::clone(&process.snapshot.load().environments[index].waiting);
         let (clock, sender) = (process.clock.clone(), sender.clone());
         let interval = environment.source.poll_interval();
@@ -481,16 +549,38 @@ fn start_background(
                 Pace::shared(interval, fastrand::u64(..))
             }
         };
-        runtime.spawn(source::follow(index, source, pace, waiting, clock, sender));
+        runtime.spawn(source::follow(seat, source, pace, waiting, clock, sender));
+    }
+    let reserved = settings.upstream_keys().map(|key| digests.digest(key.expose().as_bytes()));
+    let reserved = Arc::new(reserved.collect());
+    let mut lists = Vec::new();
+    for (discover, discovery) in settings.discover.iter().zip(discoveries) {
+        let driver = source::DiscoveryDriver {
+            list: lists.len(),
+            interval: discover.poll_interval,
+            digests: digests.clone(),
+            clock: process.clock.clone(),
+            listings: list_sender.clone(),
+            reports: sender.clone(),
+        };
+        runtime.spawn(source::discover(discovery, driver));
+        lists.push(List::new(
+            discover.name.as_str().into(),
+            ("flagsmith", discover.url.to_string()),
+            discovered_profile(discover),
+            discover.max_environments,
+            settings.limits.waiters_per_environment,
+            Arc::clone(&reserved),
+        ));
     }
     let snapshot = Arc::clone(&process.snapshot);
-    let publisher =
-        Publisher::new(snapshot, board, Arc::clone(&process.metrics), process.clock.clone());
+    let (metrics, clock) = (Arc::clone(&process.metrics), process.clock.clone());
+    let publisher = Publisher::new(snapshot, board, metrics, clock, lists);
     let (end, ended) = tokio::sync::oneshot::channel();
     std::thread::Builder::new().name("background".to_owned()).spawn(move || {
         runtime.block_on(async {
             tokio::select! {
-                () = publisher.run(reports) => {}
+                () = publisher.run(reports, listings) => {}
                 _ = ended => {}
             }
         });

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use fake_upstream::flagsmith::{Listed, PROXY_KEY};
 use fake_upstream::{Document, Upstream};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -367,8 +368,10 @@ environments[0].source.format                        "reflag"       default
 environments[0].source.poll_interval                 "1s"           default
 environments[0].reflag.evaluator                     "1.0"          default
 environments[0].reflag.secret_flags                  []             default
+environments[0].reflag.definitions                   "complete"     default
 environments[0].flagsmith.segments_without_identity  false          default
 environments[0].flagsmith.hide_sensitive_data        false          default
+environments[0].ofrep.bare_key                       "auto"         default
 environments[0].cors.origins                         ["*"]          default
 environments[0].cors.credentials                     false          default
 environments[0].gate.max_shrink                      0              default
@@ -590,7 +593,7 @@ fn every_problem_is_one_line_and_nothing_else_is_said() {
     assert_eq!(
         lines[0],
         "bad.toml:1: environments: found no environments, expected at least one environment, \
-         below [[environments]]"
+         below [[environments]], or a [[discover]]"
     );
     for (line, start) in lines[1..].iter().zip([
         "bad.toml:2: server.listen: found \"8000\", expected ",
@@ -734,6 +737,11 @@ rules: on when one matches
   #0 matched: c0 and not c1
     c0  yes  company.plan ANY_OF "team", "enterprise"  is "team"
     c1  no   company.blocked IS_TRUE                   MISSING
+
+answered as
+  reflag     {"key":"checkout","isEnabled":true,"targetingVersion":1,"ruleEvaluationResults":[true],"missingContextFields":["company.…
+  flagsmith  {"feature":{"id":1198923352,"name":"checkout","type":"STANDARD"},"enabled":true,"feature_state_value":null,"variant":nul…
+  ofrep      {"key":"checkout","value":true,"reason":"TARGETING_MATCH","variant":"on","metadata":{"flagVersion":1,"enabled":true}}
 "#
     );
     contains(
@@ -760,6 +768,167 @@ rules: on when one matches
     let later =
         ["explain", "--context", CONTEXT, "--flag", "fraud", "--now", "2027-01-01T00:00:00Z"];
     contains(&folder.run(&later).out, &["fraud is OFF: no matched rules\n"]);
+}
+
+#[test]
+fn explain_says_what_parts_two_contexts() {
+    let folder = Folder::with_flags();
+    let other = r#"{"company":{"plan":"free"},"user":{"id":"ada"}}"#;
+    let said = folder.run(&["explain", "--context", CONTEXT, "--diff", other, "--now", NOW]);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    contains(
+        &said.out,
+        &[
+            "A is --context, B is --diff: ",
+            "of 3 flags differ\n\nFLAG ",
+            "\ncheckout  on",
+            "rule #0: company.plan ANY_OF \"team\", \"enterprise\"; A is \"team\", B is \"free\"\n",
+        ],
+    );
+    let json = ["explain", "--context", CONTEXT, "--diff", other, "--now", NOW, "--json", "--flag"];
+    let said = folder.run(&[&json[..], &["checkout"]].concat());
+    let document: Value = serde_json::from_str(&said.out).unwrap();
+    let difference = &document["differences"][0];
+    assert_eq!((&difference["key"], &document["flags"]), (&json!("checkout"), &json!(1)));
+    assert_eq!(
+        (&difference["a"]["enabled"], &difference["b"]["enabled"]),
+        (&json!(true), &json!(false))
+    );
+    let parted = &difference["parted_by"];
+    assert_eq!(
+        (&parted["rule"], &parted["attribute"]),
+        (&json!("rule #0"), &json!("company.plan"))
+    );
+    assert_eq!(parted["b"], json!({"actual": "free", "matched": false, "missing": false}));
+    let same = folder.run(&["explain", "--context", CONTEXT, "--diff", CONTEXT, "--now", NOW]);
+    contains(&same.out, &["A is --context, B is --diff: 3 flags and no difference\n"]);
+    let bad = folder.run(&["explain", "--context", CONTEXT, "--diff", "{"]);
+    assert_eq!(bad.code, Some(2));
+    contains(&bad.err, &["--diff: this is not JSON"]);
+}
+
+#[test]
+fn explain_asks_a_process_that_runs() {
+    let folder = Folder::with_flags();
+    let serving = folder.serve().ready();
+    let url = format!("http://{}", serving.admin);
+    let here = folder.run(&["explain", "--context", CONTEXT, "--now", NOW, "--flag", "checkout"]);
+    let there = folder.run(&[
+        "explain",
+        "--url",
+        &url,
+        "--context",
+        CONTEXT,
+        "--now",
+        NOW,
+        "--flag",
+        "checkout",
+    ]);
+    assert_eq!((there.code, there.err.as_str()), (Some(0), ""));
+    assert_eq!(there.out, here.out);
+    let unknown =
+        folder.run(&["explain", "--url", &url, "--context", CONTEXT, "--flag", "nothing"]);
+    assert_eq!(unknown.code, Some(2));
+    contains(&unknown.err, &["there is no flag `nothing`"]);
+    let elsewhere =
+        folder.run(&["explain", "--url", &url, "--environment", "blog", "--context", CONTEXT]);
+    assert_eq!(elsewhere.code, Some(2));
+    contains(&elsewhere.err, &["blog"]);
+    let both = folder.run(&["explain", "--url", &url, "--config", "x", "--context", CONTEXT]);
+    assert_eq!(both.code, Some(2));
+}
+
+/// A banner that is split, and off for those in a segment; rules of Flagsmith's.
+const ENVIRONMENT: &str = r#"{
+    "id": 1, "api_key": "env", "name": "Shop", "updated_at": "2026-01-01T00:00:00Z",
+    "project": {"id": 1, "name": "Shop", "segments": [
+        {"id": 7, "name": "gold", "feature_states": [
+            {"feature": {"id": 1, "name": "banner", "type": "MULTIVARIATE"}, "enabled": false,
+             "feature_state_value": "none", "django_id": 2, "feature_segment": {"priority": 0}}],
+         "rules": [{"type": "ALL", "conditions": [
+            {"property_": "plan", "operator": "EQUAL", "value": "gold"},
+            {"property_": "", "operator": "PERCENTAGE_SPLIT", "value": "90"},
+            {"property_": "age", "operator": "IS_SET", "value": ""}]}]}]},
+    "feature_states": [
+        {"feature": {"id": 1, "name": "banner", "type": "MULTIVARIATE"}, "enabled": true,
+         "feature_state_value": "control", "django_id": 3, "multivariate_feature_state_values": [
+            {"id": 1, "percentage_allocation": 30, "multivariate_feature_option":
+                {"value": "red", "key": "red-banner"}},
+            {"id": 2, "percentage_allocation": 50.5, "multivariate_feature_option":
+                {"value": "blue", "key": null}}]},
+        {"feature": {"id": 2, "name": "plain"}, "enabled": true},
+        {"feature": {"id": 3, "name": "broken"}}]
+}"#;
+
+#[test]
+fn explain_shows_who_decided_among_flagsmith_s_segments() {
+    let folder = Folder::new();
+    folder.write("env.json", ENVIRONMENT);
+    folder.write(
+        "burgee.toml",
+        "[[environments]]\nname = \"shop\"\n[environments.source]\ntype = \"file\"\n\
+         path = \"env.json\"\nformat = \"flagsmith\"\n",
+    );
+    let explain = |context: &str, more: &[&str]| {
+        let said = folder.run(&[&["explain", "--context", context, "--now", NOW], more].concat());
+        assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+        said.out
+    };
+    let banner = ["--flag", "banner"];
+    assert_eq!(
+        explain(r#"{"identifier":"ada","traits":{"plan":"gold","age":"044"}}"#, &banner),
+        r#"banner is OFF: TARGETING_MATCH; segment=gold
+shop version 1767225600000 at 2026-01-15T12:00:00.000Z, with a secret key
+
+identity    ada
+decided by  segment gold
+variant     control
+value       "none"
+secrecy     visible to publishable keys
+missing     nothing that was asked for
+
+segments: the first that matches decides
+  #0 gold matched: c0 and c1 and c2
+    makes it off, value "none"
+    c0  yes  plan EQUAL "gold"                  is "gold"
+    c1  yes  $.identity.key rolled out to 90 %  is "env_ada", which hashes to 62.843 %: within 90 %
+    c2  yes  age IS_SET                         is 44
+
+answered as
+  reflag     {"key":"banner","isEnabled":false,"targetingVersion":1767225600000,"ruleEvaluationResults":[],"missingContextFields":[],…
+  flagsmith  {"feature":{"id":1,"name":"banner","type":"MULTIVARIATE"},"enabled":false,"feature_state_value":"none","variant":"contro…
+  ofrep      {"key":"banner","reason":"DISABLED","variant":"control","metadata":{"featureId":1,"enabled":false,"segment":"gold"}}
+"#
+    );
+    contains(
+        &explain(r#"{"user":{"id":"lin","plan":"free"}}"#, &banner),
+        &[
+            "banner is ON: SPLIT; weight=30\n",
+            "\ndecided by  the environment: nothing overrides it here\n",
+            "\nmissing     age\n",
+            "  #0 gold not matched: c0 and c1 and c2\n    would make it off, value \"none\"\n",
+            "\nvariants: drawn by hash, 15.683 % for this identity\n  #0 red-banner drawn: 0 to 30 %, \
+             value \"red\"\n  #1 not drawn: 30 to 80.5 %, value \"blue\"\n",
+        ],
+    );
+    contains(
+        &explain("{}", &[]),
+        &[
+            "\nasked about nobody: no identifier was given, so no segment applies\n",
+            "2 flags: 2 on, 0 off\n",
+            "\nbanner  on  -        DEFAULT\n",
+            "\nquarantined: 1 flag left out\n  feature `broken`: missing field `enabled`\n",
+        ],
+    );
+    let refused = |more: &[&str], code, message: &str| {
+        let said = folder.run(&[&["explain"], more].concat());
+        assert_eq!(said.code, Some(code));
+        contains(&said.err, &[message]);
+    };
+    let nobody = ["--context", "{}", "--flag"];
+    refused(&[&nobody[..], &["baner"]].concat(), 2, "in shop; did you mean \"banner\"?");
+    refused(&[&nobody[..], &["broken"]].concat(), 1, "\"broken\" is quarantined: missing field");
+    refused(&["--context", r#"{"plan":"gold"}"#], 2, "--context: `plan` is below neither");
 }
 
 #[test]
@@ -1133,6 +1302,76 @@ fn variables_alone_put_it_between_a_service_and_the_keys_of_its_clients() {
 }
 
 #[test]
+fn a_proxy_key_alone_puts_it_between_flagsmith_and_the_keys_of_all_environments() {
+    let (folder, upstream) = (Folder::new(), Upstream::serving(Document::empty(0)));
+    upstream.list(&[Listed::new(30, "prod"), Listed::new(31, "staging")]);
+    let url = format!("{}/api/v1/", upstream.url());
+    let variables = [
+        ("BURGEE_LISTEN", "127.0.0.1:0"),
+        ("BURGEE_ADMIN_LISTEN", "127.0.0.1:0"),
+        ("API_URL", url.as_str()),
+        ("PROXY_KEY", PROXY_KEY),
+    ];
+    let said = folder.run_with(&variables, &["check"]);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    contains(
+        &said.out,
+        &[
+            "\ndiscover discovered\n  at most 100 environments\n  from http://127.0.0.1:",
+            "/api/v1, not asked (--online asks)\n",
+            "  100 upstreams x 3 x 256 MiB, the longest that is taken\n",
+            "  limits.waiters_per_environment 1,000 x 100 environments x 512 B\n",
+            "  1 discover x (20 x 4 MiB + 20,000 entries x 2 KiB)\n",
+        ],
+    );
+    let online = folder.run_with(&variables, &["check", "--online"]);
+    assert_eq!((online.code, online.err.as_str()), (Some(0), ""));
+    contains(&online.out, &["  2 environments in the list\n    30: prod\n    31: staging\n"]);
+    let wrong =
+        variables.map(|(name, text)| (name, if name == "PROXY_KEY" { "pear" } else { text }));
+    let refused = folder.run_with(&wrong, &["check", "--online"]);
+    assert_eq!((refused.code, refused.out.as_str()), (Some(2), ""));
+    contains(
+        &refused.err,
+        &[
+            "API_URL: found an upstream that gives no list: ",
+            "401 Unauthorized: it refuses the key",
+        ],
+    );
+
+    let serving = folder.serve_with(&variables, &[]).ready();
+    for name in ["prod", "staging"] {
+        for key in [format!("client-{name}"), format!("ser.{name}")] {
+            let key = format!("X-Environment-Key: {key}\r\n");
+            let served = || {
+                let reply = ask(serving.public, "GET /api/v1/flags/", &key, "");
+                (reply.status == 200 && reply.body.contains(name)).then_some(())
+            };
+            let found = (0..1_000).find_map(|_| {
+                std::thread::sleep(Duration::from_millis(5));
+                served()
+            });
+            assert!(found.is_some(), "{name} is served");
+        }
+    }
+    let admin = format!("http://{}", serving.admin);
+    let status = folder.run(&["status", "--url", &admin]);
+    assert_eq!(status.code, Some(0), "{}", status.err);
+    contains(
+        &status.out,
+        &["\ndiscovered/35/prod ", "\ndiscover discovered: 2 environments from http://127.0.0.1:"],
+    );
+    serving.signal("TERM");
+    let (code, written) = serving.end();
+    assert_eq!(code.code(), Some(0));
+    for text in [written, said.out, online.out, refused.err, status.out] {
+        for key in [PROXY_KEY, "pear", "client-prod", "ser.prod", "ser.staging"] {
+            assert!(!text.contains(key), "{key} in {text}");
+        }
+    }
+}
+
+#[test]
 fn a_node_sdk_that_listens_to_another_stream_is_hinted_at_once() {
     let (folder, upstream) = (Folder::new(), upstream());
     let source = format!(
@@ -1181,7 +1420,7 @@ fn check_asks_an_upstream_only_when_it_is_told_to() {
     upstream.answer("/features", fake_upstream::Reply::error(403, "INVALID_API_KEY", "no"));
     let said = folder.run_with(&variables, &["check", "--online"]);
     assert_eq!((said.code, said.out.as_str()), (Some(2), ""));
-    contains(&said.err, &["BURGEE_SOURCE_URL: found an upstream that gives no flags", "403"]);
+    contains(&said.err, &["BURGEE_SOURCE_KEY: found an upstream that gives no flags", "403"]);
     assert!(!said.err.contains(fake_upstream::SECRET_KEY));
 }
 

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use burgee::config::{
-    AllowedOrigins, Cors, Environment, Evaluator, FileFormat, FileSource, Flagsmith,
-    FlagsmithSource, Fraction, Gate, Key, Listen, LogFormat, LogLevel, OnStale, OnUnauthorized,
-    Place, Problems, Proxy, Reflag, ReflagSource, SecretFlags, SetBy, Settings, Source,
-    Surroundings, Token,
+    AllowedOrigins, BareKey, Cors, Definitions, Discover, Environment, Evaluator, FileFormat,
+    FileSource, Flagsmith, FlagsmithSource, Fraction, Gate, Key, Listen, LogFormat, LogLevel,
+    Ofrep, OnStale, OnUnauthorized, Place, Problems, Proxy, Reflag, ReflagSource, SecretFlags,
+    SetBy, Settings, Source, Surroundings, Token,
 };
 
 /// The least that a file has to say.
@@ -90,9 +90,12 @@ poll_interval = "50ms"
 [environments.reflag]
 evaluator = "1.1"
 secret_flags = ["beta", "internal"]
+definitions = "partial"
 [environments.flagsmith]
 segments_without_identity = true
 hide_sensitive_data = true
+[environments.ofrep]
+bare_key = "value"
 [environments.cors]
 origins = ["https://Shop.example.com:443", "http://localhost:3000"]
 credentials = true
@@ -118,9 +121,12 @@ ca_file = "/etc/burgee/ca.pem"
 [environments.reflag]
 evaluator = "1.1"
 secret_flags = ["beta"]
+definitions = "partial"
 [environments.flagsmith]
 segments_without_identity = true
 hide_sensitive_data = true
+[environments.ofrep]
+bare_key = "value"
 [environments.cors]
 origins = []
 credentials = true
@@ -145,15 +151,47 @@ ca_file = "/etc/burgee/ca.pem"
 [environments.reflag]
 evaluator = "1.1"
 secret_flags = ["beta"]
+definitions = "partial"
 [environments.flagsmith]
 segments_without_identity = true
 hide_sensitive_data = true
+[environments.ofrep]
+bare_key = "value"
 [environments.cors]
 origins = []
 credentials = true
 [environments.gate]
 max_shrink = 0.1
 confirm_after = 2
+
+[[discover]]
+type = "flagsmith"
+name = "vendor"
+url = "https://Flagsmith.example/api/v1/"
+proxy_key = "pk.apricot"
+poll_interval = "100ms"
+timeout = "10ms"
+ca_file = "/etc/burgee/ca.pem"
+max_environments = 10_000
+max_staleness = "1m"
+on_stale = "mark"
+on_unauthorized = "refuse"
+[discover.flagsmith]
+segments_without_identity = true
+hide_sensitive_data = true
+[discover.cors]
+origins = []
+credentials = true
+[discover.gate]
+max_shrink = 0
+confirm_after = 1
+"#;
+
+/// The least that a list of environments needs.
+const MINIMAL_DISCOVER: &str = r#"
+[[discover]]
+type = "flagsmith"
+proxy_key = "pk.apricot"
 "#;
 
 #[derive(Default)]
@@ -184,6 +222,11 @@ impl World {
 impl Surroundings for World {
     fn variable(&self, name: &str) -> Option<String> {
         self.variables.get(name).map(|text| (*text).to_owned())
+    }
+
+    fn spellings(&self, name: &str) -> Vec<(String, String)> {
+        let spelled = self.variables.iter().filter(|(set, _)| set.eq_ignore_ascii_case(name));
+        spelled.map(|(set, text)| ((*set).to_owned(), (*text).to_owned())).collect()
     }
 
     fn read_file(&self, path: &Path) -> io::Result<String> {
@@ -268,8 +311,10 @@ environments[0].source.format = "reflag" (default)
 environments[0].source.poll_interval = "1s" (default)
 environments[0].reflag.evaluator = "1.0" (default)
 environments[0].reflag.secret_flags = [] (default)
+environments[0].reflag.definitions = "complete" (default)
 environments[0].flagsmith.segments_without_identity = false (default)
 environments[0].flagsmith.hide_sensitive_data = false (default)
+environments[0].ofrep.bare_key = "auto" (default)
 environments[0].cors.origins = ["*"] (default)
 environments[0].cors.credentials = false (default)
 environments[0].gate.max_shrink = 0 (default)
@@ -300,8 +345,10 @@ environments[0].source.timeout = "10s" (default)
 environments[0].source.ca_file = none (default)
 environments[0].reflag.evaluator = "1.0" (default)
 environments[0].reflag.secret_flags = "learn" (default)
+environments[0].reflag.definitions = "complete" (default)
 environments[0].flagsmith.segments_without_identity = false (default)
 environments[0].flagsmith.hide_sensitive_data = false (default)
+environments[0].ofrep.bare_key = "auto" (default)
 environments[0].cors.origins = ["*"] (default)
 environments[0].cors.credentials = false (default)
 environments[0].gate.max_shrink = 0.5 (default)
@@ -331,8 +378,10 @@ environments[0].source.timeout = "10s" (default)
 environments[0].source.ca_file = none (default)
 environments[0].reflag.evaluator = "1.0" (default)
 environments[0].reflag.secret_flags = [] (default)
+environments[0].reflag.definitions = "complete" (default)
 environments[0].flagsmith.segments_without_identity = false (default)
 environments[0].flagsmith.hide_sensitive_data = false (default)
+environments[0].ofrep.bare_key = "auto" (default)
 environments[0].cors.origins = ["*"] (default)
 environments[0].cors.credentials = false (default)
 environments[0].gate.max_shrink = 0.5 (default)
@@ -382,6 +431,7 @@ fn every_setting_can_be_written() {
         source,
         reflag,
         flagsmith,
+        ofrep,
         cors,
         gate,
     } = environment;
@@ -405,10 +455,12 @@ fn every_setting_can_be_written() {
         Reflag {
             evaluator: Evaluator::V1_1,
             secret_flags: SecretFlags::Listed(vec!["beta".to_owned(), "internal".to_owned()]),
+            definitions: Definitions::Partial,
         }
     );
     let both = Flagsmith { segments_without_identity: true, hide_sensitive_data: true };
     assert_eq!(*flagsmith, both);
+    assert_eq!(*ofrep, Ofrep { bare_key: BareKey::Value });
     assert_eq!(
         *cors,
         Cors {
@@ -446,6 +498,165 @@ fn every_setting_can_be_written() {
 }
 
 #[test]
+fn every_setting_of_a_list_of_environments_can_be_written() {
+    let settings = World::default().load(COMPLETE).unwrap();
+    let [discover] = &settings.discover[..] else { panic!("one list") };
+    let Discover {
+        name,
+        url,
+        proxy_key,
+        poll_interval,
+        timeout,
+        ca_file,
+        max_environments,
+        max_staleness,
+        on_stale,
+        on_unauthorized,
+        flagsmith,
+        cors,
+        gate,
+    } = discover;
+    assert_eq!(name, "vendor");
+    assert_eq!(url.to_string(), "https://flagsmith.example/api/v1");
+    assert_eq!(proxy_key.expose(), "pk.apricot");
+    assert_eq!(*poll_interval, Duration::from_millis(100));
+    assert_eq!(*timeout, Duration::from_millis(10));
+    assert_eq!(ca_file.as_deref(), Some(Path::new("/etc/burgee/ca.pem")));
+    assert_eq!(*max_environments, 10_000);
+    assert_eq!(*max_staleness, Some(Duration::from_secs(60)));
+    assert_eq!(*on_stale, OnStale::Mark);
+    assert_eq!(*on_unauthorized, OnUnauthorized::Refuse);
+    let both = Flagsmith { segments_without_identity: true, hide_sensitive_data: true };
+    assert_eq!(*flagsmith, both);
+    assert_eq!(*cors, Cors { origins: AllowedOrigins::Only(vec![]), credentials: true });
+    assert_eq!(*gate, Gate { max_shrink: Fraction::ZERO, confirm_after: 1 });
+}
+
+// Environments that are discovered.
+
+#[test]
+fn a_list_of_environments_needs_a_key_and_no_environments_beside_it() {
+    let settings = World::default().load(MINIMAL_DISCOVER).unwrap();
+    assert!(settings.environments.is_empty());
+    let table = printed(&settings);
+    for line in [
+        "discover[0].name = \"discovered\" (default)\n",
+        "discover[0].url = \"https://edge.api.flagsmith.com/api/v1\" (default)\n",
+        "discover[0].proxy_key = [redacted] (file)\n",
+        "discover[0].poll_interval = \"1m\" (default)\n",
+        "discover[0].timeout = \"10s\" (default)\n",
+        "discover[0].ca_file = none (default)\n",
+        "discover[0].max_environments = 100 (default)\n",
+        "discover[0].max_staleness = none (default)\n",
+        "discover[0].on_stale = \"serve\" (default)\n",
+        "discover[0].on_unauthorized = \"serve\" (default)\n",
+        "discover[0].flagsmith.segments_without_identity = false (default)\n",
+        "discover[0].cors.origins = [\"*\"] (default)\n",
+        "discover[0].gate.max_shrink = 0.5 (default)\n",
+        "discover[0].gate.confirm_after = 3",
+    ] {
+        assert!(table.contains(line), "{line} in {table}");
+    }
+    let variables = World::with(&[("BURGEE_SOURCE", "flagsmith"), ("BURGEE_SOURCE_KEY", "ser.k")]);
+    let both = variables.load(MINIMAL_DISCOVER).unwrap();
+    assert_eq!((both.environments.len(), both.discover.len()), (1, 1));
+    // What outlives the start is what is sent.
+    assert_eq!(both.without_keys().discover[0].proxy_key.expose(), "pk.apricot");
+}
+
+#[test]
+fn a_list_of_environments_has_settings_with_types_and_bounds() {
+    let none = "found no environments, expected at least one environment, below \
+                [[environments]], or a [[discover]]";
+    refuses("discover = []", &[&format!("burgee.toml:1: environments: {none}")]);
+    refuses(
+        "[discover]\ntype = \"flagsmith\"",
+        &["burgee.toml:1: discover: found a table, expected tables, each below [[discover]]"],
+    );
+    refuses(
+        "[[discover]]",
+        &[
+            "burgee.toml:1: discover[0].type: found nothing, expected \"flagsmith\"",
+            "burgee.toml:1: discover[0].proxy_key: found nothing, expected a key",
+        ],
+    );
+    for (line, expected) in [
+        ("name = \"a/b\"", "name: found \"a/b\", expected 1 to 16 letters, digits and . _ -"),
+        (
+            "name = \"seventeen_letters\"",
+            "name: found \"seventeen_letters\", expected 1 to 16 letters, digits and . _ -",
+        ),
+        ("max_environments = 0", "max_environments: found 0, expected an integer from 1 to 10000"),
+        (
+            "poll_interval = \"1ms\"",
+            "poll_interval: found \"1ms\", expected a duration from 100ms to 1day",
+        ),
+        (
+            "cors.credentials = true",
+            "cors.credentials: found true together with the origin \"*\", expected false, or a \
+             list of origins (hint: otherwise every page on the web could read answers in its \
+             visitors' names)",
+        ),
+    ] {
+        let expected = format!("burgee.toml:5: discover[0].{expected}");
+        refuses(&format!("{MINIMAL_DISCOVER}{line}\n"), &[&expected]);
+    }
+    refuses(
+        &MINIMAL_DISCOVER.replace("\"flagsmith\"", "\"flagsmth\""),
+        &[
+            "burgee.toml:3: discover[0].type: found \"flagsmth\", expected \"flagsmith\" (hint: did \
+           you mean \"flagsmith\"?)",
+        ],
+    );
+}
+
+#[test]
+fn what_is_discovered_has_names_and_keys_of_its_own() {
+    let two = format!("{MINIMAL_DISCOVER}{MINIMAL_DISCOVER}");
+    refuses(
+        &two,
+        &[
+            "burgee.toml:6: discover[1].name: found the name of discover[0], expected a name of \
+             its own (hint: it is what the names of its environments begin with)",
+            "burgee.toml:8: discover[1].proxy_key: found the key of discover[0].proxy_key, \
+             expected a key of its own",
+        ],
+    );
+    let apart =
+        MINIMAL_DISCOVER.replace("apricot", "date").replace("proxy_key", "name = \"b\"\nproxy_key");
+    assert_eq!(
+        World::default().load(&format!("{MINIMAL_DISCOVER}{apart}")).unwrap().discover.len(),
+        2
+    );
+    let environment = |name: &str, publishable: &str, secret: &str| {
+        format!(
+            "[[environments]]\nname = \"{name}\"\npublishable_keys = [\"{publishable}\"]\n\
+             secret_keys = [\"{secret}\"]\nsource = {{ type = \"file\", path = \"f\" }}\n\
+             {MINIMAL_DISCOVER}"
+        )
+    };
+    refuses(
+        &environment("discovered/35/Prod", "p", "s"),
+        &["burgee.toml:2: environments[0].name: found a name below that of discover[0], expected \
+           another one (hint: such names are for environments that are discovered there)"],
+    );
+    refuses(
+        &environment("a", "pk.apricot", "s"),
+        &["burgee.toml:3: environments[0].publishable_keys[0]: found the key of \
+           discover[0].proxy_key, expected a publishable key (hint: it opens the rules at the \
+           upstream; if a browser ever held it, replace it)"],
+    );
+    refuses(
+        &environment("a", "p", "pk.apricot"),
+        &[
+            "burgee.toml:4: environments[0].secret_keys[0]: found the key of discover[0].proxy_key, \
+           expected a key of its own",
+        ],
+    );
+    assert!(World::default().load(&environment("discovered", "p", "s")).is_ok());
+}
+
+#[test]
 fn every_setting_has_a_row_in_the_table() {
     let rows = World::default().load(COMPLETE).unwrap().to_table();
     let written = COMPLETE.lines().filter(|line| line.contains(" = ")).count();
@@ -474,10 +685,11 @@ fn the_sample_file_shows_every_setting_with_its_default() {
         ("REFLAG_PUBLISHABLE_KEY", "pub_orange"),
         ("FLAGSMITH_SERVER_KEY", "ser.mango"),
         ("FLAGSMITH_CLIENT_KEY", "banana"),
+        ("FLAGSMITH_PROXY_KEY", "pk.apricot"),
     ])
     .file("/run/secrets/burgee-admin-token", "0123456789-lemon");
     let all = world.load(&all).unwrap();
-    assert_eq!(all.environments.len(), 4);
+    assert_eq!((all.environments.len(), all.discover.len()), (4, 1));
     let mut defaults = BTreeMap::new();
     for row in World::default().load(&as_it_stands).unwrap().to_table() {
         defaults.insert(row.path.clone(), row);
@@ -491,6 +703,11 @@ fn the_sample_file_shows_every_setting_with_its_default() {
             defaults.insert(row.path.replace("environments[0]", here), row);
         }
     }
+    for row in World::default().load(MINIMAL_DISCOVER).unwrap().to_table() {
+        if row.path.starts_with("discover") {
+            defaults.insert(row.path.clone(), row);
+        }
+    }
     // They have no default, or none that can be written.
     let examples = [
         "server.workers",
@@ -501,6 +718,8 @@ fn the_sample_file_shows_every_setting_with_its_default() {
         "environments[1].source.ca_file",
         "environments[2].publishable_keys",
         "environments[2].source.ca_file",
+        "discover[0].ca_file",
+        "discover[0].max_staleness",
     ];
     for row in all.to_table() {
         let default = &defaults[&row.path];
@@ -702,8 +921,10 @@ environments[0].source.format = "reflag" (variable BURGEE_SOURCE_FORMAT)
 environments[0].source.poll_interval = "1s" (default)
 environments[0].reflag.evaluator = "1.0" (default)
 environments[0].reflag.secret_flags = [] (default)
+environments[0].reflag.definitions = "complete" (default)
 environments[0].flagsmith.segments_without_identity = false (default)
 environments[0].flagsmith.hide_sensitive_data = false (default)
+environments[0].ofrep.bare_key = "auto" (default)
 environments[0].cors.origins = ["*"] (default)
 environments[0].cors.credentials = false (default)
 environments[0].gate.max_shrink = 0 (default)
@@ -1063,12 +1284,12 @@ fn an_unknown_key_says_which_was_meant() {
         (
             "serve.listen = \"0.0.0.0:1\"",
             "serve: found an unknown key, expected one of server, admin, limits, log, \
-             environments (hint: did you mean \"server\"?)",
+             discover, environments (hint: did you mean \"server\"?)",
         ),
         (
             "state.directory = \"./burgee-state\"",
             "state: found an unknown key, expected one of server, admin, limits, log, \
-             environments",
+             discover, environments",
         ),
         (
             "server.lisen = \"0.0.0.0:1\"",
@@ -1099,7 +1320,7 @@ fn an_unknown_key_says_which_was_meant() {
         (
             "listen = \"0.0.0.0:1\"",
             "listen: found an unknown key, expected one of server, admin, limits, log, \
-             environments (hint: listen belongs below [admin] or [server])",
+             discover, environments (hint: listen belongs below [admin] or [server])",
         ),
     ] {
         refuses_setting(setting, &format!("burgee.toml:1: {expected}"));
@@ -1122,14 +1343,14 @@ fn an_unknown_key_of_an_environment_says_where_it_belongs() {
         "publishable_key = [\"pub_orange\"]\nsecret_keys = [\"sec_quince\"]",
         "burgee.toml:4: environments[0].publishable_key: found an unknown key, expected one of \
          name, publishable_keys, secret_keys, max_staleness, on_stale, on_unauthorized, source, \
-         reflag, flagsmith, cors, gate (hint: did you mean \"publishable_keys\"?)",
+         reflag, flagsmith, ofrep, cors, gate (hint: did you mean \"publishable_keys\"?)",
     );
 }
 
 #[test]
 fn there_has_to_be_an_environment() {
     let expected = "found no environments, expected at least one environment, below \
-                    [[environments]]";
+                    [[environments]], or a [[discover]]";
     refuses("", &[&format!("burgee.toml:1: environments: {expected}")]);
     refuses("\n[log]\n[server]\n", &[&format!("burgee.toml:1: environments: {expected}")]);
     refuses("\nenvironments = []\n", &[&format!("burgee.toml:2: environments: {expected}")]);
@@ -1188,6 +1409,10 @@ fn an_environments_settings_have_types_and_bounds() {
              you mean \"refuse\"?)",
         ),
         ("reflag.evaluator = 1.0", "reflag.evaluator: found 1.0, expected \"1.0\" or \"1.1\""),
+        (
+            "reflag.definitions = \"all\"",
+            "reflag.definitions: found \"all\", expected \"complete\" or \"partial\"",
+        ),
         (
             "reflag.secret_flags = \"learn\"",
             "reflag.secret_flags: found \"learn\", expected a list of flag keys (hint: learning \
@@ -1423,7 +1648,7 @@ fn a_key_of_another_type_of_source_says_to_which_it_belongs() {
         "secret_keys = [\"k\"]\nurl = \"https://front.reflag.com\"",
         "burgee.toml:5: environments[0].url: found an unknown key, expected one of name, \
          publishable_keys, secret_keys, max_staleness, on_stale, on_unauthorized, source, reflag, \
-         flagsmith, cors, gate (hint: url belongs below [environments.source] or [limits], not below \
+         flagsmith, ofrep, cors, gate (hint: url belongs below [environments.source] or [limits], not below \
          [[environments]])",
     );
 }
@@ -2162,7 +2387,7 @@ fn settings_never_show_a_key_or_a_token() {
     );
     for secret in [
         "orange", "cherry", "quince", "lemon", "lime", "plum", "peach", "grape", "banana",
-        "papaya", "mango",
+        "papaya", "mango", "apricot",
     ] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }
@@ -2205,6 +2430,10 @@ fn problems_never_show_a_key_or_a_token() {
          source = { type = \"reflag\", secret_key = \"lemon\" }",
         "[[environments]]\nsource = { type = \"reflag\", secret_key = \"lemon\", \
          upstream_publishable_key = \"lemon\" }",
+        "[[discover]]\nproxy_key = \"a lemon\"",
+        "[[discover]]\nproxy_key = [\"lemon\"]",
+        "[[discover]]\nproxy_key = \"lemon${ABSENT}\"",
+        "[[discover]]\nproxy_key = \"lemon\"\n[[discover]]\nproxy_key = \"lemon\"",
         // Not even where the file is not TOML.
         "[[environments]]\npublishable_keys = [lemon]",
         "[[environments]]\npublishable_keys = [\"lemon]",
@@ -2361,7 +2590,15 @@ environments[1].source.server_key = [redacted] (file)
 environments[1].source.poll_interval = "20s" (file)
 environments[1].source.timeout = "7s" (file)
 environments[1].cors.origins = ["https://shop.example", "http://localhost:3000"] (file)
-environments[1].cors.credentials = true (file)"#
+environments[1].cors.credentials = true (file)
+discover[0].type = "flagsmith" (file)
+discover[0].url = "https://flagsmith.example/api/v1" (file)
+discover[0].proxy_key = [redacted] (file)
+discover[0].poll_interval = "20s" (file)
+discover[0].timeout = "7s" (file)
+discover[0].max_staleness = "1m 5s" (file)
+discover[0].cors.origins = ["https://shop.example", "http://localhost:3000"] (file)
+discover[0].cors.credentials = true (file)"#
     );
     let [first, second] = &settings.environments[..] else { panic!("two environments") };
     for (environment, server, client) in
@@ -2406,8 +2643,6 @@ fn what_is_not_taken_over_is_noted_with_its_reason() {
             "config.json:25: server.reload: the configuration is read once, at the start",
             "config.json:26: server.proxy_headers: not needed: no answer depends on the address or \
              the scheme that a client used",
-            "config.json:30: proxy_key: environments are not discovered by this build: only \
-             environment_key_pairs are served",
             "config.json:31: usage_flush_interval_seconds: usage is not reported",
             "config.json:32: colour: not read: no member of this name is known",
             "config.json:33: api_poll_frequency_second: not read: no member of this name is known \
@@ -2620,13 +2855,20 @@ fn an_edge_proxys_key_pairs_are_checked_without_being_shown() {
     let pairs = |pairs: &str| format!("{{\n\"environment_key_pairs\": {pairs}}}");
     let list = "a list with at least one pair of server_side_key and client_side_key";
     for (contents, expected) in [
-        ("{}".to_owned(), format!("1: environment_key_pairs: found nothing, expected {list}")),
         (
-            "{\"proxy_key\": \"lemon\"}".to_owned(),
+            "{}".to_owned(),
             format!(
-                "1: environment_key_pairs: found nothing, expected {list} (hint: environments are \
-                 not discovered through proxy_key by this build: list them)"
+                "1: environment_key_pairs: found nothing, expected {list} (hint: or a proxy_key, \
+                 with which they are discovered)"
             ),
+        ),
+        (
+            "{\"proxy_key\": \"a lemon\"}".to_owned(),
+            "1: proxy_key: found a key with white space, expected a key".to_owned(),
+        ),
+        (
+            "{\"proxy_key\": \"lemon\", \"environment_key_pairs\": {}}".to_owned(),
+            format!("1: environment_key_pairs: found an object, expected {list}"),
         ),
         (pairs("[]"), format!("2: environment_key_pairs: found an empty list, expected {list}")),
         (pairs("{}"), format!("2: environment_key_pairs: found an object, expected {list}")),
@@ -2716,7 +2958,7 @@ fn an_edge_proxys_variables_win_over_its_file_and_ours_over_both() {
         ("SERVER", "{\"port\": 9001}"),
         ("ALLOW_ORIGINS", "[\"https://a.example\"]"),
         ("HEALTH_CHECK", "{\"environment_update_grace_period_seconds\": null}"),
-        ("PROXY_KEY", "lemon"),
+        ("PROXY_KEY", "lime"),
         ("BURGEE_LOG", "debug"),
         ("BURGEE_ADMIN_LISTEN", "127.0.0.1:9002"),
     ]);
@@ -2738,7 +2980,8 @@ fn an_edge_proxys_variables_win_over_its_file_and_ours_over_both() {
     ] {
         assert!(table.contains(line), "{line} in {table}");
     }
-    assert!(settings.notes.iter().any(|note| note.starts_with("PROXY_KEY: environments are not")));
+    assert_eq!(settings.discover[0].proxy_key.expose(), "lime");
+    assert_eq!(settings.set_by("discover[0].proxy_key"), SetBy::Variable("PROXY_KEY"));
     assert!(settings.notes.iter().all(|note| !note.contains("lemon")));
 
     let listen = World::with(&[("SERVER", "{\"port\": 9001}"), ("BURGEE_LISTEN", "[::1]:9003")]);
@@ -2751,6 +2994,85 @@ fn an_edge_proxys_variables_win_over_its_file_and_ours_over_both() {
         lines(load_json(&beside, MINIMAL_JSON)),
         ["BURGEE_SOURCE: found an environment in variables beside environments in config.json, \
           expected one or the other (hint: unset the variable, or remove the file's environments)"]
+    );
+}
+
+#[test]
+fn an_edge_proxys_variables_are_read_in_any_letter_case() {
+    let pairs = "[{\"server_side_key\": \"ser.mango\", \"client_side_key\": \"banana\"}]";
+    for name in ["environment_key_pairs", "ENVIRONMENT_KEY_PAIRS", "Environment_Key_Pairs"] {
+        let world = World::with(&[
+            (name, pairs),
+            ("api_url", "http://flagsmith.example"),
+            ("Api_Poll_Frequency_Seconds", "3"),
+            ("server", "{\"port\": 9001}"),
+        ]);
+        let settings = world.load_without_a_file().unwrap();
+        let table = printed(&settings);
+        for line in [
+            "server.listen = \"0.0.0.0:9001\" (variable server)\n",
+            "environments[0].source.url = \"http://flagsmith.example\" (variable api_url)\n",
+            "environments[0].source.poll_interval = \"3s\" (variable API_POLL_FREQUENCY_SECONDS)\n",
+        ] {
+            assert!(table.contains(line), "{line} in {table}");
+        }
+    }
+    // Over a file, too.
+    let world = World::with(&[("api_url", "http://flagsmith.example")]);
+    let table = printed(&load_json(&world, CONFIG_JSON).unwrap());
+    assert!(table.contains("source.url = \"http://flagsmith.example\" (variable api_url)\n"));
+    // Nobody's but the Edge Proxy's: ours are read as they are written, and beside a file of ours
+    // none of them counts.
+    let world = World::with(&[
+        ("environment_key_pairs", pairs),
+        ("server", "web-1"),
+        ("burgee_log", "debug"),
+    ]);
+    let settings = world.load(MINIMAL).unwrap();
+    assert_eq!(settings.log.level, LogLevel::Info);
+    assert_eq!(
+        settings.notes,
+        ["environment_key_pairs: not read: it counts beside a config.json or without any file"]
+    );
+}
+
+#[test]
+fn spellings_of_one_variable_have_to_agree() {
+    let pairs = "[{\"server_side_key\": \"ser.mango\", \"client_side_key\": \"banana\"}]";
+    let same = [
+        ("ENVIRONMENT_KEY_PAIRS", pairs),
+        ("API_URL", "http://a.example"),
+        ("api_url", " http://a.example"),
+    ];
+    assert!(World::with(&same).load_without_a_file().is_ok());
+    let others = "[{\"server_side_key\": \"ser.lemon\"}]";
+    let world = World::with(&[
+        ("ENVIRONMENT_KEY_PAIRS", pairs),
+        ("environment_key_pairs", others),
+        ("api_url", "http://a.example"),
+        ("Api_Url", "http://b.example"),
+        // An empty one is not set.
+        ("logging", ""),
+        ("LOGGING", "{}"),
+    ]);
+    assert_eq!(
+        lines(world.load_without_a_file()),
+        [
+            "ENVIRONMENT_KEY_PAIRS: found another value than that of environment_key_pairs, expected \
+             one value, however the name is spelled (hint: unset one of them)",
+            "API_URL: found another value than that of api_url, expected one value, however the \
+             name is spelled (hint: unset one of them)",
+        ]
+    );
+    // What other software left there is no object, and that is said.
+    let world =
+        World::with(&[("environment_key_pairs", pairs), ("server", "web-1"), ("logging", "on")]);
+    assert_eq!(
+        lines(world.load_without_a_file()),
+        [
+            "server: found a string, expected an object",
+            "logging: found a string, expected an object",
+        ]
     );
 }
 
@@ -2830,6 +3152,51 @@ fn key_pairs_in_a_variable_need_no_file() {
 }
 
 #[test]
+fn a_proxy_key_is_enough_to_discover_environments() {
+    let contents = "{\n\"proxy_key\": \" pk.apricot \",\n\"api_poll_frequency\": 3}";
+    let world = World::with(&[("PROXY_KEY", "pk.apricot"), ("API_POLL_FREQUENCY", "3")]);
+    let of_file = load_json(&World::default(), contents).unwrap();
+    let of_variables = world.load_without_a_file().unwrap();
+    for (settings, by) in [(&of_file, SetBy::File), (&of_variables, SetBy::Variable("PROXY_KEY"))] {
+        assert!(settings.environments.is_empty());
+        let [discover] = &settings.discover[..] else { panic!("one list") };
+        assert_eq!(discover.proxy_key.expose(), "pk.apricot");
+        assert_eq!(discover.name, "discovered");
+        assert_eq!(discover.url.to_string(), "https://edge.api.flagsmith.com/api/v1");
+        assert_eq!(discover.poll_interval, Duration::from_secs(3));
+        assert_eq!(discover.timeout, Duration::from_secs(5));
+        assert_eq!(discover.max_staleness, Some(Duration::from_secs(33)));
+        assert_eq!(settings.set_by("discover[0].proxy_key"), by);
+        assert_eq!(settings.notes, [""; 0]);
+        means_the_same(settings, &[("BURGEE_KEY_1", "pk.apricot")]);
+    }
+    assert_eq!(
+        of_file.to_toml(),
+        r#"
+[[discover]]
+type = "flagsmith"
+# BURGEE_KEY_1: the key of config.json:2: proxy_key.
+proxy_key = "${BURGEE_KEY_1}"
+poll_interval = "3s"
+timeout = "5s"
+max_staleness = "33s"
+"#
+    );
+    // Beside pairs, an empty list of them, and none at all.
+    for pairs in ["[]", "null", "[{\"server_side_key\": \"ser.mango\"}]"] {
+        let contents = format!("{{\"proxy_key\": \"k\", \"environment_key_pairs\": {pairs}}}");
+        let settings = load_json(&World::default(), &contents).unwrap();
+        assert_eq!(settings.discover.len(), 1);
+        assert_eq!(settings.environments.len(), usize::from(pairs.contains("mango")));
+    }
+    // Where another form is read it is not.
+    let settings = world.load(MINIMAL).unwrap();
+    assert!(settings.discover.is_empty());
+    let note = "PROXY_KEY: not read: it counts beside a config.json or without any file";
+    assert_eq!(settings.notes, [note]);
+}
+
+#[test]
 fn the_admin_port_beside_an_edge_proxys_file_is_where_ours_always_is() {
     let listen = |world: &World| {
         let file = Some((Path::new("config.json"), "{\"server\": {\"port\": \"no\"}}"));
@@ -2904,9 +3271,12 @@ poll_interval = "50ms"
 [environments.reflag]
 evaluator = "1.1"
 secret_flags = ["beta", "internal"]
+definitions = "partial"
 [environments.flagsmith]
 segments_without_identity = true
 hide_sensitive_data = true
+[environments.ofrep]
+bare_key = "value"
 [environments.cors]
 origins = ["https://shop.example.com", "http://localhost:3000"]
 credentials = true
@@ -2916,10 +3286,10 @@ confirm_after = 1
 
 [[environments]]
 name = "shop/staging"
-# BURGEE_KEY_4: the key of burgee.toml:57: environments[1].publishable_keys[0].
+# BURGEE_KEY_4: the key of burgee.toml:60: environments[1].publishable_keys[0].
 publishable_keys = ["${BURGEE_KEY_4}"]
-# BURGEE_KEY_5: the key of burgee.toml:58: environments[1].secret_keys[0].
-# BURGEE_KEY_6: the key of burgee.toml:58: environments[1].secret_keys[1].
+# BURGEE_KEY_5: the key of burgee.toml:61: environments[1].secret_keys[0].
+# BURGEE_KEY_6: the key of burgee.toml:61: environments[1].secret_keys[1].
 secret_keys = ["${BURGEE_KEY_5}", "${BURGEE_KEY_6}"]
 max_staleness = "1m"
 on_stale = "mark"
@@ -2928,7 +3298,7 @@ on_unauthorized = "refuse"
 type = "reflag"
 url = "http://edge.example:8000/flags"
 secret_key = "${BURGEE_KEY_5}"
-# BURGEE_KEY_7: the key of burgee.toml:66: environments[1].source.upstream_publishable_key.
+# BURGEE_KEY_7: the key of burgee.toml:69: environments[1].source.upstream_publishable_key.
 upstream_publishable_key = "${BURGEE_KEY_7}"
 poll_interval = "100ms"
 timeout = "10ms"
@@ -2936,9 +3306,12 @@ ca_file = "/etc/burgee/ca.pem"
 [environments.reflag]
 evaluator = "1.1"
 secret_flags = ["beta"]
+definitions = "partial"
 [environments.flagsmith]
 segments_without_identity = true
 hide_sensitive_data = true
+[environments.ofrep]
+bare_key = "value"
 [environments.cors]
 origins = []
 credentials = true
@@ -2948,9 +3321,9 @@ confirm_after = 1000
 
 [[environments]]
 name = "shop/mobile"
-# BURGEE_KEY_8: the key of burgee.toml:85: environments[2].publishable_keys[0].
+# BURGEE_KEY_8: the key of burgee.toml:91: environments[2].publishable_keys[0].
 publishable_keys = ["${BURGEE_KEY_8}"]
-# BURGEE_KEY_9: the key of burgee.toml:86: environments[2].secret_keys[0].
+# BURGEE_KEY_9: the key of burgee.toml:92: environments[2].secret_keys[0].
 secret_keys = ["${BURGEE_KEY_9}"]
 max_staleness = "1m"
 on_stale = "mark"
@@ -2958,7 +3331,7 @@ on_unauthorized = "refuse"
 [environments.source]
 type = "flagsmith"
 url = "https://flagsmith.example/api/v1"
-# BURGEE_KEY_10: the key of burgee.toml:93: environments[2].source.server_key.
+# BURGEE_KEY_10: the key of burgee.toml:99: environments[2].source.server_key.
 server_key = "${BURGEE_KEY_10}"
 poll_interval = "100ms"
 timeout = "10m"
@@ -2966,15 +3339,41 @@ ca_file = "/etc/burgee/ca.pem"
 [environments.reflag]
 evaluator = "1.1"
 secret_flags = ["beta"]
+definitions = "partial"
 [environments.flagsmith]
 segments_without_identity = true
 hide_sensitive_data = true
+[environments.ofrep]
+bare_key = "value"
 [environments.cors]
 origins = []
 credentials = true
 [environments.gate]
 max_shrink = 0.1
 confirm_after = 2
+
+[[discover]]
+type = "flagsmith"
+name = "vendor"
+url = "https://flagsmith.example/api/v1"
+# BURGEE_KEY_11: the key of burgee.toml:123: discover[0].proxy_key.
+proxy_key = "${BURGEE_KEY_11}"
+poll_interval = "100ms"
+timeout = "10ms"
+ca_file = "/etc/burgee/ca.pem"
+max_environments = 10000
+max_staleness = "1m"
+on_stale = "mark"
+on_unauthorized = "refuse"
+[discover.flagsmith]
+segments_without_identity = true
+hide_sensitive_data = true
+[discover.cors]
+origins = []
+credentials = true
+[discover.gate]
+max_shrink = 0
+confirm_after = 1
 "#;
 
 #[test]
@@ -2996,6 +3395,7 @@ fn settings_are_printed_as_toml_with_placeholders_for_keys() {
             ("BURGEE_KEY_8", "banana"),
             ("BURGEE_KEY_9", "ser.papaya"),
             ("BURGEE_KEY_10", "ser.mango"),
+            ("BURGEE_KEY_11", "pk.apricot"),
         ],
     );
 }
@@ -3035,6 +3435,7 @@ timeout = "5s"
         ("BURGEE_KEY_2", "ser.mango"),
         ("BURGEE_KEY_3", "guava"),
         ("BURGEE_KEY_4", "ser.papaya"),
+        ("BURGEE_KEY_5", "lemon"),
     ];
     means_the_same(&settings, &keys);
 

@@ -10,9 +10,18 @@
 )]
 mod naive;
 
+use std::fmt::Write;
+use std::path::Path;
+
+use burgee::admin::explain::{Question, explain};
+use burgee::app;
 use burgee::compile::flagsmith::{Policy, compile};
+use burgee::config::{ProcessSurroundings, Settings};
 use burgee::dialect::flagsmith::document;
 use burgee::evaluate::flagsmith::{EvaluationContext, Program, Scalar, evaluate, evaluate_one};
+use burgee::model::{Rules, Version};
+use burgee::snapshot::{Content, Profile};
+use burgee::time::Timestamp;
 use bytes::Bytes;
 use naive::{Flag, Identity, PATTERNS, Trait};
 use proptest::prelude::*;
@@ -332,6 +341,208 @@ proptest! {
                 fill(&program, &mut context, identity.as_ref());
                 prop_assert_eq!(evaluate_one(&program, &mut context, feature), outcome);
             }
+        }
+    }
+}
+
+// Explanations.
+
+fn profile(segments_without_identity: bool) -> Profile {
+    let toml = format!(
+        "[[environments]]\nname = \"shop\"\n[environments.source]\ntype = \"file\"\npath = \"x.json\"\n\
+         format = \"flagsmith\"\n[environments.flagsmith]\n\
+         segments_without_identity = {segments_without_identity}\n"
+    );
+    let settings = Settings::load(Some((Path::new("burgee.toml"), &toml)), &ProcessSurroundings);
+    app::profile(&settings.expect("it is a configuration").environments[0])
+}
+
+/// The body of a request that asks about somebody.
+fn context_of(identity: Option<&Identity>) -> String {
+    let Some(identity) = identity else { return "{}".to_owned() };
+    let mut traits = String::new();
+    for (name, value) in &identity.traits {
+        let value = match value {
+            Trait::Null => "null".to_owned(),
+            Trait::Bool(value) => value.to_string(),
+            Trait::Number(text) => text.clone(),
+            Trait::Text(text) => json!(text).to_string(),
+        };
+        let comma = if traits.is_empty() { "" } else { "," };
+        let _ = write!(traits, "{comma}{{\"trait_key\":{},\"trait_value\":{value}}}", json!(name));
+    }
+    format!("{{\"identifier\":{},\"traits\":[{traits}]}}", json!(identity.identifier))
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// Conditions of rules, each rule's own before those of the rules in it.
+fn conditions(rules: &Value) -> Vec<&Value> {
+    let mut found = Vec::new();
+    for rule in list(rules) {
+        found.extend(list(&rule["conditions"]));
+        found.extend(conditions(&rule["rules"]));
+    }
+    found
+}
+
+/// What the text of a rule's logic comes to: `c0 and not (c1 or c2)`.
+fn truth(logic: &str, conditions: &[bool]) -> bool {
+    let spaced = logic.replace('(', " ( ").replace(')', " ) ");
+    let words: Vec<&str> = spaced.split_whitespace().collect();
+    let mut at = 0;
+    let value = expression(&words, &mut at, conditions);
+    assert_eq!(at, words.len(), "{logic}");
+    value
+}
+
+fn expression(words: &[&str], at: &mut usize, conditions: &[bool]) -> bool {
+    let mut value = operand_of(words, at, conditions);
+    let mut joined = None;
+    while let Some(word @ (&"and" | &"or")) = words.get(*at) {
+        assert!(joined.replace(*word).is_none_or(|before| before == *word), "brackets are missing");
+        *at += 1;
+        let next = operand_of(words, at, conditions);
+        value = if *word == "and" { value & next } else { value | next };
+    }
+    value
+}
+
+fn operand_of(words: &[&str], at: &mut usize, conditions: &[bool]) -> bool {
+    let word = words[*at];
+    *at += 1;
+    match word {
+        "not" => !operand_of(words, at, conditions),
+        "(" => {
+            let value = expression(words, at, conditions);
+            assert_eq!(words[*at], ")");
+            *at += 1;
+            value
+        }
+        "always" => true,
+        "never" => false,
+        condition => conditions[condition[1..].parse::<usize>().expect("a number")],
+    }
+}
+
+/// Segments that may override a feature, the strongest first, by their numbers.
+fn candidates(document: &Value, feature: &str) -> Vec<usize> {
+    let mut found = Vec::new();
+    for (index, segment) in list(&document["project"]["segments"]).iter().enumerate() {
+        for state in list(&segment["feature_states"]) {
+            if state["feature"]["name"] == feature {
+                let priority = state["feature_segment"]["priority"].as_f64();
+                found.push((priority.unwrap_or(f64::INFINITY), index));
+            }
+        }
+    }
+    found.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut numbers: Vec<usize> = Vec::new();
+    for (_, index) in found {
+        if !numbers.contains(&index) {
+            numbers.push(index);
+        }
+    }
+    numbers
+}
+
+/// Holds one explained flag against the interpreter.
+fn check_explained(
+    explained: &Value,
+    flag: &Flag,
+    document: &Value,
+    identity: Option<&Identity>,
+    segments_without_identity: bool,
+) {
+    let segments = list(&document["project"]["segments"]);
+    let expected = json!([flag.name, flag.enabled, flag.value, flag.variant, flag.reason]);
+    let members = ["key", "enabled", "value", "variant", "reason"].map(|name| &explained[name]);
+    assert_eq!(json!(members), expected);
+    let rules = list(&explained["rules"]);
+    let numbers = candidates(document, &flag.name);
+    assert_eq!(rules.len(), numbers.len());
+    for (rule, number) in rules.iter().zip(numbers) {
+        let segment = &segments[number];
+        assert_eq!(rule["segment"], segment["name"]);
+        let explained = list(&rule["conditions"]);
+        let real = conditions(&segment["rules"]);
+        assert_eq!(explained.len(), real.len());
+        let mut holding = Vec::new();
+        for (explained, condition) in explained.iter().zip(real) {
+            let pair = (segment, condition);
+            let holds = naive::holds(document, identity, segments_without_identity, pair);
+            assert_eq!(explained["matched"], holds, "{explained}");
+            assert_eq!(explained["missing"] == true, explained["actual"].is_null(), "{explained}");
+            if let (Some(hash), Some(limit)) =
+                (explained["hash"].as_f64(), explained["threshold"].as_f64())
+            {
+                assert_eq!(hash <= limit, holds, "{explained}");
+            }
+            holding.push(holds);
+        }
+        let applies = identity.is_some() || segments_without_identity;
+        let logic = rule["logic"].as_str().expect("text");
+        assert_eq!(rule["matched"], applies && truth(logic, &holding), "{rule}");
+    }
+    check_decision(explained, flag, rules);
+}
+
+/// The members that say who decided, against those that say what came out.
+fn check_decision(explained: &Value, flag: &Flag, rules: &[Value]) {
+    let first = rules.iter().find(|rule| rule["matched"] == true);
+    if explained["override"] != "identity" {
+        let deciding = first.map_or(&Value::Null, |rule| &rule["segment"]);
+        assert_eq!(&explained["override"], deciding);
+    }
+    if let Some(segment) = flag.reason.strip_prefix("TARGETING_MATCH; segment=") {
+        let expected = if segment == "identity_overrides" { "identity" } else { segment };
+        assert_eq!(explained["override"], expected);
+    }
+    let variants = list(&explained["variants"]);
+    for variant in variants {
+        let [from, to, hash] = ["from", "to", "hash"].map(|name| variant[name].as_f64());
+        let inside = hash.is_some_and(|hash| from <= Some(hash) && Some(hash) < to);
+        assert_eq!(variant["matched"], inside, "{variant}");
+    }
+    let drawn: Vec<_> = variants.iter().filter(|variant| variant["matched"] == true).collect();
+    assert_eq!(!drawn.is_empty(), flag.reason.starts_with("SPLIT"), "{explained}");
+    if let [drawn] = drawn[..] {
+        assert_eq!((&drawn["value"], &drawn["key"]), (&flag.value, &json!(flag.variant)));
+    }
+    let entry = &explained["dialects"]["flagsmith"];
+    assert_eq!(
+        (&entry["enabled"], &entry["feature_state_value"]),
+        (&json!(flag.enabled), &flag.value)
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_explanation_agrees_with_what_it_explains(
+        document in document(),
+        identity in identity(),
+        segments_without_identity in any::<bool>(),
+    ) {
+        // Who sends an empty name has none.
+        prop_assume!(identity.as_ref().is_none_or(|identity| !identity.identifier.is_empty()));
+        let rules = document::read(&Bytes::from(document.to_string())).expect("it is a document");
+        let rules = Rules::Flagsmith(rules);
+        let profile = profile(segments_without_identity);
+        let fingerprint = Content::fingerprint_of(&rules, &profile);
+        let (content, _) = Content::prepare(rules, fingerprint, Version::new(1), &profile);
+        let context = context_of(identity.as_ref());
+        let question: Question =
+            serde_json::from_str(&format!("{{\"environment\":\"shop\",\"context\":{context}}}"))
+                .expect("it is a question");
+        let answer = explain(&content, &profile, &question, Timestamp(0)).expect("an explanation");
+        let (flags, _) = naive::evaluate(&document, identity.as_ref(), segments_without_identity);
+        prop_assert_eq!(list(&answer["flags"]).len(), flags.len());
+        for (explained, flag) in list(&answer["flags"]).iter().zip(&flags) {
+            check_explained(explained, flag, &document, identity.as_ref(), segments_without_identity);
         }
     }
 }

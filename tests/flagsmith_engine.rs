@@ -134,7 +134,12 @@ fn environment(context: &Value) -> Environment {
         features: entries("features")
             .into_iter()
             .zip(1..)
-            .map(|(feature, id)| Feature { id, kind: "STANDARD".into(), state: state(feature) })
+            .map(|(feature, id)| Feature {
+                id,
+                kind: "STANDARD".into(),
+                state: state(feature),
+                place: 0..0,
+            })
             .collect(),
         segments: entries("segments")
             .into_iter()
@@ -146,6 +151,7 @@ fn environment(context: &Value) -> Environment {
                     .iter()
                     .map(|o| Override { priority: o["priority"].as_f64(), state: state(o) })
                     .collect(),
+                place: 0..0,
             })
             .collect(),
         ..Environment::default()

@@ -186,10 +186,15 @@ fn it_is_asked_conditionally_and_as_a_whole_every_few_minutes() {
     assert!(matches!(scene.look(60), Update::Unchanged(_)));
     scene.serve(&environment());
     assert!(matches!(scene.look(400), Update::Unchanged(_)), "the same bytes");
+    scene.upstream.answer(PATH, Reply::status(304));
+    assert!(
+        matches!(scene.look(460), Update::Unchanged(_)),
+        "from then on it is conditional again"
+    );
     let asked: Vec<_> = scene.upstream.requests();
     let conditional: Vec<_> =
         asked.iter().map(|request| has_field(request, "If-Modified-Since")).collect();
-    assert_eq!(conditional, [false, true, false]);
+    assert_eq!(conditional, [false, true, false, true]);
     assert!(asked.iter().all(|request| !has_field(request, "If-None-Match")));
 }
 
@@ -203,6 +208,26 @@ fn a_change_within_the_second_is_not_asked_about_by_the_second() {
     assert!(matches!(scene.look(1), Update::Unchanged(_)));
     let asked = scene.upstream.requests();
     assert!(asked.iter().all(|request| !has_field(request, "If-Modified-Since")));
+    // Fetched again when it was old enough: from then on it may be asked about.
+    assert!(matches!(scene.look(10), Update::Unchanged(_)));
+    scene.upstream.answer(PATH, Reply::status(304));
+    assert!(matches!(scene.look(20), Update::Unchanged(_)));
+    assert!(has_field(scene.upstream.requests().last().unwrap(), "If-Modified-Since"));
+}
+
+#[test]
+fn the_tag_of_a_page_says_nothing_about_the_others() {
+    let mut scene = Scene::start();
+    let first = Reply::json(200, &environment()).header("ETag", "\"1\"");
+    scene.upstream.answer(PATH, first.clone().header("Link", "</pages/2>; rel=\"next\""));
+    scene.upstream.answer("/pages/2", Reply::json(200, &json!({})));
+    replaced(scene.look(0));
+    scene.look(10);
+    assert!(!has_field(&scene.upstream.requests_to(PATH)[1], "If-None-Match"));
+    scene.upstream.answer(PATH, first);
+    scene.look(20);
+    scene.look(30);
+    assert!(has_field(&scene.upstream.requests_to(PATH)[3], "If-None-Match"));
 }
 
 #[test]

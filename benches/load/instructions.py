@@ -28,7 +28,6 @@ import time
 
 import workload
 
-WORKS = ["evaluated", "features", "features_304", "one_flag"]
 DEFAULT_ETAG = '"none"'
 
 
@@ -89,7 +88,7 @@ def connect(server, port, options):
 
 def send(connection, work, requests, options):
     """Both runs spend the same requests on getting going, then `requests` of the sequence."""
-    first = "features" if work == "features_304" else work
+    first = workload.WORKS[work].unconditional or work
     deadline = time.monotonic() + options.patience
     while True:
         status, headers, body = connection.ask(workload.request(first, 0))
@@ -101,7 +100,7 @@ def send(connection, work, requests, options):
     if json.loads(body) is None:
         raise Failed("the server answers null")
     etag = headers.get("etag", DEFAULT_ETAG)
-    expected = 304 if work == "features_304" else 200
+    expected = 304 if workload.WORKS[work].unconditional else 200
     for number in range(1, requests + 1):
         status, _, _ = connection.ask(workload.request(work, number, etag=etag))
         if status != expected:
@@ -110,15 +109,17 @@ def send(connection, work, requests, options):
 
 def ceiling(text):
     work, _, number = text.partition("=")
-    if work not in WORKS or not number.isdigit():
-        raise argparse.ArgumentTypeError("%r is not WORK=NUMBER with a work of %s" % (text, ", ".join(WORKS)))
+    if work not in workload.WORKS or not number.isdigit():
+        raise argparse.ArgumentTypeError("%r is not WORK=NUMBER with a work of %s" % (text, ", ".join(workload.WORKS)))
     return work, int(number)
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--works", default=",".join(WORKS))
+    parser.add_argument("--works", default="evaluated,features,features_304,one_flag",
+                        help="all of one document: %s" % " or ".join(
+                            ",".join(workload.of_dialect(each)) for each in ("reflag", "flagsmith")))
     parser.add_argument("--first", type=int, default=200, help="requests of the shorter run")
     parser.add_argument("--second", type=int, default=1200, help="requests of the longer run")
     parser.add_argument("--ceiling", type=ceiling, action="append", default=[], metavar="WORK=NUMBER")
@@ -128,8 +129,8 @@ def arguments():
     options = parser.parse_args()
     options.works = options.works.split(",")
     for work in options.works:
-        if work not in WORKS:
-            parser.error("unknown work %s; there are %s" % (work, ", ".join(WORKS)))
+        if work not in workload.WORKS:
+            parser.error("unknown work %s; there are %s" % (work, ", ".join(workload.WORKS)))
     for work, _ in options.ceiling:
         if work not in options.works:
             parser.error("a ceiling for %s, which is not measured" % work)

@@ -184,9 +184,10 @@ def sample(server, work, options, document, run):
     """Fetches and checks some answers; gives the one of median length and the tag to send, if any."""
     connection = workload.Connection(server.port)
     bodies, etag = [], None
-    count = options.samples if work in ("evaluated", "enabled", "one_flag") else 1
+    count = options.samples if workload.WORKS[work].varies else 1
+    plain = workload.WORKS[work].unconditional or work
     for number in range(1, count + 1):
-        status, headers, body = connection.ask(workload.request(work, number, run))
+        status, headers, body = connection.ask(workload.request(plain, number, run))
         if status != 200:
             raise Failed("%s answers %s with %d: %s" % (server.name, work, status,
                                                         body[:300].decode(errors="replace")))
@@ -194,18 +195,20 @@ def sample(server, work, options, document, run):
             value = json.loads(body)
         except ValueError as error:
             raise Failed("%s answers %s with something that is not JSON: %s" % (server.name, work, error))
-        if document is not None and count > 1:
-            wrong = reference.differences(value, reference.answer(document, work, number, run))
+        expected = None if document is None else reference.answer(document, work, number, run)
+        if expected is not None:
+            wrong = reference.differences(value, expected)
             if wrong:
                 raise Failed("%s answers request %d of %s wrongly:\n  %s"
                              % (server.name, number, work, "\n  ".join(wrong[:10])))
         bodies.append(body)
         etag = headers.get("etag")
-    if work == "features_304":
+    if plain != work:
         etag = etag or DEFAULT_ETAG
         status, _, _ = connection.ask(workload.request(work, 1, run, etag))
         if status != 304:
-            raise Failed("%s answers features with If-None-Match: %s with %d, not 304" % (server.name, etag, status))
+            raise Failed("%s answers %s with If-None-Match: %s with %d, not 304"
+                         % (server.name, plain, etag, status))
         bodies.append(b"")
     connection.close()
     return sorted(bodies, key=len)[len(bodies) // 2] if count > 1 else bodies[-1], etag
@@ -213,7 +216,7 @@ def sample(server, work, options, document, run):
 
 def load(server, work, etag, seconds, options, run):
     """One round of wrk against one server; the row of that round."""
-    script = os.path.join(HERE, workload.WORKS[work][1])
+    script = os.path.join(HERE, workload.WORKS[work].script)
     command = ["wrk", "-t1", "-c%d" % options.connections, "-d%ds" % seconds, "--timeout", "10s", "--latency",
                "-s", script, "http://127.0.0.1:%d" % server.port]
     environment = dict(os.environ, BENCH_RUN=run)
@@ -296,7 +299,7 @@ def run_work(work, subjects, idle, options, document, scratch, start_server, raw
         folder = os.path.join(scratch, work)
         os.makedirs(folder)
         # For the conditional work any body will do: the limit answers 304 to If-None-Match and sends none.
-        with open(os.path.join(folder, workload.WORKS[work][0].replace("/", "_")), "wb") as file:
+        with open(os.path.join(folder, workload.WORKS[work].path.replace("/", "_")), "wb") as file:
             file.write(body or b"{}")
         limit = start_server("limit", options.limit, options.limit_port, work, bodies=folder)
         idle["limit"] = resident_mib(limit.processes())
@@ -350,7 +353,8 @@ def arguments():
     parser.add_argument("--limit", metavar="COMMAND", help="bare-hyper, with {port} and {bodies}; omit to have no ratio")
     parser.add_argument("--port", type=int, default=8000, help="port of the first subject")
     parser.add_argument("--limit-port", type=int, default=18000)
-    parser.add_argument("--works", default="evaluated,enabled,one_flag,features,features_304")
+    parser.add_argument("--works", default=None,
+                        help="of one document; default: all that the document of --document answers, Reflag's without one")
     parser.add_argument("--document", help="the document being served: answers are compared with the naive evaluator")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=int, default=2, help="length of a round; wrk knows whole seconds only")
@@ -361,8 +365,7 @@ def arguments():
     parser.add_argument("--log", help="append the servers' output to this file")
     parser.add_argument("--unpinned", action="store_true", help="let the scheduler choose CPUs; do not mix such rows")
     options = parser.parse_args()
-    options.works = options.works.split(",")
-    for work in options.works:
+    for work in (options.works or "").split(",") if options.works else []:
         if work not in workload.WORKS:
             parser.error("unknown work %s; there are %s" % (work, ", ".join(workload.WORKS)))
     if not options.unpinned and not {0, 1} <= os.sched_getaffinity(0):
@@ -382,6 +385,8 @@ def main():
     if options.document:
         with open(options.document, "rb") as file:
             document = json.load(file)
+    dialect = "flagsmith" if document is not None and "feature_states" in document else "reflag"
+    options.works = options.works.split(",") if options.works else workload.of_dialect(dialect)
     server_cpu = None if options.unpinned else 0
     if not options.unpinned:
         os.sched_setaffinity(0, {1})

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""What the right answers are: a naive evaluator for the documents of `reflag_document.py`.
+"""What the right answers are: a naive evaluator for the documents of `reflag_document.py`, and with
+`flagsmith_reference.py` for those of `flagsmith_document.py`.
 
     python3 reference.py --document reflag.json                        # sizes of the answers
+    python3 reference.py --document flagsmith.json
     python3 reference.py --document reflag.json --bodies FOLDER        # bodies for bare-hyper, one per path
     python3 reference.py --document reflag.json --bodies FOLDER --one-flag
 
@@ -18,14 +20,19 @@ import statistics
 import time
 from datetime import datetime, timedelta, timezone
 
+import flagsmith_reference
 import workload
 
 
 def answer(document, work, number, run="0", now=None):
-    """The body that request `number` of an evaluation work ought to get."""
+    """The body that request `number` of a work ought to get; None for those that are not compared."""
+    if workload.WORKS[work].dialect == "flagsmith":
+        return flagsmith_reference.answer(document, work, number, run)
+    if not workload.WORKS[work].varies:
+        return None
     pairs = workload.one_flag_attributes(number, run) if work == "one_flag" else workload.attributes(number, run)
     context = dict(pairs)
-    secret_key = workload.WORKS[work][2] == "secret"
+    secret_key = workload.WORKS[work].key == "secret"
     now = now or datetime.now(timezone.utc)
     features = {}
     for flag in document["features"]:
@@ -58,6 +65,8 @@ def evaluate(flag, context, now):
 def differences(got, expected):
     """What is wrong with an answer, as text; empty when it is right. Members that a server may leave out
     or add do not count, save that rule results and missing fields have to be right when they are there."""
+    if not isinstance(expected, dict) or "features" not in expected:
+        return flagsmith_reference.differences(got, expected)
     wrong = []
     for member in ("success", "flagStateVersion"):
         if got.get(member) != expected[member]:
@@ -165,28 +174,56 @@ def main():
         text = file.read()
     document = json.loads(text)
 
+    if "feature_states" in document:
+        works = print_flagsmith(document, text, options.answers)
+    else:
+        works = print_reflag(document, text, options.answers, options.one_flag)
+    if options.bodies:
+        os.makedirs(options.bodies, exist_ok=True)
+        for path, body in works.items():
+            with open(os.path.join(options.bodies, path.replace("/", "_")), "wb") as out:
+                out.write(body)
+
+
+def print_reflag(document, text, answers, one_flag):
     print(json.dumps({"work": "features", "bytes": len(text), "flags": len(document["features"])}))
     middle = {}
     for work in ("evaluated", "enabled", "one_flag"):
-        started = time.perf_counter()
-        answers = [answer(document, work, number) for number in range(1, options.answers + 1)]
-        spent = time.perf_counter() - started
-        bodies = sorted((encode(body) for body in answers), key=len)
-        middle[work] = bodies[len(bodies) // 2]
-        print(json.dumps({
-            "work": work, "bytes_least": len(bodies[0]), "bytes_median": len(middle[work]),
-            "bytes_most": len(bodies[-1]), "different_answers": len(set(bodies)),
-            "listed": round(statistics.mean(len(body["features"]) for body in answers), 1),
-            "enabled": round(statistics.mean(
-                sum(entry["isEnabled"] for entry in body["features"].values()) for body in answers), 1),
-            "naive_us": round(spent / len(answers) * 1e6)}))
-    if options.bodies:
-        os.makedirs(options.bodies, exist_ok=True)
-        files = {"_features": text, "_features_enabled": middle["enabled"],
-                 "_features_evaluated": middle["one_flag" if options.one_flag else "evaluated"]}
-        for name, body in files.items():
-            with open(os.path.join(options.bodies, name), "wb") as out:
-                out.write(body)
+        made, row, middle[work] = answer_many(document, work, answers)
+        row["listed"] = round(statistics.mean(len(body["features"]) for body in made), 1)
+        row["enabled"] = round(statistics.mean(
+            sum(entry["isEnabled"] for entry in body["features"].values()) for body in made), 1)
+        print(json.dumps(row))
+    return {"/features": text, "/features/enabled": middle["enabled"],
+            "/features/evaluated": middle["one_flag" if one_flag else "evaluated"]}
+
+
+def print_flagsmith(document, text, answers):
+    print(json.dumps({"work": "document", "bytes": len(text), "flags": len(document["feature_states"]),
+                      "segments": len(document["project"]["segments"]),
+                      "identity_overrides": len(document["identity_overrides"])}))
+    middle = {}
+    for work in ("flags", "flag", "identities"):
+        made, row, middle[work] = answer_many(document, work, answers)
+        if work == "identities":
+            row["listed"] = round(statistics.mean(len(body["flags"]) for body in made), 1)
+            row["enabled"] = round(statistics.mean(
+                sum(flag["enabled"] for flag in body["flags"]) for body in made), 1)
+        print(json.dumps(row))
+    return {"/api/v1/environment-document/": text, "/api/v1/flags/": middle["flags"],
+            "/api/v1/identities/": middle["identities"]}
+
+
+def answer_many(document, work, answers):
+    """Some answers, a row about them, and the body of median length."""
+    started = time.perf_counter()
+    made = [answer(document, work, number) for number in range(1, answers + 1)]
+    spent = time.perf_counter() - started
+    bodies = sorted((encode(body) for body in made), key=len)
+    middle = bodies[len(bodies) // 2]
+    return made, {
+        "work": work, "bytes_least": len(bodies[0]), "bytes_median": len(middle), "bytes_most": len(bodies[-1]),
+        "different_answers": len(set(bodies)), "naive_us": round(spent / len(made) * 1e6)}, middle
 
 
 if __name__ == "__main__":

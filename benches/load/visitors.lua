@@ -1,6 +1,6 @@
--- The visitors that evaluated.lua, enabled.lua and one_flag.lua send: request N of a thread has a user and
--- a company of its own, five to eight attributes, and every twentieth company is one that the document's
--- lists may name. `attributes` in workload.py is the twin of this file; keep the two equal.
+-- The visitors that evaluated.lua, enabled.lua, one_flag.lua and identities.lua send: request N of a thread
+-- has a user and a company of its own and five to eight attributes, and every twentieth is one that the
+-- document knows by name. `attributes` and `identity` in workload.py are the twins of this file; keep them equal.
 --
 -- BENCH_RUN becomes part of the ids. Give each wrk run another one, else a second run repeats the first
 -- one's visitors and a cache of results could answer them.
@@ -58,6 +58,21 @@ function visitors.query()
   return "context.company.id=" .. company .. "&context.company.plan=" .. plans[floor(n / 3) % 4 + 1] .. seats ..
     version .. "&context.other.country=" .. countries[n * 13 % 40 + 1] .. created ..
     "&context.user.email=" .. user .. "%40mail" .. n % 9 .. ".example&context.user.id=" .. user
+end
+
+-- An identity with five traits, as Flagsmith's SDKs post it.
+local identity = '{"identifier":"%s","traits":[{"trait_key":"plan","trait_value":"%s"},' ..
+  '{"trait_key":"region","trait_value":"R%02d"},{"trait_key":"email","trait_value":"%s@mail%d.example"},' ..
+  '{"trait_key":"app_version","trait_value":"%d.%d.%d"},{"trait_key":"age","trait_value":%d}]}'
+function visitors.identity()
+  number = number + 1
+  local n = number
+  local identifier = "user-" .. run .. "-" .. thread .. "-" .. n
+  if n % 20 == 0 then
+    identifier = format("listed-user-%05d", n / 20 * 7 % 1000)
+  end
+  return format(identity, identifier, plans[floor(n / 3) % 4 + 1], n * 13 % 100, identifier, n % 9,
+    3 + n % 4, n * 3 % 10, n % 7, 18 + n % 60)
 end
 
 -- wrk runs `setup` once for each thread, in the main state, before the thread's own `init`.

@@ -4,20 +4,21 @@ use prometheus::proto::{Metric, MetricType};
 use prometheus::{Encoder, TextEncoder};
 
 use crate::http::worker::Process;
-use crate::snapshot::status::{Board, EnvironmentStatus, State};
+use crate::snapshot::status::{EnvironmentStatus, State};
 use crate::snapshot::{Age, Environment};
 use crate::telemetry::metrics::{family, gauge, names};
 use crate::time::Timestamp;
 
 /// The text exposition.
-pub(super) fn text(process: &Process, board: &Board) -> Result<String, prometheus::Error> {
+pub(super) fn text(process: &Process) -> Result<String, prometheus::Error> {
     let now = process.clock.now();
     let snapshot = process.snapshot.load();
-    let board = board.lock();
     let gauges = |of: &dyn Fn(&Environment, &EnvironmentStatus) -> Option<f64>| -> Vec<Metric> {
-        let pairs = snapshot.environments.iter().zip(board.iter());
-        let values = pairs.filter_map(|(e, status)| Some((status.name.as_str(), of(e, status)?)));
-        values.map(|(name, value)| gauge(&[("environment", name)], value)).collect()
+        let values = snapshot.environments.iter().filter_map(|environment| {
+            let value = of(environment, &environment.status.lock())?;
+            Some(gauge(&[("environment", environment.profile.name.as_str())], value))
+        });
+        values.collect()
     };
     let mut families = process.metrics.gather();
     let mut add = |name: &str, help: &str, metrics: Vec<Metric>| {
@@ -26,10 +27,11 @@ pub(super) fn text(process: &Process, board: &Board) -> Result<String, prometheu
         }
     };
     let mut states = Vec::new();
-    for (environment, status) in snapshot.environments.iter().zip(board.iter()) {
-        let present = status.state(environment, now).label();
+    for environment in snapshot.environments.iter() {
+        let present = environment.status.lock().state(environment, now).label();
+        let name = environment.profile.name.as_str();
         for state in State::ALL {
-            let labels = [("environment", status.name.as_str()), ("state", state)];
+            let labels = [("environment", name), ("state", state)];
             states.push(gauge(&labels, f64::from(u8::from(state == present))));
         }
     }
@@ -62,10 +64,30 @@ pub(super) fn text(process: &Process, board: &Board) -> Result<String, prometheu
         "Flags that are left out or held in their last good form.",
         gauges(&|_, status| Some(whole(status.quarantined.len() as u64))),
     );
+    let untranslated = snapshot.environments.iter().filter_map(|environment| {
+        let content = environment.content.as_ref()?;
+        let dialect = content.family.translated_for().label();
+        let labels = [("environment", environment.profile.name.as_str()), ("dialect", dialect)];
+        Some(gauge(&labels, whole(content.untranslated().len() as u64)))
+    });
+    add(
+        names::FLAGS_UNTRANSLATED,
+        "Flags that server SDKs of the other vendor cannot be given for local evaluation.",
+        untranslated.collect(),
+    );
     add(
         names::SOURCE_LAST_SUCCESS,
         "When the source was last read.",
         gauges(&|_, status| status.last_success_at.map(|Timestamp(at)| millis_to_seconds(at))),
+    );
+    let lists: Vec<_> = process.readiness.lists().iter().cloned().collect();
+    let lists = lists
+        .iter()
+        .map(|list| gauge(&[("discover", &*list.name)], whole(list.environments as u64)));
+    add(
+        names::DISCOVERED_ENVIRONMENTS,
+        "Environments that are served because a list has them.",
+        lists.collect(),
     );
     families.sort_by(|a, b| a.name().cmp(b.name()));
     let mut text = Vec::new();

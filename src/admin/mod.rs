@@ -34,7 +34,6 @@ use crate::http::Listener;
 use crate::http::connection::Socket;
 use crate::http::worker::Process;
 use crate::snapshot::KeyDigests;
-use crate::snapshot::status::Board;
 
 /// Open connections of the admin port: scrapers and people, not traffic.
 pub(crate) const CONNECTIONS: usize = 256;
@@ -47,7 +46,6 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Admin {
     process: Arc<Process>,
-    board: Arc<Board>,
     access: Access,
 }
 
@@ -74,13 +72,8 @@ const JSON: &str = "application/json";
 
 impl Admin {
     /// `token` opens what is not open to everybody.
-    pub fn new(
-        process: Arc<Process>,
-        board: Arc<Board>,
-        digests: KeyDigests,
-        token: Option<&str>,
-    ) -> Self {
-        Self { process, board, access: Access::new(digests, token) }
+    pub fn new(process: Arc<Process>, digests: KeyDigests, token: Option<&str>) -> Self {
+        Self { process, access: Access::new(digests, token) }
     }
 
     async fn answer(&self, request: Request<Incoming>, local: bool) -> Response<Full<Bytes>> {
@@ -130,7 +123,7 @@ impl Admin {
             }
             "/metrics" => {
                 only(reads, "GET, HEAD")?;
-                let text = metrics::text(&self.process, &self.board).map_err(|error| {
+                let text = metrics::text(&self.process).map_err(|error| {
                     warn!(%error, "metrics cannot be written");
                     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "internal error")
                 })?;
@@ -186,9 +179,9 @@ impl Admin {
         let draining = self.process.draining.load(Ordering::Relaxed);
         let snapshot = self.process.snapshot.load();
         let now = self.process.clock.now();
-        let ready = !draining && self.process.readiness.is_ready(now);
-        let started_at = self.process.readiness.started_at();
-        status::document(&snapshot, &self.board.lock(), ready, started_at, now)
+        let readiness = &self.process.readiness;
+        let ready = !draining && readiness.is_ready(now);
+        status::document(&snapshot, &readiness.lists(), ready, readiness.started_at(), now)
     }
 
     async fn explain(&self, request: Request<Incoming>) -> Reply {

@@ -2,44 +2,73 @@
 
 use serde_json::{Value, json};
 
-use crate::snapshot::status::EnvironmentStatus;
+use crate::dialect::Untranslated;
+use crate::model::Failure;
+use crate::snapshot::status::DiscoveryStatus;
 use crate::snapshot::{Age, Content, Environment, Snapshot};
 use crate::time::Timestamp;
 
 /// The whole document.
 pub(super) fn document(
     snapshot: &Snapshot,
-    board: &[EnvironmentStatus],
+    lists: &[DiscoveryStatus],
     ready: bool,
     started_at: Timestamp,
     now: Timestamp,
 ) -> Value {
-    let pairs = snapshot.environments.iter().zip(board);
-    let environments: Vec<_> = pairs.map(|(e, status)| environment(e, status, now)).collect();
+    let environments = snapshot.environments.iter().map(|e| environment(e, now));
+    let environments: Vec<_> = environments.collect();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "started_at": started_at.to_string(),
         "ready": ready,
         "environments": environments,
+        "discover": lists.iter().map(discovery).collect::<Vec<_>>(),
         "events": {
             "durable": false, "queued": 0, "oldest_age_seconds": null, "dead_letters": 0,
         },
     })
 }
 
+/// One list of environments.
+fn discovery(list: &DiscoveryStatus) -> Value {
+    json!({
+        "name": &*list.name,
+        "url": list.url,
+        "last_success_at": text(list.last_success_at),
+        "consecutive_failures": list.consecutive_failures,
+        "last_error": list.last_error.as_ref().map(error),
+        "environments": list.environments,
+        "diagnostics": list.diagnostics,
+    })
+}
+
+fn text(moment: Option<Timestamp>) -> Option<String> {
+    moment.map(|moment| moment.to_string())
+}
+
+fn error(failure: &Failure) -> Value {
+    json!({
+        "at": failure.at.to_string(),
+        "kind": failure.kind.label(),
+        "message": failure.message,
+    })
+}
+
 #[expect(clippy::cast_precision_loss, reason = "ages in milliseconds are far below 2^53")]
-fn environment(environment: &Environment, status: &EnvironmentStatus, now: Timestamp) -> Value {
+fn environment(environment: &Environment, now: Timestamp) -> Value {
+    let status = environment.status.lock();
     let content = environment.content.as_deref();
     let age = match (content, environment.freshness.age(now)) {
         (Some(_), Age::Millis(millis)) => Some(millis as f64 / 1_000.0),
         _ => None,
     };
-    let text = |moment: Option<Timestamp>| moment.map(|moment| moment.to_string());
-    let last_error = status.last_error.as_ref().map(|failure| {
+    let discovered = status.discovered.as_ref().map(|discovered| {
         json!({
-            "at": failure.at.to_string(),
-            "kind": failure.kind.label(),
-            "message": failure.message,
+            "by": &*discovered.by,
+            "id": discovered.id,
+            "project_id": discovered.project_id,
+            "name": &*discovered.name,
         })
     });
     let quarantined = status.quarantined.iter().map(|quarantined| {
@@ -49,6 +78,7 @@ fn environment(environment: &Environment, status: &EnvironmentStatus, now: Times
             "since": quarantined.since.to_string(),
         })
     });
+    let (segments, overrides) = content.map_or((0, 0), Content::segments_and_overrides);
     json!({
         "name": status.name.as_str(),
         "state": status.state(environment, now).label(),
@@ -64,14 +94,23 @@ fn environment(environment: &Environment, status: &EnvironmentStatus, now: Times
             "url": status.source_url,
             "stream": "off",
             "consecutive_failures": status.consecutive_failures,
-            "last_error": last_error,
+            "last_error": status.last_error.as_ref().map(error),
         },
         "flags": content.map_or(0, Content::flags),
-        "segments": 0,
-        "identity_overrides": 0,
+        "segments": segments,
+        "identity_overrides": overrides,
         "quarantined": quarantined.collect::<Vec<_>>(),
-        "untranslated": [],
+        "untranslated": content.map_or_else(Vec::new, untranslated),
         "pinned": false,
+        "discovered": discovered,
         "diagnostics": status.diagnostics,
     })
+}
+
+/// Flags that server SDKs of the other family are not given.
+fn untranslated(content: &Content) -> Vec<Value> {
+    let dialect = content.family.translated_for().label();
+    let describe =
+        |flag: &Untranslated| json!({"flag": flag.flag, "dialect": dialect, "reason": flag.reason});
+    content.untranslated().iter().map(describe).collect()
 }

@@ -11,10 +11,11 @@ use super::configuration::{ConfigArgument, Configuration};
 use super::memory::{self, Bytes, Part};
 use super::output::{Plain, Table, count, grouped, print};
 use super::rules::{self, Rules};
-use crate::app;
+use crate::app::{self, StartError};
 use crate::compile::Visibility;
-use crate::config::{FileFormat, FileSource, Place, Problem, Problems, Settings, Source};
-use crate::model;
+use crate::config::{Discover, FileFormat, FileSource, Place, Problem, Problems, Settings, Source};
+use crate::dialect::flagsmith::listing::Listing;
+use crate::model::{self, FailureKind};
 use crate::snapshot::Family;
 use crate::time::Clock;
 
@@ -54,8 +55,8 @@ impl Check {
             print(&toml(&configuration))?;
             return Ok(ExitCode::SUCCESS);
         }
-        let rules = read_all(&configuration.settings, self.online)?;
-        print(&report(&configuration, &rules, self.online))?;
+        let (rules, lists) = read_all(&configuration.settings, self.online)?;
+        print(&report(&configuration, &rules, &lists, self.online))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -70,10 +71,10 @@ fn toml(Configuration { file, settings }: &Configuration) -> String {
 
 /// The rules of all environments, or what is wrong with them. Upstreams are asked on demand only:
 /// whether they can be reached says nothing about the configuration.
-fn read_all(settings: &Settings, online: bool) -> Result<Vec<Rules>, Failure> {
+fn read_all(settings: &Settings, online: bool) -> Result<(Vec<Rules>, Vec<List>), Failure> {
     let now = Clock::System.now();
     let mut problems = Vec::new();
-    let mut rules = Vec::new();
+    let (mut rules, mut lists) = (Vec::new(), Vec::new());
     for (index, environment) in settings.environments.iter().enumerate() {
         if !online && !matches!(environment.source, Source::File(_)) {
             // An origin's database need not be there before the server has made it.
@@ -81,7 +82,7 @@ fn read_all(settings: &Settings, online: bool) -> Result<Vec<Rules>, Failure> {
                 continue;
             }
             if let Err(error) = app::source_of(settings, environment, None) {
-                problems.push(bad_upstream(settings, index, "ca_file", error.to_string()));
+                problems.push(bad_source(settings, index, "ca_file", error.to_string()));
             }
             continue;
         }
@@ -92,16 +93,36 @@ fn read_all(settings: &Settings, online: bool) -> Result<Vec<Rules>, Failure> {
             }
             (Err(failure), Source::Origin(_)) => {
                 let found = format!("an origin that gives no flags: {}", Plain(&failure.message));
-                problems.push(bad_upstream(settings, index, "app", found));
+                problems.push(bad_source(settings, index, "app", found));
             }
             (Err(failure), Source::Reflag(_) | Source::Flagsmith(_)) => {
                 let found = format!("an upstream that gives no flags: {}", Plain(&failure.message));
-                problems.push(bad_upstream(settings, index, "url", found));
+                // Environments of one vendor share a URL, and each has its key.
+                let key = match (failure.kind, &environment.source) {
+                    (FailureKind::Unauthorized, Source::Reflag(_)) => "secret_key",
+                    (FailureKind::Unauthorized, _) => "server_key",
+                    _ => "url",
+                };
+                problems.push(bad_source(settings, index, key, found));
+            }
+        }
+    }
+    for (index, discover) in settings.discover.iter().enumerate() {
+        let path = |key: &str| format!("discover[{index}].{key}");
+        match look_at_list(settings, discover, online) {
+            Ok(list) => lists.extend(list),
+            Err(ListError::Unusable(error)) => {
+                let path = [path("ca_file"), path("type")];
+                problems.push(bad_upstream(settings, &path, error.to_string()));
+            }
+            Err(ListError::Failed(failure)) => {
+                let found = format!("an upstream that gives no list: {}", Plain(&failure.message));
+                problems.push(bad_upstream(settings, &[path("url"), path("type")], found));
             }
         }
     }
     match Problems::of(problems) {
-        None => Ok(rules),
+        None => Ok((rules, lists)),
         Some(problems) => Err(Failure::Usage(problems.to_string())),
     }
 }
@@ -130,11 +151,39 @@ fn problem(
     }
 }
 
-fn bad_upstream(settings: &Settings, index: usize, key: &str, found: String) -> Problem {
-    let path = format!("environments[{index}].source.{key}");
-    let kind = format!("environments[{index}].source.type");
+/// What an upstream listed, and what of that is not read.
+type List = (String, Listing);
+
+enum ListError {
+    Unusable(StartError),
+    Failed(model::Failure),
+}
+
+/// Asks for a list, on demand only.
+fn look_at_list(
+    settings: &Settings,
+    discover: &Discover,
+    online: bool,
+) -> Result<Option<List>, ListError> {
+    let discovery = app::discovery(settings, discover).map_err(ListError::Unusable)?;
+    if !online {
+        return Ok(None);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| ListError::Unusable(error.into()))?;
+    let listing = runtime.block_on(discovery.look(Clock::System.now()));
+    Ok(Some((discover.name.clone(), listing.map_err(ListError::Failed)?)))
+}
+
+fn bad_source(settings: &Settings, index: usize, key: &str, found: String) -> Problem {
     // The URL has a default; the type does not.
-    let written = settings.written.get(&path).or_else(|| settings.written.get(&kind));
+    let paths = [key, "type"].map(|key| format!("environments[{index}].source.{key}"));
+    bad_upstream(settings, &paths, found)
+}
+
+/// `paths`: where it may have been written, the nearest first.
+fn bad_upstream(settings: &Settings, paths: &[String], found: String) -> Problem {
+    let written = paths.iter().find_map(|path| settings.written.get(path));
     let nowhere = Place::Variable { name: "BURGEE_SOURCE", item: None };
     Problem {
         place: written.cloned().unwrap_or(nowhere),
@@ -144,7 +193,7 @@ fn bad_upstream(settings: &Settings, index: usize, key: &str, found: String) -> 
     }
 }
 
-fn report(configuration: &Configuration, rules: &[Rules], online: bool) -> String {
+fn report(configuration: &Configuration, rules: &[Rules], lists: &[List], online: bool) -> String {
     let Configuration { file, settings } = configuration;
     let mut text = String::new();
     let from = file.as_deref().map(Path::display);
@@ -177,7 +226,29 @@ fn report(configuration: &Configuration, rules: &[Rules], online: bool) -> Strin
             let _ = writeln!(text, "environment {name}\n  from {url}, not asked (--online asks)\n");
         }
     }
+    for discover in &settings.discover {
+        let (name, bound) = (&discover.name, discover.max_environments);
+        let _ = writeln!(text, "discover {name}\n  at most {}", count(bound, "environment"));
+        match lists.iter().find(|(of, _)| of == name) {
+            Some((_, listing)) => text.push_str(&listed(listing)),
+            None => {
+                let _ = writeln!(text, "  from {}, not asked (--online asks)", discover.url);
+            }
+        }
+        text.push('\n');
+    }
     text.push_str(&memory(settings, rules));
+    text
+}
+
+fn listed(Listing { entries, unreadable }: &Listing) -> String {
+    let mut text = format!("  {} in the list\n", count(entries.len(), "environment"));
+    for entry in entries {
+        let _ = writeln!(text, "    {}: {}", entry.id, Plain(&entry.name));
+    }
+    for line in unreadable {
+        let _ = writeln!(text, "    not read: {}", Plain(line));
+    }
     text
 }
 

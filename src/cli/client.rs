@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1;
-use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
-use hyper::{Request, StatusCode, Uri};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -108,10 +108,31 @@ impl Endpoint {
         token: Option<&str>,
         limit: Duration,
     ) -> Result<Reply, ClientError> {
+        self.ask(path, None, token, limit)
+    }
+
+    /// `POST`s a JSON body, likewise.
+    pub(super) fn post(
+        &self,
+        path: &str,
+        body: String,
+        token: Option<&str>,
+        limit: Duration,
+    ) -> Result<Reply, ClientError> {
+        self.ask(path, Some(body), token, limit)
+    }
+
+    fn ask(
+        &self,
+        path: &str,
+        body: Option<String>,
+        token: Option<&str>,
+        limit: Duration,
+    ) -> Result<Reply, ClientError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(ClientError::Connect)?;
         let answer = runtime.block_on(async {
-            let exchange = self.exchange(path, token);
+            let exchange = self.exchange(path, body, token);
             tokio::time::timeout(limit, exchange).await.unwrap_or(Err(ClientError::Slow(limit)))
         });
         // A look-up of the host's name that hangs must not hold up the end of the process.
@@ -119,8 +140,18 @@ impl Endpoint {
         answer
     }
 
-    async fn exchange(&self, path: &str, token: Option<&str>) -> Result<Reply, ClientError> {
+    async fn exchange(
+        &self,
+        path: &str,
+        body: Option<String>,
+        token: Option<&str>,
+    ) -> Result<Reply, ClientError> {
         let mut request = Request::builder().uri(format!("{}{path}", self.path));
+        if body.is_some() {
+            let json = HeaderValue::from_static("application/json");
+            request = request.method(Method::POST).header(CONTENT_TYPE, json);
+        }
+        let body = Full::from(body.unwrap_or_default());
         if let Some(token) = token {
             let token = format!("Bearer {token}");
             let mut token = HeaderValue::from_str(&token).map_err(|_| ClientError::Token)?;
@@ -132,12 +163,12 @@ impl Endpoint {
                 let request = request.header(HOST, format!("{host}:{port}"));
                 let name = host.trim_matches(['[', ']']);
                 let stream = TcpStream::connect((name, *port)).await;
-                converse(stream.map_err(ClientError::Connect)?, request).await
+                converse(stream.map_err(ClientError::Connect)?, request, body).await
             }
             Reach::Unix(path) => {
                 let request = request.header(HOST, "localhost");
                 let stream = UnixStream::connect(path).await;
-                converse(stream.map_err(ClientError::Connect)?, request).await
+                converse(stream.map_err(ClientError::Connect)?, request, body).await
             }
         }
     }
@@ -146,6 +177,7 @@ impl Endpoint {
 async fn converse<S>(
     stream: S,
     request: hyper::http::request::Builder,
+    body: Full<Bytes>,
 ) -> Result<Reply, ClientError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -153,7 +185,7 @@ where
     let handshake = http1::handshake(TokioIo::new(stream));
     let (mut sender, connection) = handshake.await.map_err(ClientError::Exchange)?;
     tokio::spawn(connection);
-    let request = request.body(Empty::<Bytes>::new()).map_err(|_| ClientError::Token)?;
+    let request = request.body(body).map_err(|_| ClientError::Token)?;
     let response = sender.send_request(request).await.map_err(ClientError::Exchange)?;
     let status = response.status();
     match Limited::new(response.into_body(), LONGEST).collect().await {

@@ -113,11 +113,7 @@ pub(super) struct Admin {
 impl AdminArgument {
     pub(super) fn find(&self) -> Result<Admin, Failure> {
         if let Some(url) = &self.url {
-            // Whoever names the process may have meant one that the file's token is not for.
-            let token = variable("BURGEE_ADMIN_TOKEN");
-            let endpoint =
-                Endpoint::parse(url).map_err(|error| Failure::Usage(format!("--url: {error}")))?;
-            return Ok(Admin { endpoint, token });
+            return admin_at(url);
         }
         let file = self.config.read()?;
         let file = file.as_ref().map(|(path, text)| (path.as_path(), text.as_str()));
@@ -134,6 +130,15 @@ impl AdminArgument {
         };
         Ok(Admin { endpoint, token })
     }
+}
+
+/// The process that `--url` names.
+pub(super) fn admin_at(url: &str) -> Result<Admin, Failure> {
+    // Whoever names the process may have meant one that the file's token is not for.
+    let token = variable("BURGEE_ADMIN_TOKEN");
+    let endpoint =
+        Endpoint::parse(url).map_err(|error| Failure::Usage(format!("--url: {error}")))?;
+    Ok(Admin { endpoint, token })
 }
 
 /// From here, a process that listens on all addresses is on this machine's own.

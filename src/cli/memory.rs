@@ -11,12 +11,14 @@ use super::rules::Rules;
 use crate::admin;
 use crate::app;
 use crate::config::{Settings, Source};
+use crate::dialect::flagsmith::listing::MOST_ENTRIES;
 use crate::http::routing;
 use crate::http::worker::HEAD_BEYOND_URL;
 use crate::json::write_string;
 use crate::model::{Filter, Flag, Ruleset};
 use crate::origin;
-use crate::source;
+use crate::snapshot::Family;
+use crate::source::{self, LIST_BYTE, LIST_ENTRY};
 
 /// One bound.
 #[derive(Debug)]
@@ -36,7 +38,7 @@ pub(super) const LONGEST_DOCUMENT: u64 = source::MAX_DOCUMENT;
 /// What is held for each byte of a features document: the flags as they came and as they are
 /// understood, the program, the pieces of answers and the prepared bodies. Both factors are those
 /// of the densest documents that the test below could think of; ordinary ones stay far below.
-const HELD: u64 = 40;
+const HELD: u64 = 52;
 /// The same while it is prepared, the document itself and the compressor's tables included.
 const PREPARED: u64 = 100;
 /// The least that preparing takes.
@@ -66,6 +68,8 @@ const MAIN_STACK: u64 = 8 * MIB;
 /// Counters of one route in one worker, and of one environment in all.
 const ROUTE_COUNTERS: u64 = 256;
 const ENVIRONMENT_COUNTERS: u64 = 32 * KIB;
+/// Counters of one slot for an environment that is discovered, in one worker.
+const SLOT_COUNTERS: u64 = 32;
 /// The program, its runtime and the allocator, before anybody asks for anything.
 const IDLE: u64 = 12 * MIB;
 
@@ -77,7 +81,8 @@ pub(super) fn parts(settings: &Settings, rules: &[Rules]) -> Vec<Part> {
 
 /// All bounds with every document as long as it may become.
 pub(super) fn parts_with_longest_documents(settings: &Settings, rules: &[Rules]) -> Vec<Part> {
-    parts_with(settings, rules, &vec![LONGEST_DOCUMENT; settings.environments.len()])
+    let environments = settings.environments.len() + discovered(settings);
+    parts_with(settings, rules, &vec![LONGEST_DOCUMENT; environments])
 }
 
 pub(super) fn sum(parts: &[Part]) -> u64 {
@@ -88,15 +93,19 @@ fn parts_with(settings: &Settings, rules: &[Rules], documents: &[u64]) -> Vec<Pa
     let limits = &settings.limits;
     let (connections, workers) = (limits.connections as u64, app::worker_count(settings) as u64);
     let head_buffer = (limits.url as u64 + HEAD_BEYOND_URL as u64).max(8 * KIB);
-    let reflag = rules.iter().filter_map(|rules| rules.content.reflag());
-    let answer = reflag.map(|content| longest_answer(&content.ruleset)).max();
-    let answer = answer.unwrap_or(0);
+    let answer = rules.iter().map(|rules| match &rules.content.family {
+        Family::Reflag(content) => longest_answer(&content.ruleset),
+        // An answer tells traits again, in room for twice the body that brought them.
+        Family::Flagsmith(content) => {
+            (content.answers.longest() as u64).saturating_add(product(2, limits.body as u64) + 256)
+        }
+    });
+    let answer = answer.max().unwrap_or(0);
     let held = documents.iter().fold(0_u64, |sum, &bytes| sum.saturating_add(bytes));
     let longest = documents.iter().max().copied().unwrap_or(0);
-    let environments = settings.environments.len();
+    let environments = settings.environments.len() + discovered(settings);
     let reports = app::REPORTS.min(environments) as u64;
-    let keys = settings.environments.iter();
-    let keys = keys.map(|e| e.publishable_keys.len() + e.secret_keys.len()).sum::<usize>() as u64;
+    let keys = keys(settings);
 
     let mut parts = Vec::new();
     let mut part = |what, bytes, reckoning| parts.push(Part { what, reckoning, bytes });
@@ -151,6 +160,9 @@ fn parts_with(settings: &Settings, rules: &[Rules], documents: &[u64]) -> Vec<Pa
     if let Some((bytes, reckoning)) = upstream_documents(settings) {
         part("upstream documents", bytes, reckoning);
     }
+    if let Some((bytes, reckoning)) = lists(settings) {
+        part("lists of environments", bytes, reckoning);
+    }
     part(
         "report queue",
         product(reports, product(HELD, longest)),
@@ -173,7 +185,8 @@ fn parts_with(settings: &Settings, rules: &[Rules], documents: &[u64]) -> Vec<Pa
         "keys, metrics",
         128 * keys
             + workers * routing::LABELS.len() as u64 * ROUTE_COUNTERS
-            + environments as u64 * ENVIRONMENT_COUNTERS,
+            + environments as u64 * ENVIRONMENT_COUNTERS
+            + product(workers, 2 * discovered(settings) as u64) * SLOT_COUNTERS,
         "fixed by the configuration".to_owned(),
     );
     part(
@@ -185,9 +198,36 @@ fn parts_with(settings: &Settings, rules: &[Rules], documents: &[u64]) -> Vec<Pa
     parts
 }
 
+/// What a list holds beside two keys for each environment is part of the list.
+fn keys(settings: &Settings) -> u64 {
+    let configured = settings.environments.iter();
+    let configured = configured.map(|e| e.publishable_keys.len() + e.secret_keys.len());
+    (configured.sum::<usize>() + 2 * discovered(settings)) as u64
+}
+
+/// How many environments may come beside those of the configuration.
+fn discovered(settings: &Settings) -> usize {
+    settings.discover.iter().map(|discover| discover.max_environments).sum()
+}
+
+/// None where nothing is discovered.
+fn lists(settings: &Settings) -> Option<(u64, String)> {
+    let lists = settings.discover.len();
+    let (entries, longest) = (MOST_ENTRIES as u64, source::MAX_LIST);
+    let reckoning = format!(
+        "{} x ({LIST_BYTE} x {} + {} entries x {})",
+        count(lists, "discover"),
+        Bytes(longest),
+        grouped(MOST_ENTRIES),
+        Bytes(LIST_ENTRY)
+    );
+    let bytes = product(lists as u64, LIST_BYTE * longest + entries * LIST_ENTRY);
+    (lists > 0).then_some((bytes, reckoning))
+}
+
 fn waiters(settings: &Settings) -> (u64, String) {
-    let (waiters, environments) =
-        (settings.limits.waiters_per_environment, settings.environments.len());
+    let environments = settings.environments.len() + discovered(settings);
+    let waiters = settings.limits.waiters_per_environment;
     let reckoning = format!(
         "limits.waiters_per_environment {} x {} x {}",
         grouped(waiters),
@@ -219,6 +259,7 @@ fn upstream_documents(settings: &Settings) -> Option<(u64, String)> {
     let sources = settings.environments.iter().map(|environment| &environment.source);
     let upstreams =
         sources.filter(|source| !matches!(source, Source::File(_) | Source::Origin(_))).count();
+    let upstreams = upstreams + discovered(settings);
     let reckoning = format!(
         "{} x {UPSTREAM_DOCUMENTS} x {}, the longest that is taken",
         count(upstreams, "upstream"),
@@ -445,6 +486,28 @@ mod tests {
         settings.server.h2c = false;
         assert_eq!(total(&settings), before);
         assert!(sum(&parts_with_longest_documents(&settings, &rules)) > before + HELD * 255 * MIB);
+    }
+
+    #[test]
+    fn what_is_discovered_counts_with_as_many_environments_as_there_may_be() {
+        let (mut settings, rules, _) = read(include_str!("../../config/demo-flags.json"));
+        let rules = [rules];
+        let parts_of = |settings: &Settings, what: &str| {
+            let parts = parts(settings, &rules);
+            parts.into_iter().find(|part| part.what == what).map_or(0, |part| part.bytes)
+        };
+        let waiters = parts_of(&settings, "waiters");
+        let toml = "[[discover]]\ntype = \"flagsmith\"\nproxy_key = \"k\"\nmax_environments = 7";
+        let file = Some((std::path::Path::new("burgee.toml"), toml));
+        settings.discover = Settings::load(file, &ProcessSurroundings).unwrap().discover;
+        assert_eq!(parts_of(&settings, "waiters"), 8 * waiters);
+        let documents = 7 * UPSTREAM_DOCUMENTS * LONGEST_DOCUMENT;
+        assert_eq!(parts_of(&settings, "upstream documents"), documents);
+        let lists = LIST_BYTE * source::MAX_LIST + 20_000 * LIST_ENTRY;
+        assert_eq!(parts_of(&settings, "lists of environments"), lists);
+        let longest = parts_with_longest_documents(&settings, &rules);
+        let held = longest.iter().find(|part| part.what == "rules, held").unwrap().bytes;
+        assert_eq!(held, 8 * HELD * LONGEST_DOCUMENT);
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Status {
 }
 
 /// Why nobody answers, and what to do.
-fn unreachable(endpoint: &Endpoint, error: &ClientError) -> String {
+pub(super) fn unreachable(endpoint: &Endpoint, error: &ClientError) -> String {
     let hint = match error {
         ClientError::Connect(_) => {
             "; is Burgee running? If its admin port is elsewhere, say where with --url, --config \
@@ -72,7 +72,7 @@ fn unreachable(endpoint: &Endpoint, error: &ClientError) -> String {
 }
 
 /// Why the admin port does not tell, and what to do.
-fn refusal(endpoint: &Endpoint, reply: &Reply) -> String {
+pub(super) fn refusal(endpoint: &Endpoint, reply: &Reply) -> String {
     let error = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
     let field = |name| error.pointer(name).and_then(Value::as_str).unwrap_or_default();
     let (code, message) = (field("/error/code"), field("/error/message"));
@@ -103,6 +103,20 @@ struct Document {
     started_at: String,
     ready: bool,
     environments: Vec<Environment>,
+    #[serde(default)]
+    discover: Vec<Discovery>,
+}
+
+/// A list that environments are discovered in.
+#[derive(Debug, Deserialize)]
+struct Discovery {
+    name: String,
+    url: String,
+    consecutive_failures: u64,
+    last_error: Option<LastError>,
+    environments: usize,
+    #[serde(default)]
+    diagnostics: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -174,8 +188,32 @@ fn report(document: &Document, endpoint: &Endpoint) -> String {
         ]);
     }
     let _ = write!(text, "{table}");
+    for discovery in &document.discover {
+        text.push_str(&discovered(discovery));
+    }
     for environment in &document.environments {
         text.push_str(&troubles(environment));
+    }
+    text
+}
+
+fn discovered(discovery: &Discovery) -> String {
+    let environments = count(discovery.environments, "environment");
+    let (name, url) = (Plain(&discovery.name), Plain(&discovery.url));
+    let mut text = format!("\ndiscover {name}: {environments} from {url}\n");
+    if let Some(error) = &discovery.last_error {
+        let failures = usize::try_from(discovery.consecutive_failures).unwrap_or(usize::MAX);
+        let _ = writeln!(
+            text,
+            "  {} since the last good look\n  {} {}: {}",
+            count(failures, "failure"),
+            Plain(&error.at),
+            Plain(&error.kind),
+            Plain(&error.message)
+        );
+    }
+    for line in &discovery.diagnostics {
+        let _ = writeln!(text, "  not served: {}", Plain(line));
     }
     text
 }

@@ -12,11 +12,13 @@ use std::collections::{BTreeSet, HashMap};
 
 use self::groups::number_groups;
 use crate::evaluate::{
-    Attributes, Check, FlagProgram, IdSet, Leaf, LeafIndex, Node, Pattern, PatternIndex, Program,
-    RuleList, Salt, SaltIndex, SetIndex, Slot, Test, ValueId, Values, javascript, threshold_bucket,
+    Attributes, Check, FlagProgram, IdSet, Leaf, LeafIndex, Node, Outcomes, Pattern, PatternIndex,
+    Places, Program, RuleList, Salt, SaltIndex, SetIndex, Slot, Test, ValueId, Values,
+    VariantProgram, javascript, threshold_bucket,
 };
 use crate::model::{
     Condition, Filter, Flag, Generation, GroupOperator, Operand, Operator, Rollout, Ruleset,
+    Variant,
 };
 
 /// What the environment's settings say about its rules.
@@ -102,7 +104,11 @@ pub fn compile(ruleset: &Ruleset, policy: &Policy) -> Compiled {
         let config = flag.config.as_ref().map(|_| compiler.list(flag, variants));
         let key = flag.key.clone();
         let public = policy.is_public(flag, ruleset);
-        compiler.program.flags.push(FlagProgram { key, public, targeting, config });
+        let version = flag.targeting.version;
+        let variants = flag.config.iter().flat_map(|config| &config.variants).map(variant);
+        let variants = variants.collect();
+        let flag = FlagProgram { key, public, targeting, config, version, variants };
+        compiler.program.flags.push(flag);
     }
     compiler.finish()
 }
@@ -278,8 +284,16 @@ impl Compiler {
         self.program.values = self.values;
         sort_leaves(&mut self.program);
         number_groups(&mut self.program);
+        self.program.outcomes = Outcomes::number(&self.program);
+        let keys: Vec<&str> = self.program.flags.iter().map(|flag| &*flag.key).collect();
+        self.program.places = Places::new(&keys);
         Compiled { program: self.program, diagnostics: self.diagnostics }
     }
+}
+
+fn variant(variant: &Variant) -> VariantProgram {
+    let payload = variant.payload.as_ref().filter(|payload| payload.get() != "null");
+    VariantProgram { key: variant.key.clone(), payload: payload.cloned() }
 }
 
 /// What tells most unequal leaves apart.

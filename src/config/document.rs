@@ -133,6 +133,14 @@ impl<'d> Reader<'d> {
         self.surroundings.variable(name).filter(|text| !text.trim().is_empty())
     }
 
+    /// The same in any letter case: each spelling that is set, with its text.
+    pub(super) fn spellings(&self, name: &str) -> Vec<(String, String)> {
+        let mut set = self.surroundings.spellings(name);
+        set.retain(|(_, text)| !text.trim().is_empty());
+        set.sort();
+        set
+    }
+
     /// The setting that a variable holds, if it is set. Placeholders are not replaced in
     /// variables.
     pub(super) fn variable_value<T>(

@@ -16,12 +16,12 @@ use super::document::{List, Reader, line_and_column, quoted};
 use super::json::{self, Node, Value};
 use super::places::Places;
 use super::problem::{Place, Problem, Problems};
-use super::raw::{self, DAY, Environment, FlagsmithSource, MILLISECOND, Source, YEAR};
+use super::raw::{self, DAY, Discover, Environment, FlagsmithSource, MILLISECOND, Source, YEAR};
 use super::secret::Key;
 use super::settings::{Listen, LogFormat, LogLevel};
 use super::shape::{
     AllowedOrigin, Refusal, Scalar, Shape, allowed_origin, base_url, client_side_key, did_you_mean,
-    nearest, server_key,
+    nearest, secret_key, server_key,
 };
 
 const POLL_FREQUENCY: Duration = Duration::from_secs(10);
@@ -31,8 +31,9 @@ const POLL_TIMEOUT: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(30);
 
 const KEY_PAIRS: &str = "ENVIRONMENT_KEY_PAIRS";
+const PROXY_KEY: &str = "PROXY_KEY";
 
-/// Variables with the members that they stand for.
+/// Variables with the members that they stand for. The Edge Proxy reads them in any letter case.
 const VARIABLES: [(&str, &str); 13] = [
     (KEY_PAIRS, "environment_key_pairs"),
     ("API_URL", "api_url"),
@@ -45,7 +46,7 @@ const VARIABLES: [(&str, &str); 13] = [
     ("LOGGING", "logging"),
     ("SERVER", "server"),
     ("HEALTH_CHECK", "health_check"),
-    ("PROXY_KEY", "proxy_key"),
+    (PROXY_KEY, "proxy_key"),
     ("USAGE_FLUSH_INTERVAL_SECONDS", "usage_flush_interval_seconds"),
 ];
 
@@ -72,15 +73,20 @@ pub(super) fn is_config_json(file: &Path, contents: &str) -> bool {
         || file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
 }
 
-/// Whether the variables describe the Edge Proxy's environments.
+/// Whether the variables describe the Edge Proxy's environments, or where to discover them.
 pub(crate) fn is_in_variables(surroundings: &dyn Surroundings) -> bool {
-    surroundings.variable(KEY_PAIRS).is_some_and(|text| !text.trim().is_empty())
+    let is_set =
+        |name| surroundings.spellings(name).iter().any(|(_, text)| !text.trim().is_empty());
+    is_set(KEY_PAIRS) || is_set(PROXY_KEY)
 }
 
-/// What to say where a configuration of another form is read although there are key pairs.
-pub(super) fn note_beside_other_forms(reader: &Reader<'_>) -> Option<String> {
-    reader.variable(KEY_PAIRS)?;
-    Some(format!("{KEY_PAIRS}: not read: it counts beside a config.json or without any file"))
+/// What to say where a configuration of another form is read although there are key pairs, or a key
+/// to discover environments with.
+pub(super) fn notes_beside_other_forms(reader: &Reader<'_>) -> Vec<String> {
+    let set = [KEY_PAIRS, PROXY_KEY].into_iter();
+    let set = set.filter_map(|name| reader.spellings(name).into_iter().next());
+    let note = "not read: it counts beside a config.json or without any file";
+    set.map(|(name, _)| format!("{name}: {note}")).collect()
 }
 
 /// The name of an environment: the beginning of its client-side key's digest, so that it stays
@@ -214,10 +220,10 @@ impl Reading<'_> {
             lay_over(&mut members, first_name(name), node);
         }
         for (variable, member) in VARIABLES {
-            let Some(text) = self.reader.variable(variable) else { continue };
+            let Some((name, text)) = self.spelled(variable, member) else { continue };
             let place = |_: usize, path: &str| match path {
-                "" => Place::Variable { name: variable, item: None },
-                path => Place::Member { name: variable, path: path.to_owned() },
+                "" => Place::Variable { name, item: None },
+                path => Place::Member { name, path: path.to_owned() },
             };
             let node = match json::parse(&text, &place) {
                 Ok(node) => node,
@@ -232,6 +238,26 @@ impl Reading<'_> {
             lay_over(&mut members, first_name(member.to_owned()), node);
         }
         members
+    }
+
+    /// The variable that stands for a member, as it is spelled, and its text. Nobody can know which
+    /// of several spellings is meant, so they have to agree.
+    fn spelled(
+        &mut self,
+        variable: &'static str,
+        member: &'static str,
+    ) -> Option<(&'static str, String)> {
+        let spellings = self.reader.spellings(variable);
+        let (first, text) = spellings.first()?;
+        // Members are the variables' names in lower case.
+        let name = if first == member { member } else { variable };
+        if let Some((other, _)) = spellings.iter().find(|(_, other)| other.trim() != text.trim()) {
+            let place = Place::Variable { name, item: None };
+            let found = format!("another value than that of {other}");
+            let expected = "one value, however the name is spelled";
+            self.reader.problem(place, found, expected, Some("unset one of them".to_owned()));
+        }
+        Some((name, text.clone()))
     }
 
     fn settings(&mut self, mut members: Members) -> raw::Settings {
@@ -251,12 +277,9 @@ impl Reading<'_> {
         let (listen, keep_alive) = self.server(&mut members);
         let (level, format) = self.logging(&mut members);
         let environments = self.environments(pairs, proxy_key.is_some(), &common);
+        let discover = proxy_key.and_then(|node| self.discover(&node, &common));
         if let Some(node) = members.take("endpoint_caches") {
             self.note(&node, "not needed: answers are prepared once, when the rules change");
-        }
-        if let Some(node) = &proxy_key {
-            let only = "only environment_key_pairs are served";
-            self.note(node, &format!("environments are not discovered by this build: {only}"));
         }
         if let Some(node) = members.take("usage_flush_interval_seconds") {
             self.note(&node, "usage is not reported");
@@ -271,6 +294,7 @@ impl Reading<'_> {
         settings.log.format = settings.log.format.or(format);
         raw::refuse_environment_variables(&mut self.reader);
         settings.environments = environments;
+        settings.discover = discover.into_iter().collect();
         settings
     }
 
@@ -390,20 +414,21 @@ impl Reading<'_> {
         common: &Common,
     ) -> Vec<Environment> {
         let expected = "a list with at least one pair of server_side_key and client_side_key";
-        let hint = discovery.then(|| {
-            "environments are not discovered through proxy_key by this build: list them".to_owned()
-        });
         let Some(pairs) = pairs else {
-            let place = self.reader.places().nearest("environment_key_pairs");
-            self.reader.problem(place, "nothing", expected, hint);
+            if !discovery {
+                let place = self.reader.places().nearest("environment_key_pairs");
+                let hint = Some("or a proxy_key, with which they are discovered".to_owned());
+                self.reader.problem(place, "nothing", expected, hint);
+            }
             return Vec::new();
         };
         let pairs = match pairs.value {
-            Value::List(items) if !items.is_empty() => items,
+            Value::List(items) if discovery || !items.is_empty() => items,
+            Value::Null if discovery => return Vec::new(),
             other => {
                 let empty = matches!(other, Value::List(_));
                 let found = if empty { "an empty list" } else { other.kind() };
-                self.reader.problem(pairs.place, found, expected, hint);
+                self.reader.problem(pairs.place, found, expected, None);
                 return Vec::new();
             }
         };
@@ -442,18 +467,49 @@ impl Reading<'_> {
         environments
     }
 
+    /// What the Edge Proxy discovers with its key, in its own pace.
+    fn discover(&mut self, node: &Node, common: &Common) -> Option<Discover> {
+        let here = "discover[0]";
+        self.mark_shared(here, "", common);
+        for path in ["discover", here, "discover[0].type", "discover[0].proxy_key"] {
+            self.reader.places().mark(path, node.place.clone());
+        }
+        let proxy_key = self.value(node, &secret_key())?;
+        let poll_interval = common.poll_interval.as_ref().map_or(POLL_FREQUENCY, |(time, _)| *time);
+        let grace = common.grace.as_ref().map_or(Some(GRACE), |(grace, _)| *grace);
+        Some(Discover {
+            path: here.to_owned(),
+            url: common.url.as_ref().map(|(url, _)| url.clone()),
+            proxy_key: Some(proxy_key),
+            poll_interval: Some(poll_interval),
+            timeout: Some(common.timeout.as_ref().map_or(POLL_TIMEOUT, |(time, _)| *time)),
+            max_staleness: grace
+                .map(|grace| poll_interval.saturating_add(grace).clamp(MILLISECOND, YEAR)),
+            origins: common.origins.as_ref().map(|(origins, _)| origins.clone()),
+            credentials: common.origins.as_ref().map(|(origins, _)| credentials(origins)),
+            ..Discover::default()
+        })
+    }
+
     fn mark_common(&mut self, here: &str, pair: &Place, common: &Common) {
         let places = self.reader.places();
         for path in ["", ".name", ".source", ".source.type"] {
             places.mark(format!("{here}{path}"), pair.clone());
         }
+        self.mark_shared(here, ".source", common);
+    }
+
+    /// Settings of an environment whose source is `source` below it, or of a discovery.
+    fn mark_shared(&mut self, here: &str, source: &str, common: &Common) {
+        let beneath = |key: &str| format!("{source}.{key}");
+        let places = self.reader.places();
         for (path, place) in [
-            (".source.url", common.url.as_ref().map(|(_, place)| place)),
-            (".source.poll_interval", common.poll_interval.as_ref().map(|(_, place)| place)),
-            (".source.timeout", common.timeout.as_ref().map(|(_, place)| place)),
-            (".max_staleness", common.grace.as_ref().map(|(_, place)| place)),
-            (".cors.origins", common.origins.as_ref().map(|(_, place)| place)),
-            (".cors.credentials", common.origins.as_ref().map(|(_, place)| place)),
+            (beneath("url"), common.url.as_ref().map(|(_, place)| place)),
+            (beneath("poll_interval"), common.poll_interval.as_ref().map(|(_, place)| place)),
+            (beneath("timeout"), common.timeout.as_ref().map(|(_, place)| place)),
+            (".max_staleness".to_owned(), common.grace.as_ref().map(|(_, place)| place)),
+            (".cors.origins".to_owned(), common.origins.as_ref().map(|(_, place)| place)),
+            (".cors.credentials".to_owned(), common.origins.as_ref().map(|(_, place)| place)),
         ] {
             if let Some(place) = place {
                 places.mark(format!("{here}{path}"), place.clone());

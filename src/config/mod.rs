@@ -28,6 +28,7 @@ mod substitute;
 mod table;
 mod toml_text;
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::io;
@@ -40,10 +41,10 @@ pub use problem::{Place, Problem, Problems};
 pub(crate) use raw::is_in_variables as has_environment_in_variables;
 pub use secret::{Key, Token};
 pub use settings::{
-    Admin, AllowedOrigins, Cors, Environment, Evaluator, FileFormat, FileSource, Flagsmith,
-    FlagsmithSource, Fraction, Gate, Limits, Listen, Log, LogFormat, LogLevel, OnStale,
-    OnUnauthorized, Origin, OriginSource, Proxy, Reflag, ReflagSource, SecretFlags, Server, SetBy,
-    Settings, Source,
+    Admin, AllowedOrigins, BareKey, Cors, Definitions, Discover, Environment, Evaluator,
+    FileFormat, FileSource, Flagsmith, FlagsmithSource, Fraction, Gate, Limits, Listen, Log,
+    LogFormat, LogLevel, Ofrep, OnStale, OnUnauthorized, Origin, OriginSource, Proxy, Reflag,
+    ReflagSource, SecretFlags, Server, SetBy, Settings, Source,
 };
 pub(crate) use shape::{did_you_mean, nearest};
 pub use table::Row;
@@ -52,6 +53,13 @@ pub use table::Row;
 pub trait Surroundings {
     /// The text of an environment variable, if it is set.
     fn variable(&self, name: &str) -> Option<String>;
+
+    /// The set variables whose names are this one in any letter case, with their texts.
+    fn spellings(&self, name: &str) -> Vec<(String, String)> {
+        let spelled = [name.to_owned(), name.to_ascii_lowercase(), name.to_ascii_uppercase()];
+        let names: BTreeSet<String> = spelled.into_iter().collect();
+        names.into_iter().filter_map(|name| Some((name.clone(), self.variable(&name)?))).collect()
+    }
 
     /// The contents of a file, for `${file:/path}`; an error when it is not text.
     fn read_file(&self, path: &Path) -> io::Result<String>;
@@ -74,6 +82,16 @@ impl Surroundings for ProcessSurroundings {
             // it is used.
             Err(env::VarError::NotUnicode(text)) => Some(text.to_string_lossy().into_owned()),
         }
+    }
+
+    fn spellings(&self, name: &str) -> Vec<(String, String)> {
+        let variables = env::vars_os().filter_map(|(spelled, text)| {
+            let spelled = spelled.into_string().ok()?;
+            // As above: what is set must not pass for unset.
+            let is_it = spelled.eq_ignore_ascii_case(name);
+            is_it.then(|| (spelled, text.to_string_lossy().into_owned()))
+        });
+        variables.collect()
     }
 
     fn read_file(&self, path: &Path) -> io::Result<String> {
@@ -138,8 +156,8 @@ impl Settings {
     /// The same without the keys that clients hold and without the token: once they are digested
     /// nothing needs their text any more.
     ///
-    /// What the sources send with every poll stays, in [`ReflagSource`] and [`FlagsmithSource`], for
-    /// as long as the process runs. An environment that learns keeps its first publishable key for the same reason, see
+    /// What the sources send with every poll stays, in [`ReflagSource`], [`FlagsmithSource`] and
+    /// [`Discover`], for as long as the process runs. An environment that learns keeps its first publishable key for the same reason, see
     /// [`Environment::learning_key`].
     #[must_use]
     pub fn without_keys(mut self) -> Self {

@@ -17,13 +17,14 @@ use super::places::Places;
 use super::problem::{Place, Problem, Problems};
 use super::secret::{Key, Token};
 use super::settings::{
-    Evaluator, FileFormat, Fraction, Listen, LogFormat, LogLevel, OnStale, OnUnauthorized, Proxy,
+    BareKey, Definitions, Evaluator, FileFormat, Fraction, Listen, LogFormat, LogLevel, OnStale,
+    OnUnauthorized, Proxy,
 };
 use super::shape::{
-    AllowedOrigin, ClosedSet, Shape, SourceType, VariableSource, allowed_origin, any_word_of,
-    base_path, base_url, boolean, database, duration, environment_name, flag_key, fraction,
-    integer, learn, listen, nearest, one_of, origin_name, path, publishable_key, secret_key,
-    server_key, size, token, upstream_publishable_key,
+    AllowedOrigin, ClosedSet, DiscoveryType, Shape, SourceType, VariableSource, allowed_origin,
+    any_word_of, base_path, base_url, boolean, database, discovery_name, duration,
+    environment_name, flag_key, fraction, integer, learn, listen, nearest, one_of, origin_name,
+    path, publishable_key, secret_key, server_key, size, token, upstream_publishable_key,
 };
 
 const KIB: usize = 1 << 10;
@@ -76,6 +77,7 @@ pub(super) struct Settings {
     pub(super) origin: Option<Origin>,
     pub(super) proxy: Proxy,
     pub(super) environments: Vec<Environment>,
+    pub(super) discover: Vec<Discover>,
     /// What is not heeded, a line for each.
     pub(super) notes: Vec<String>,
 }
@@ -129,6 +131,29 @@ pub(super) struct Environment {
     pub(super) source: Source,
     pub(super) evaluator: Option<Evaluator>,
     pub(super) secret_flags: Option<SecretFlags>,
+    pub(super) definitions: Option<Definitions>,
+    pub(super) flagsmith: Flagsmith,
+    pub(super) bare_key: Option<BareKey>,
+    pub(super) origins: Option<List<AllowedOrigin>>,
+    pub(super) credentials: Option<bool>,
+    pub(super) gate: Gate,
+}
+
+/// Environments that an upstream lists.
+#[derive(Default)]
+pub(super) struct Discover {
+    /// The key path, such as `discover[0]`.
+    pub(super) path: String,
+    pub(super) name: Option<String>,
+    pub(super) url: Option<BaseUrl>,
+    pub(super) proxy_key: Option<Key>,
+    pub(super) poll_interval: Option<Duration>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) max_environments: Option<usize>,
+    pub(super) max_staleness: Option<Duration>,
+    pub(super) on_stale: Option<OnStale>,
+    pub(super) on_unauthorized: Option<OnUnauthorized>,
     pub(super) flagsmith: Flagsmith,
     pub(super) origins: Option<List<AllowedOrigin>>,
     pub(super) credentials: Option<bool>,
@@ -223,7 +248,7 @@ pub(super) fn read(
     };
     let mut reader = Reader::new(file, surroundings);
     let mut settings = reader.root(document.as_ref().map(toml::Spanned::get_ref), settings);
-    settings.notes.extend(edge_proxy::note_beside_other_forms(&reader));
+    settings.notes.extend(edge_proxy::notes_beside_other_forms(&reader));
     let (places, problems) = reader.finish();
     Ok((settings, places, problems))
 }
@@ -253,7 +278,11 @@ fn not_toml(name: &Path, contents: &str, error: &toml::de::Error) -> Problem {
 
 fn settings(table: &mut Table<'_, '_>) -> Settings {
     let around = around(table);
-    Settings { environments: environments(table), ..around }
+    let discover = table.tables("discover", discover);
+    // Something else in its place is a problem of its own.
+    let discovers = table.has("discover") && !discover.as_ref().is_some_and(Vec::is_empty);
+    let environments = environments(table, discovers);
+    Settings { environments, discover: discover.unwrap_or_default(), ..around }
 }
 
 /// Everything save the environments.
@@ -266,6 +295,7 @@ pub(super) fn around(table: &mut Table<'_, '_>) -> Settings {
         origin: table.has("origin").then(|| table.table("origin", origin)),
         proxy: proxy(table.reader()),
         environments: Vec::new(),
+        discover: Vec::new(),
         notes: Vec::new(),
     }
 }
@@ -372,7 +402,7 @@ fn proxy(reader: &mut Reader<'_>) -> Proxy {
     }
 }
 
-fn environments(table: &mut Table<'_, '_>) -> Vec<Environment> {
+fn environments(table: &mut Table<'_, '_>, discovers: bool) -> Vec<Environment> {
     let in_file = table.tables("environments", environment);
     let refused = in_file.is_none() && table.has("environments");
     let in_file = in_file.unwrap_or_default();
@@ -384,7 +414,9 @@ fn environments(table: &mut Table<'_, '_>) -> Vec<Environment> {
     if ENVIRONMENT.into_iter().any(|name| reader.variable(name).is_some()) {
         return vec![environment_from_variables(reader)];
     }
-    no_environments(reader);
+    if !discovers {
+        no_environments(reader);
+    }
     Vec::new()
 }
 
@@ -406,7 +438,7 @@ pub(super) fn refuse_environment_variables(reader: &mut Reader<'_>) {
 fn no_environments(reader: &mut Reader<'_>) {
     if reader.file().is_some() {
         let place = reader.places().nearest("environments");
-        let expected = "at least one environment, below [[environments]]";
+        let expected = "at least one environment, below [[environments]], or a [[discover]]";
         reader.problem(place, "no environments", expected, None);
     } else {
         let place = Place::Variable { name: SOURCE, item: None };
@@ -437,20 +469,55 @@ fn environment(table: &mut Table<'_, '_>) -> Environment {
     table.table("reflag", |table| {
         environment.evaluator = table.value("evaluator", &one_of::<Evaluator>());
         environment.secret_flags = secret_flags(table, &environment.source);
+        environment.definitions = table.value("definitions", &one_of::<Definitions>());
     });
-    environment.flagsmith = table.table("flagsmith", |table| Flagsmith {
+    environment.flagsmith = table.table("flagsmith", flagsmith);
+    table.table("ofrep", |table| {
+        environment.bare_key = table.value("bare_key", &one_of::<BareKey>());
+    });
+    (environment.origins, environment.credentials) = table.table("cors", cors);
+    environment.gate = table.table("gate", gate);
+    environment
+}
+
+fn flagsmith(table: &mut Table<'_, '_>) -> Flagsmith {
+    Flagsmith {
         segments_without_identity: table.value("segments_without_identity", &boolean()),
         hide_sensitive_data: table.value("hide_sensitive_data", &boolean()),
-    });
-    table.table("cors", |table| {
-        environment.origins = table.list("origins", &allowed_origin());
-        environment.credentials = table.value("credentials", &boolean());
-    });
-    environment.gate = table.table("gate", |table| Gate {
+    }
+}
+
+fn cors(table: &mut Table<'_, '_>) -> (Option<List<AllowedOrigin>>, Option<bool>) {
+    (table.list("origins", &allowed_origin()), table.value("credentials", &boolean()))
+}
+
+fn gate(table: &mut Table<'_, '_>) -> Gate {
+    Gate {
         max_shrink: table.value("max_shrink", &fraction()),
         confirm_after: table.value("confirm_after", &integer(1..=1_000)),
-    });
-    environment
+    }
+}
+
+fn discover(table: &mut Table<'_, '_>) -> Discover {
+    // There is one type only, yet it has to be said: there will be others.
+    table.required("type", &one_of::<DiscoveryType>());
+    let discover = Discover {
+        path: table.path().to_owned(),
+        name: table.value("name", &discovery_name()),
+        url: table.value("url", &base_url()),
+        proxy_key: table.required("proxy_key", &secret_key()),
+        poll_interval: table.value("poll_interval", &poll_interval()),
+        timeout: table.value("timeout", &timeout()),
+        ca_file: table.value("ca_file", &path()),
+        max_environments: table.value("max_environments", &integer(1..=10_000)),
+        max_staleness: table.value("max_staleness", &duration(MILLISECOND..=YEAR)),
+        on_stale: table.value("on_stale", &one_of::<OnStale>()),
+        on_unauthorized: table.value("on_unauthorized", &one_of::<OnUnauthorized>()),
+        flagsmith: table.table("flagsmith", flagsmith),
+        ..Discover::default()
+    };
+    let (origins, credentials) = table.table("cors", cors);
+    Discover { origins, credentials, gate: table.table("gate", gate), ..discover }
 }
 
 fn secret_flags(table: &mut Table<'_, '_>, source: &Source) -> Option<SecretFlags> {

@@ -26,7 +26,8 @@ impl fmt::Debug for Redacted {
 pub struct Key(String);
 
 impl Key {
-    pub(super) fn new(text: String) -> Self {
+    /// Takes text that was checked to be one.
+    pub(crate) fn new(text: String) -> Self {
         Self(text)
     }
 

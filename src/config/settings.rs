@@ -32,8 +32,10 @@ pub struct Settings {
     pub origin: Option<Origin>,
     /// Through which proxies upstreams are reached.
     pub proxy: Proxy,
-    /// At least one, with names and keys of their own.
+    /// With names and keys of their own. At least one where nothing is discovered.
     pub environments: Vec<Environment>,
+    /// Lists of environments that upstreams keep.
+    pub discover: Vec<Discover>,
     /// Where each key path was written; all others are defaults.
     pub written: BTreeMap<String, Place>,
     /// The placeholders of values that are one and nothing else, such as `${REFLAG_KEY}`, by key
@@ -248,6 +250,8 @@ pub struct Environment {
     pub reflag: Reflag,
     /// How Flagsmith's clients are answered.
     pub flagsmith: Flagsmith,
+    /// How OFREP's clients are answered.
+    pub ofrep: Ofrep,
     /// Which web pages may read answers.
     pub cors: Cors,
     /// Which documents are held back until they are confirmed.
@@ -270,6 +274,70 @@ impl Environment {
             (Source::Reflag(_), SecretFlags::Listed(_))
             | (Source::File(_) | Source::Flagsmith(_) | Source::Origin(_), _) => None,
         }
+    }
+}
+
+/// Environments that an upstream lists, and what all of them have in common.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Discover {
+    /// What the names of its environments begin with, before a slash: 1 to 16 letters, digits and
+    /// `. _ -`. No other has it, and no environment of the configuration is named below it.
+    pub name: String,
+    /// What precedes `/proxy/config/` and `/environment-document/`.
+    pub url: BaseUrl,
+    /// Opens the list. Sent with every poll of list and documents, so it is kept for as long as the
+    /// process runs. No other has it, and it is no client's key.
+    pub proxy_key: Key,
+    /// How often the list is asked for, and each document, while all is well.
+    pub poll_interval: Duration,
+    /// How long one request may take, its connection and its body included.
+    pub timeout: Duration,
+    /// A file of PEM certificates that are trusted beside the bundled ones. A relative path starts
+    /// at the directory in which the process started.
+    pub ca_file: Option<PathBuf>,
+    /// How many environments are taken from the list at most: 1 to 10000.
+    pub max_environments: usize,
+    /// As of an [`Environment`], for each of them.
+    pub max_staleness: Option<Duration>,
+    /// As of an [`Environment`], for each of them.
+    pub on_stale: OnStale,
+    /// As of an [`Environment`], for each of them: what becomes of its answers when its document is
+    /// refused. That the list is refused changes nothing.
+    pub on_unauthorized: OnUnauthorized,
+    /// How Flagsmith's clients are answered.
+    pub flagsmith: Flagsmith,
+    /// Which web pages may read answers.
+    pub cors: Cors,
+    /// Which documents are held back until they are confirmed, and which lists: those in which too
+    /// many environments are missing at once.
+    pub gate: Gate,
+}
+
+impl Discover {
+    pub(super) const DEFAULT_NAME: &str = "discovered";
+    pub(super) const DEFAULT_MAX_ENVIRONMENTS: usize = 100;
+
+    /// How many environments may have a place at once: those that leave keep theirs for as long as a
+    /// request may still see them.
+    pub fn slots(&self) -> usize {
+        self.max_environments.saturating_mul(2)
+    }
+}
+
+impl Settings {
+    /// Keys that are sent to upstreams. They stand for nobody among clients, unless they are listed
+    /// for them, too.
+    pub fn upstream_keys(&self) -> impl Iterator<Item = &Key> {
+        let of_sources =
+            self.environments.iter().flat_map(|environment| match &environment.source {
+                Source::File(_) | Source::Origin(_) => [None, None],
+                Source::Reflag(source) => {
+                    [Some(&source.secret_key), source.upstream_publishable_key.as_ref()]
+                }
+                Source::Flagsmith(source) => [Some(&source.server_key), None],
+            });
+        let of_lists = self.discover.iter().map(|discover| &discover.proxy_key);
+        of_sources.flatten().chain(of_lists)
     }
 }
 
@@ -391,6 +459,25 @@ pub struct Flagsmith {
     pub hide_sensitive_data: bool,
 }
 
+/// How OFREP's clients are answered, whatever the source.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Ofrep {
+    /// What a flag's key stands for when it has no suffix.
+    pub bare_key: BareKey,
+}
+
+/// What a flag's key stands for in OFREP, which has one value per key.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum BareKey {
+    /// Whether the flag is on, and with Flagsmith's rules its value where it has one.
+    #[default]
+    Auto,
+    /// Whether the flag is on.
+    Enabled,
+    /// Its value.
+    Value,
+}
+
 /// How Reflag rules are read.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Reflag {
@@ -398,6 +485,8 @@ pub struct Reflag {
     pub evaluator: Evaluator,
     /// Flags that publishable keys never see.
     pub secret_flags: SecretFlags,
+    /// What SDKs get that evaluate the other vendor's rules by themselves.
+    pub definitions: Definitions,
 }
 
 /// Flags that publishable keys never see, beside those that their own definition marks as secret.
@@ -539,6 +628,17 @@ pub enum Evaluator {
     V1_0,
     /// `1.1`
     V1_1,
+}
+
+/// What a document is given out for whose rules were made by the other vendor, where some flags have
+/// no exact equal.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Definitions {
+    /// None: an SDK without some of the flags would answer with its own defaults for them.
+    #[default]
+    Complete,
+    /// The document without those flags.
+    Partial,
 }
 
 /// The form of a document on disk.

@@ -10,9 +10,9 @@ use super::problem::Problem;
 use super::raw;
 use super::secret::Key;
 use super::settings::{
-    Admin, AllowedOrigins, Cors, Environment, FileSource, Flagsmith, FlagsmithSource, Fraction,
-    Gate, Limits, Listen, Log, Origin, OriginSource, Reflag, ReflagSource, SecretFlags, Server,
-    Settings, Source,
+    Admin, AllowedOrigins, Cors, Discover, Environment, FileSource, Flagsmith, FlagsmithSource,
+    Fraction, Gate, Limits, Listen, Log, Ofrep, Origin, OriginSource, Reflag, ReflagSource,
+    SecretFlags, Server, Settings, Source,
 };
 use super::shape::{AllowedOrigin, Bytes};
 
@@ -39,7 +39,8 @@ pub(super) fn settle(
         origin: written.origin.map(origin),
         proxy: written.proxy,
         notes: written.notes,
-        environments: rules.environments(written.environments),
+        environments: rules.environments(written.environments, &written.discover),
+        discover: written.discover.into_iter().filter_map(|it| rules.discover(it)).collect(),
         ..Settings::default()
     };
     if listens_are_good {
@@ -186,9 +187,14 @@ impl Rules<'_> {
         }
     }
 
-    fn environments(&mut self, written: Vec<raw::Environment>) -> Vec<Environment> {
+    fn environments(
+        &mut self,
+        written: Vec<raw::Environment>,
+        discover: &[raw::Discover],
+    ) -> Vec<Environment> {
         self.names_differ(&written);
-        self.keys_are_used_once(&written);
+        self.names_are_apart(&written, discover);
+        self.keys_are_used_once(&written, discover);
         written.into_iter().filter_map(|written| self.environment(written)).collect()
     }
 
@@ -208,20 +214,62 @@ impl Rules<'_> {
         }
     }
 
+    /// A name that is discovered must not be one of the configuration's.
+    fn names_are_apart(&mut self, written: &[raw::Environment], discover: &[raw::Discover]) {
+        let mut first: HashMap<&str, &str> = HashMap::new();
+        for raw::Discover { path, name, .. } in discover {
+            let name = name.as_deref().unwrap_or(Discover::DEFAULT_NAME);
+            if let Some(other) = first.get(name) {
+                self.problem(
+                    &format!("{path}.name"),
+                    format!("the name of {}", self.places.spelled(other)),
+                    "a name of its own".to_owned(),
+                    Some("it is what the names of its environments begin with"),
+                );
+            } else {
+                first.insert(name, path);
+            }
+        }
+        for environment in written {
+            let above = environment.name.as_deref().and_then(|name| name.split_once('/'));
+            if let Some(other) = above.and_then(|(above, _)| first.get(above)) {
+                self.problem(
+                    &format!("{}.name", environment.path),
+                    format!("a name below that of {}", self.places.spelled(other)),
+                    "another one".to_owned(),
+                    Some("such names are for environments that are discovered there"),
+                );
+            }
+        }
+    }
+
     /// A key alone selects the environment and its class, so it may stand in one place only. The
     /// same key twice in one list would do no harm by itself, but then the second was meant to be
     /// another one.
     ///
     /// Keys of sources are no clients' keys and select nothing. Two sources may have the same one,
     /// but no browser may hold it.
-    fn keys_are_used_once(&mut self, written: &[raw::Environment]) {
-        let mut of_sources = HashMap::new();
+    fn keys_are_used_once(&mut self, written: &[raw::Environment], discover: &[raw::Discover]) {
+        let mut of_sources: HashMap<&Key, String> = HashMap::new();
+        for raw::Discover { path, proxy_key, .. } in discover {
+            let Some(key) = proxy_key else { continue };
+            let path = format!("{path}.proxy_key");
+            if let Some(other) = of_sources.get(key) {
+                let found = format!("the key of {}", self.places.spelled(other));
+                self.problem(&path, found, "a key of its own".to_owned(), None);
+            } else {
+                of_sources.insert(key, path);
+            }
+        }
         for environment in written {
             if let Some((path, key)) = source_key(environment) {
                 of_sources.entry(key).or_insert(path);
             }
         }
-        let mut of_clients = HashMap::new();
+        let mut of_clients: HashMap<&Key, String> = discover
+            .iter()
+            .filter_map(|it| Some((it.proxy_key.as_ref()?, format!("{}.proxy_key", it.path))))
+            .collect();
         let mut secret = of_sources.clone();
         for environment in written {
             for (path, key) in publishable_keys(environment) {
@@ -292,7 +340,7 @@ impl Rules<'_> {
     /// None if something that has no default is missing, which was noted when it was read.
     fn environment(&mut self, written: raw::Environment) -> Option<Environment> {
         self.has_a_key(&written);
-        let cors = self.cors(&written);
+        let cors = self.cors(&written.path, written.origins.as_ref(), written.credentials);
         let secret_keys = self.secret_keys(&written).into_iter().map(|(_, key)| key.clone());
         let secret_keys = secret_keys.collect();
         let document_key = written.source.is_flagsmith_document()
@@ -309,17 +357,35 @@ impl Rules<'_> {
             reflag: Reflag {
                 evaluator: written.evaluator.unwrap_or_default(),
                 secret_flags: secret_flags(written.secret_flags, &source),
+                definitions: written.definitions.unwrap_or_default(),
             },
-            flagsmith: Flagsmith {
-                segments_without_identity: written
-                    .flagsmith
-                    .segments_without_identity
-                    .unwrap_or_default(),
-                hide_sensitive_data: written.flagsmith.hide_sensitive_data.unwrap_or_default(),
-            },
+            flagsmith: flagsmith(&written.flagsmith),
+            ofrep: Ofrep { bare_key: written.bare_key.unwrap_or_default() },
             cors,
-            gate: gate(&written.gate, &source),
+            gate: gate(&written.gate, max_shrink(&source)),
             source,
+        })
+    }
+
+    /// None if its key is missing, which was noted when it was read.
+    fn discover(&mut self, written: raw::Discover) -> Option<Discover> {
+        let cors = self.cors(&written.path, written.origins.as_ref(), written.credentials);
+        Some(Discover {
+            name: written.name.unwrap_or_else(|| Discover::DEFAULT_NAME.to_owned()),
+            url: written.url.unwrap_or_else(BaseUrl::flagsmith),
+            proxy_key: written.proxy_key?,
+            poll_interval: written.poll_interval.unwrap_or(FlagsmithSource::DEFAULT_POLL_INTERVAL),
+            timeout: written.timeout.unwrap_or(FlagsmithSource::DEFAULT_TIMEOUT),
+            ca_file: written.ca_file,
+            max_environments: written
+                .max_environments
+                .unwrap_or(Discover::DEFAULT_MAX_ENVIRONMENTS),
+            max_staleness: written.max_staleness,
+            on_stale: written.on_stale.unwrap_or_default(),
+            on_unauthorized: written.on_unauthorized.unwrap_or_default(),
+            flagsmith: flagsmith(&written.flagsmith),
+            cors,
+            gate: gate(&written.gate, Gate::DEFAULT_MAX_SHRINK),
         })
     }
 
@@ -353,10 +419,14 @@ impl Rules<'_> {
         }
     }
 
-    fn cors(&mut self, written: &raw::Environment) -> Cors {
-        let path = &written.path;
-        let credentials = written.credentials.unwrap_or_default();
-        let Some(origins) = &written.origins else {
+    fn cors(
+        &mut self,
+        path: &str,
+        origins: Option<&List<AllowedOrigin>>,
+        credentials: Option<bool>,
+    ) -> Cors {
+        let credentials = credentials.unwrap_or_default();
+        let Some(origins) = origins else {
             if credentials && !self.places.has(&format!("{path}.cors.origins")) {
                 self.credentials_need_a_list(path);
             }
@@ -478,12 +548,23 @@ fn secret_flags(written: Option<raw::SecretFlags>, source: &Source) -> SecretFla
     }
 }
 
-fn gate(written: &raw::Gate, source: &Source) -> Gate {
-    let max_shrink = match source {
+fn flagsmith(written: &raw::Flagsmith) -> Flagsmith {
+    Flagsmith {
+        segments_without_identity: written.segments_without_identity.unwrap_or_default(),
+        hide_sensitive_data: written.hide_sensitive_data.unwrap_or_default(),
+    }
+}
+
+/// The default.
+fn max_shrink(source: &Source) -> Fraction {
+    match source {
         // The operator's word.
         Source::File(_) | Source::Origin(_) => Fraction::ZERO,
         Source::Reflag(_) | Source::Flagsmith(_) => Gate::DEFAULT_MAX_SHRINK,
-    };
+    }
+}
+
+fn gate(written: &raw::Gate, max_shrink: Fraction) -> Gate {
     Gate {
         max_shrink: written.max_shrink.unwrap_or(max_shrink),
         confirm_after: written.confirm_after.unwrap_or(Gate::DEFAULT_CONFIRM_AFTER),

@@ -12,7 +12,8 @@ use std::time::Duration;
 use super::base_url::{BaseUrl, host_and_port};
 use super::secret::{Key, Token};
 use super::settings::{
-    Evaluator, FileFormat, Fraction, Listen, LogFormat, LogLevel, OnStale, OnUnauthorized,
+    BareKey, Definitions, Evaluator, FileFormat, Fraction, Listen, LogFormat, LogLevel, OnStale,
+    OnUnauthorized,
 };
 
 /// One value without its place.
@@ -232,6 +233,29 @@ impl ClosedSet for Evaluator {
     }
 }
 
+impl ClosedSet for BareKey {
+    const ALL: &'static [Self] = &[Self::Auto, Self::Enabled, Self::Value];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Enabled => "enabled",
+            Self::Value => "value",
+        }
+    }
+}
+
+impl ClosedSet for Definitions {
+    const ALL: &'static [Self] = &[Self::Complete, Self::Partial];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Partial => "partial",
+        }
+    }
+}
+
 impl ClosedSet for FileFormat {
     const ALL: &'static [Self] = &[Self::Reflag, Self::Flagsmith];
 
@@ -264,6 +288,22 @@ impl ClosedSet for LogLevel {
             Self::Info => "info",
             Self::Debug => "debug",
             Self::Trace => "trace",
+        }
+    }
+}
+
+/// The word in a discovery's `type`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum DiscoveryType {
+    Flagsmith,
+}
+
+impl ClosedSet for DiscoveryType {
+    const ALL: &'static [Self] = &[Self::Flagsmith];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Flagsmith => "flagsmith",
         }
     }
 }
@@ -419,6 +459,18 @@ pub(super) fn environment_name() -> Shape<String> {
     Shape::text("1 to 64 letters, digits and . _ - /", |text| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
         if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
+            Ok(text.to_owned())
+        } else {
+            Err(Refusal::default())
+        }
+    })
+}
+
+/// So short that names below it, with two numbers of 20 digits, are still environments' names.
+pub(super) fn discovery_name() -> Shape<String> {
+    Shape::text("1 to 16 letters, digits and . _ -", |text| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if (1..=16).contains(&text.len()) && text.bytes().all(allowed) {
             Ok(text.to_owned())
         } else {
             Err(Refusal::default())
@@ -805,11 +857,14 @@ mod tests {
         }
         check::<OnStale>();
         check::<OnUnauthorized>();
+        check::<BareKey>();
         check::<Evaluator>();
+        check::<Definitions>();
         check::<FileFormat>();
         check::<LogFormat>();
         check::<LogLevel>();
         check::<SourceType>();
         check::<VariableSource>();
+        check::<DiscoveryType>();
     }
 }

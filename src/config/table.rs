@@ -6,8 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::secret::REDACTED;
-use super::settings::{AllowedOrigins, Environment, Listen, SecretFlags, SetBy, Settings, Source};
-use super::shape::{Bytes, ClosedSet, SourceType};
+use super::settings::{
+    AllowedOrigins, Cors, Discover, Environment, Flagsmith, Gate, Listen, SecretFlags, SetBy,
+    Settings, Source,
+};
+use super::shape::{Bytes, ClosedSet, DiscoveryType, SourceType};
 
 /// One setting.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -34,6 +37,9 @@ impl Settings {
         table.proxy();
         for (index, environment) in self.environments.iter().enumerate() {
             table.environment(&format!("environments[{index}]"), environment);
+        }
+        for (index, discover) in self.discover.iter().enumerate() {
+            table.discover(&format!("discover[{index}]"), discover);
         }
         table.rows
     }
@@ -169,18 +175,50 @@ impl Rows<'_> {
             SecretFlags::Listed(flags) => list(flags.iter().map(|flag| text(flag))),
         };
         row("reflag.secret_flags", secret_flags);
-        let flagsmith = &environment.flagsmith;
-        let segments = flagsmith.segments_without_identity.to_string();
-        row("flagsmith.segments_without_identity", segments);
-        row("flagsmith.hide_sensitive_data", flagsmith.hide_sensitive_data.to_string());
-        let origins = match &environment.cors.origins {
+        row("reflag.definitions", word(environment.reflag.definitions));
+        self.flagsmith(here, environment.flagsmith);
+        self.row(&format!("{here}.ofrep.bare_key"), word(environment.ofrep.bare_key));
+        self.cors(here, &environment.cors);
+        self.gate(here, environment.gate);
+    }
+
+    fn discover(&mut self, here: &str, discover: &Discover) {
+        let mut row = |key: &str, value: String| self.row(&format!("{here}.{key}"), value);
+        row("type", word(DiscoveryType::Flagsmith));
+        row("name", text(&discover.name));
+        row("url", text(&discover.url.to_string()));
+        row("proxy_key", discover.proxy_key.to_string());
+        row("poll_interval", duration(discover.poll_interval));
+        row("timeout", duration(discover.timeout));
+        row("ca_file", path(discover.ca_file.as_deref()));
+        row("max_environments", discover.max_environments.to_string());
+        row("max_staleness", discover.max_staleness.map_or_else(none, duration));
+        row("on_stale", word(discover.on_stale));
+        row("on_unauthorized", word(discover.on_unauthorized));
+        self.flagsmith(here, discover.flagsmith);
+        self.cors(here, &discover.cors);
+        self.gate(here, discover.gate);
+    }
+
+    fn flagsmith(&mut self, here: &str, flagsmith: Flagsmith) {
+        let segments = flagsmith.segments_without_identity;
+        self.row(&format!("{here}.flagsmith.segments_without_identity"), segments);
+        let hides = flagsmith.hide_sensitive_data;
+        self.row(&format!("{here}.flagsmith.hide_sensitive_data"), hides);
+    }
+
+    fn cors(&mut self, here: &str, cors: &Cors) {
+        let origins = match &cors.origins {
             AllowedOrigins::Any => list([text("*")].into_iter()),
             AllowedOrigins::Only(origins) => list(origins.iter().map(|origin| text(origin))),
         };
-        row("cors.origins", origins);
-        row("cors.credentials", environment.cors.credentials.to_string());
-        row("gate.max_shrink", environment.gate.max_shrink.to_string());
-        row("gate.confirm_after", environment.gate.confirm_after.to_string());
+        self.row(&format!("{here}.cors.origins"), origins);
+        self.row(&format!("{here}.cors.credentials"), cors.credentials);
+    }
+
+    fn gate(&mut self, here: &str, gate: Gate) {
+        self.row(&format!("{here}.gate.max_shrink"), gate.max_shrink);
+        self.row(&format!("{here}.gate.confirm_after"), gate.confirm_after);
     }
 
     fn row(&mut self, path: &str, value: impl fmt::Display) {

@@ -12,11 +12,11 @@ use std::time::Duration;
 use super::base_url::BaseUrl;
 use super::secret::Key;
 use super::settings::{
-    Admin, AllowedOrigins, Environment, FileFormat, FileSource, Flagsmith, FlagsmithSource,
-    Fraction, Gate, Limits, Listen, Log, Origin, OriginSource, Reflag, ReflagSource, SecretFlags,
-    Server, Settings, Source,
+    Admin, AllowedOrigins, Cors, Discover, Environment, FileFormat, FileSource, Flagsmith,
+    FlagsmithSource, Fraction, Gate, Limits, Listen, Log, Origin, OriginSource, Reflag,
+    ReflagSource, SecretFlags, Server, Settings, Source,
 };
-use super::shape::{Bytes, ClosedSet, SourceType};
+use super::shape::{Bytes, ClosedSet, DiscoveryType, SourceType};
 
 impl Settings {
     /// A TOML file that loads to equal settings, once the variables that it names hold the keys
@@ -33,6 +33,9 @@ impl Settings {
         toml.origin(self.origin.as_ref());
         for (index, environment) in self.environments.iter().enumerate() {
             toml.environment(&format!("environments[{index}]"), environment);
+        }
+        for (index, discover) in self.discover.iter().enumerate() {
+            toml.discover(&format!("discover[{index}]"), discover);
         }
         toml.text
     }
@@ -159,8 +162,9 @@ impl<'a> Toml<'a> {
     }
 
     fn environment(&mut self, here: &str, environment: &'a Environment) {
-        let Environment { name, on_stale, on_unauthorized, reflag, flagsmith, cors, gate, .. } =
+        let Environment { name, on_stale, on_unauthorized, reflag, flagsmith, ofrep, .. } =
             environment;
+        let Environment { cors, gate, .. } = environment;
         self.line("");
         self.line("[[environments]]");
         self.line(&format!("name = {}", string(name)));
@@ -183,33 +187,76 @@ impl<'a> Toml<'a> {
         let learns = matches!(environment.source, Source::Reflag(_));
         let secret_flags =
             if learns { SecretFlags::Learn } else { SecretFlags::Listed(Vec::new()) };
-        let Reflag { evaluator, secret_flags: flags } = reflag;
+        let Reflag { evaluator, secret_flags: flags, definitions } = reflag;
         self.table("[environments.reflag]", &format!("{here}.reflag"), |table| {
             table.unless(&<_>::default(), "evaluator", evaluator, word);
             table.unless(&secret_flags, "secret_flags", flags, |flags| match flags {
                 SecretFlags::Learn => string("learn"),
                 SecretFlags::Listed(flags) => list(flags),
             });
+            table.unless(&<_>::default(), "definitions", definitions, word);
         });
+        let max_shrink = match environment.source {
+            Source::File(_) | Source::Origin(_) => Fraction::ZERO,
+            Source::Reflag(_) | Source::Flagsmith(_) => Gate::DEFAULT_MAX_SHRINK,
+        };
+        self.flagsmith("environments", here, *flagsmith);
+        self.table("[environments.ofrep]", &format!("{here}.ofrep"), |table| {
+            table.unless(&<_>::default(), "bare_key", &ofrep.bare_key, word);
+        });
+        self.cors("environments", here, cors);
+        self.gate("environments", here, max_shrink, *gate);
+    }
+
+    fn discover(&mut self, here: &str, discover: &'a Discover) {
+        let Discover { name, url, proxy_key, on_stale, on_unauthorized, .. } = discover;
+        self.line("");
+        self.line("[[discover]]");
+        self.line(&format!("type = {}", word(&DiscoveryType::Flagsmith)));
+        self.rows(here, |table| {
+            table.unless(&Discover::DEFAULT_NAME.to_owned(), "name", name, |name| string(name));
+        });
+        self.url(here, &BaseUrl::flagsmith(), url);
+        self.key(here, "proxy_key", proxy_key);
+        self.rows(here, |table| {
+            let default = FlagsmithSource::DEFAULT_POLL_INTERVAL;
+            table.unless(&default, "poll_interval", &discover.poll_interval, duration);
+            let default = FlagsmithSource::DEFAULT_TIMEOUT;
+            table.unless(&default, "timeout", &discover.timeout, duration);
+            table.some("ca_file", discover.ca_file.as_deref().map(path_string));
+            let (default, bound) = (Discover::DEFAULT_MAX_ENVIRONMENTS, &discover.max_environments);
+            table.unless(&default, "max_environments", bound, ToString::to_string);
+            table.some("max_staleness", discover.max_staleness.as_ref().map(duration));
+            table.unless(&<_>::default(), "on_stale", on_stale, word);
+            table.unless(&<_>::default(), "on_unauthorized", on_unauthorized, word);
+        });
+        self.flagsmith("discover", here, discover.flagsmith);
+        self.cors("discover", here, &discover.cors);
+        self.gate("discover", here, Gate::DEFAULT_MAX_SHRINK, discover.gate);
+    }
+
+    fn flagsmith(&mut self, above: &str, here: &str, flagsmith: Flagsmith) {
         let Flagsmith { segments_without_identity, hide_sensitive_data } = flagsmith;
-        self.table("[environments.flagsmith]", &format!("{here}.flagsmith"), |table| {
+        self.table(&format!("[{above}.flagsmith]"), &format!("{here}.flagsmith"), |table| {
             let name = "segments_without_identity";
-            table.unless(&false, name, segments_without_identity, ToString::to_string);
+            table.unless(&false, name, &segments_without_identity, ToString::to_string);
             let name = "hide_sensitive_data";
-            table.unless(&false, name, hide_sensitive_data, ToString::to_string);
+            table.unless(&false, name, &hide_sensitive_data, ToString::to_string);
         });
-        self.table("[environments.cors]", &format!("{here}.cors"), |table| {
+    }
+
+    fn cors(&mut self, above: &str, here: &str, cors: &Cors) {
+        self.table(&format!("[{above}.cors]"), &format!("{here}.cors"), |table| {
             table.unless(&AllowedOrigins::Any, "origins", &cors.origins, |origins| match origins {
                 AllowedOrigins::Any => list(&["*".to_owned()]),
                 AllowedOrigins::Only(origins) => list(origins),
             });
             table.unless(&false, "credentials", &cors.credentials, ToString::to_string);
         });
-        let max_shrink = match environment.source {
-            Source::File(_) | Source::Origin(_) => Fraction::ZERO,
-            Source::Reflag(_) | Source::Flagsmith(_) => Gate::DEFAULT_MAX_SHRINK,
-        };
-        self.table("[environments.gate]", &format!("{here}.gate"), |table| {
+    }
+
+    fn gate(&mut self, above: &str, here: &str, max_shrink: Fraction, gate: Gate) {
+        self.table(&format!("[{above}.gate]"), &format!("{here}.gate"), |table| {
             table.unless(&max_shrink, "max_shrink", &gate.max_shrink, ToString::to_string);
             let confirm_after = &Gate::DEFAULT_CONFIRM_AFTER;
             table.unless(confirm_after, "confirm_after", &gate.confirm_after, ToString::to_string);

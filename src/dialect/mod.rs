@@ -5,13 +5,16 @@
 //! never sees a snapshot: only a program and the pieces that it prepared for one environment.
 
 pub mod flagsmith;
+pub(crate) mod listing;
 pub mod ofrep;
 pub(crate) mod query;
 pub mod reflag;
 mod rejection;
 pub(crate) mod tag;
+pub(crate) mod translation;
 
 pub use rejection::{Fault, Forbidden, Rejection};
+pub use translation::{Translation, Untranslated};
 
 /// A protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,12 +55,12 @@ impl Dialect {
         }
     }
 
-    /// Status and JSON body of a refusal.
-    pub fn reject(self, rejection: &Rejection) -> (u16, String) {
+    /// Status and JSON body of a refusal of what was asked for at `path`.
+    pub fn reject(self, rejection: &Rejection, path: &str) -> (u16, String) {
         match self {
             Self::Reflag => reflag::mapping::reject(rejection),
             Self::Flagsmith => flagsmith::mapping::reject(rejection),
-            Self::Ofrep => ofrep::reject(rejection),
+            Self::Ofrep => ofrep::mapping::reject(rejection, path),
         }
     }
 }

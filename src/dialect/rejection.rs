@@ -36,13 +36,16 @@ pub enum Rejection {
     Overloaded,
     /// This call needs the vendor's service, and this edge does not forward it.
     NotForwarded,
-    /// The environment's rules are another vendor's, and this call is not made from those.
-    OtherRules,
+    /// The environment's rules are another vendor's, and not all of them have an exact equal here:
+    /// which, and what to do.
+    Untranslated(Box<str>),
     /// The body or a parameter is not what the call takes: where, what, and the kind of fault, in
     /// the words of Flagsmith's proxies.
     Unprocessable(Fault),
     /// There is no such flag, or the key may not see it.
     UnknownFlag(Box<str>),
+    /// The flag's definition cannot be evaluated.
+    BrokenFlag,
     /// A fault of ours.
     Internal,
 }
@@ -87,15 +90,16 @@ impl Rejection {
             Self::Stale => "stale",
             Self::Overloaded => "overloaded",
             Self::NotForwarded => "not_forwarded",
-            Self::OtherRules => "other_rules",
+            Self::Untranslated(_) => "untranslated",
             Self::Unprocessable(_) => "unprocessable",
             Self::UnknownFlag(_) => "unknown_flag",
+            Self::BrokenFlag => "broken_flag",
             Self::Internal => "internal",
         }
     }
 
     /// Every value of [`Rejection::label`].
-    pub const LABELS: [&'static str; 20] = [
+    pub const LABELS: [&'static str; 21] = [
         "unknown_key",
         "secret_required",
         "secret_in_url",
@@ -112,9 +116,10 @@ impl Rejection {
         "stale",
         "overloaded",
         "not_forwarded",
-        "other_rules",
+        "untranslated",
         "unprocessable",
         "unknown_flag",
+        "broken_flag",
         "internal",
     ];
 
@@ -123,7 +128,7 @@ impl Rejection {
         match self {
             Self::UnknownKey => 401,
             Self::Forbidden(_) => 403,
-            Self::Invalid(_) | Self::Framing(_) => 400,
+            Self::Invalid(_) | Self::Framing(_) | Self::BrokenFlag => 400,
             Self::UnknownPath | Self::UnknownFlag(_) => 404,
             Self::Method(_) => 405,
             Self::BodyTimeout => 408,
@@ -133,7 +138,7 @@ impl Rejection {
             Self::HeadTooLarge => 431,
             Self::Unprocessable(_) => 422,
             Self::Internal => 500,
-            Self::OtherRules => 501,
+            Self::Untranslated(_) => 501,
             Self::NotReady | Self::Stale | Self::Overloaded | Self::NotForwarded => 503,
         }
     }
@@ -165,11 +170,10 @@ impl Rejection {
             Self::Stale => "the flags are older than this environment allows",
             Self::Overloaded => "too many bodies are being received",
             Self::NotForwarded => "this edge does not forward this call to the vendor's service",
-            Self::OtherRules => {
-                "the rules of this environment are another vendor's and are not translated"
-            }
+            Self::Untranslated(what) => return what.to_string().into(),
             Self::Unprocessable(fault) => return fault.message.clone(),
             Self::UnknownFlag(name) => return format!("feature '{name}' not found").into(),
+            Self::BrokenFlag => "the definition of this flag cannot be evaluated",
             Self::Internal => "internal error",
         })
     }
@@ -222,9 +226,10 @@ mod tests {
             Rejection::Stale,
             Rejection::Overloaded,
             Rejection::NotForwarded,
-            Rejection::OtherRules,
+            Rejection::Untranslated("".into()),
             Rejection::Unprocessable(Fault { place: vec![], message: "".into(), kind: "" }),
             Rejection::UnknownFlag("".into()),
+            Rejection::BrokenFlag,
             Rejection::Internal,
         ];
         assert_eq!(all.map(|rejection| rejection.label()), Rejection::LABELS);

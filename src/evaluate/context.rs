@@ -37,6 +37,59 @@ pub enum ContextError {
     /// A name longer than [`limits::NAME`].
     #[error("an attribute name is longer than {} bytes", limits::NAME)]
     NameTooLong,
+    /// A text of more characters than this.
+    #[error("the text of an attribute has more than {0} characters")]
+    TextTooLong(usize),
+}
+
+/// Counts what a context that is read in several turns has of all that is bounded.
+#[derive(Debug, Default)]
+pub struct Bounds {
+    members: usize,
+}
+
+impl Bounds {
+    /// Takes note of a member's name.
+    pub fn member(&mut self, name: Text<'_>) -> Result<(), ContextError> {
+        if name.raw_len() > limits::NAME {
+            return Err(ContextError::NameTooLong);
+        }
+        self.element()
+    }
+
+    fn element(&mut self) -> Result<(), ContextError> {
+        self.members += 1;
+        if self.members > limits::MEMBERS {
+            return Err(ContextError::TooManyMembers);
+        }
+        Ok(())
+    }
+
+    /// Reads a value without keeping it; `depth` is that of what it is part of.
+    pub fn skip(&mut self, reader: &mut Reader<'_>, depth: usize) -> Result<(), ContextError> {
+        let mut first = true;
+        match reader.kind()? {
+            Kind::Object | Kind::Array if depth + 1 >= limits::DEPTH => {
+                return Err(ContextError::TooDeep);
+            }
+            Kind::Object => {
+                reader.open_object()?;
+                while let Some(name) = reader.next_member(&mut first)? {
+                    self.member(name)?;
+                    self.skip(reader, depth + 1)?;
+                }
+            }
+            Kind::Array => {
+                reader.open_array()?;
+                while reader.next_element(&mut first)? {
+                    self.element()?;
+                    self.skip(reader, depth + 1)?;
+                }
+            }
+            Kind::String | Kind::Number | Kind::True | Kind::False | Kind::Null => reader.skip()?,
+        }
+        Ok(())
+    }
 }
 
 /// What a slot holds.
@@ -237,6 +290,48 @@ impl EvaluationContext {
         Ok(reader.end()?)
     }
 
+    /// Adds one attribute of a part of the context; what was at its path goes. A part that no rule
+    /// reads anything of is passed over.
+    pub(super) fn set_text(
+        &mut self,
+        program: &Program,
+        part: &str,
+        path: &str,
+        write: impl FnOnce(&mut String),
+    ) {
+        let part = program.attributes.child(Attributes::ROOT, part);
+        let Some(node) = part.and_then(|node| program.attributes.walk(node, path)) else { return };
+        self.clear_branch(program, node);
+        if let Some(slot) = program.attributes.node(node).slot {
+            let start = self.text.len();
+            write(&mut self.text);
+            self.fill(program, slot, start);
+        }
+    }
+
+    /// Adds the JSON value that comes next, at a path of a part of the context or as the part itself.
+    pub(super) fn set_value(
+        &mut self,
+        program: &Program,
+        part: &str,
+        path: Option<Text<'_>>,
+        reader: &mut Reader<'_>,
+    ) -> Result<(), ContextError> {
+        let mut node = program.attributes.child(Attributes::ROOT, part);
+        if let Some(path) = path {
+            node = node.and_then(|node| self.walk(program, node, path));
+            if let Some(node) = node {
+                self.clear_branch(program, node);
+            }
+        }
+        // Who reads a context in several turns has counted its members.
+        self.members = 0;
+        if node.is_none() {
+            return Ok(reader.skip()?);
+        }
+        self.read_value(program, reader, node, 1)
+    }
+
     fn read_value(
         &mut self,
         program: &Program,
@@ -268,7 +363,7 @@ impl EvaluationContext {
             Kind::Number => {
                 let number = reader.number()?;
                 if slot.is_some() {
-                    write_number(number, &mut self.text);
+                    javascript::number::write_json(number, &mut self.text);
                 }
             }
             Kind::True | Kind::False => {
@@ -454,7 +549,7 @@ impl EvaluationContext {
                 let text = reader.string()?;
                 self.write_text(text);
             }
-            Kind::Number => write_number(reader.number()?, &mut self.text),
+            Kind::Number => javascript::number::write_json(reader.number()?, &mut self.text),
             Kind::True | Kind::False | Kind::Null => self.text.push_str(reader.literal()?),
         }
         if !keep {
@@ -509,16 +604,5 @@ impl EvaluationContext {
             start: start as u32,
             end: self.text.len() as u32,
         };
-    }
-}
-
-/// Appends a JSON number as JavaScript prints the double that it makes of it.
-fn write_number(json: &str, out: &mut String) {
-    // Short plain integers print as they are written.
-    let digits = json.strip_prefix('-').unwrap_or(json);
-    if digits.len() <= 15 && json != "-0" && digits.bytes().all(|b| b.is_ascii_digit()) {
-        out.push_str(json);
-    } else {
-        javascript::number::write(json.parse().unwrap_or(f64::NAN), out);
     }
 }

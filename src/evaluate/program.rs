@@ -1,8 +1,11 @@
 //! A ruleset in executable form.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::{Attributes, Salt, SaltIndex, Slot, ValueId, Values};
+use serde_json::value::RawValue;
+
+use super::{Attributes, Outcomes, Places, Salt, SaltIndex, Slot, ValueId, Values};
 use crate::model::Generation;
 
 /// One environment's flags, compiled. Immutable.
@@ -37,6 +40,10 @@ pub struct Program {
     pub patterns: Vec<Pattern>,
     /// Rollout salts.
     pub salts: Vec<Salt>,
+    /// Numbers of all that flags can come to, for dialects of other vendors.
+    pub outcomes: Outcomes,
+    /// Where flags are, by key.
+    pub places: Places,
 }
 
 /// Number of a flag in its program.
@@ -54,6 +61,19 @@ pub struct FlagProgram {
     pub targeting: RuleList,
     /// The first match is the variant.
     pub config: Option<RuleList>,
+    /// Version of the flag's targeting.
+    pub version: u64,
+    /// In the order of the rules that choose them.
+    pub variants: Vec<VariantProgram>,
+}
+
+/// What a flag can carry.
+#[derive(Clone, Debug)]
+pub struct VariantProgram {
+    /// Name of the variant.
+    pub key: Box<str>,
+    /// Any JSON but null, as the text that came.
+    pub payload: Option<Arc<RawValue>>,
 }
 
 /// A run of trees in [`Program::nodes`].
@@ -259,6 +279,12 @@ impl Program {
     /// The flags, numbered.
     pub fn flags(&self) -> impl Iterator<Item = (FlagIndex, &FlagProgram)> {
         self.flags.iter().enumerate().map(|(at, flag)| (FlagIndex(at as u32), flag))
+    }
+
+    /// The flag of a key.
+    pub fn find(&self, key: &str) -> Option<FlagIndex> {
+        let place = self.places.find(key, |place| &self.flags[place].key)?;
+        Some(FlagIndex(place as u32))
     }
 
     /// One flag.

@@ -55,15 +55,16 @@ fn sent_key<'a>(
     let field = |name: &HeaderName| headers.get(name).map(|value| value.as_bytes().trim_ascii());
     let authorization = || field(&AUTHORIZATION);
     let bearer = || authorization().and_then(bearer_token);
+    let bare_or_bearer = || authorization().map(|value| bearer_token(value).unwrap_or(value));
     let either = || field(&ENVIRONMENT_KEY).or_else(|| field(&API_KEY));
     match dialect {
         Dialect::Reflag => match bearer().or_else(either) {
             Some(key) => Some(Sent::Head(key)),
             None => query.and_then(mapping::publishable_key).map(Sent::Url),
         },
-        Dialect::Flagsmith => either().or_else(authorization).map(Sent::Head),
+        Dialect::Flagsmith => either().or_else(bare_or_bearer).map(Sent::Head),
         Dialect::Ofrep => field(&API_KEY)
-            .or_else(|| authorization().map(|value| bearer_token(value).unwrap_or(value)))
+            .or_else(bare_or_bearer)
             .or_else(|| field(&ENVIRONMENT_KEY))
             .map(Sent::Head),
     }

@@ -223,7 +223,7 @@ impl Transport {
             _ => Rejection::Invalid("this is not a valid HTTP request".into()),
         };
         // The path is not known, so neither is the dialect.
-        let (status, body) = Dialect::Reflag.reject(&rejection);
+        let (status, body) = Dialect::Reflag.reject(&rejection, "");
         let reason = hyper::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason());
         let answer = format!(
             "HTTP/1.1 {status} {}\r\ncontent-type: application/json\r\nconnection: close\r\n\
@@ -393,6 +393,11 @@ impl HeadScan {
         }
         while self.place != Place::End && !bytes.is_empty() {
             let end = memchr::memchr(b'\n', bytes);
+            if let (Some(end), 0) = (end, self.held) {
+                self.end_line(&bytes[..end]);
+                bytes = &bytes[end + 1..];
+                continue;
+            }
             let line = &bytes[..end.unwrap_or(bytes.len())];
             let room = &mut self.start[self.held..];
             let taken = room.len().min(line.len());
@@ -400,14 +405,14 @@ impl HeadScan {
             self.held += taken;
             bytes = &bytes[end.map_or(bytes.len(), |end| end + 1)..];
             if end.is_some() {
-                self.end_line();
+                let (start, held) = (self.start, std::mem::take(&mut self.held));
+                self.end_line(&start[..held]);
             }
         }
     }
 
-    fn end_line(&mut self) {
-        let line = &self.start[..self.held];
-        self.held = 0;
+    /// Notes what a line says, of which the start is enough.
+    fn end_line(&mut self, line: &[u8]) {
         if line.is_empty() || line == b"\r" {
             if self.place == Place::Fields {
                 self.place = Place::End;
@@ -416,9 +421,11 @@ impl HeadScan {
         }
         self.preface |= self.place == Place::FirstLine && line == b"PRI * HTTP/2.0\r";
         self.place = Place::Fields;
-        let name = &line[..line.iter().position(|&byte| byte == b':').unwrap_or(0)];
-        self.length |= name.eq_ignore_ascii_case(b"content-length");
-        self.encoding |= name.eq_ignore_ascii_case(b"transfer-encoding");
+        let is = |name: &[u8]| {
+            line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name)
+        };
+        self.length |= is(b"content-length");
+        self.encoding |= is(b"transfer-encoding");
     }
 }
 

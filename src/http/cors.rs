@@ -8,7 +8,7 @@ use hyper::header::{
     VARY,
 };
 
-use crate::snapshot::{Cors, EXPOSED, Environment};
+use crate::snapshot::{Cors, EXPOSED, Environments};
 
 const ANY: HeaderValue = HeaderValue::from_static("*");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
@@ -24,7 +24,7 @@ pub fn is_preflight_of(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 /// The head of the answer to a preflight, which carries no key: any environment's leave will do.
-pub fn preflight(request: &HeaderMap, environments: &[Environment]) -> HeaderMap {
+pub fn preflight(request: &HeaderMap, environments: &Environments) -> HeaderMap {
     let mut head = HeaderMap::new();
     head.insert(VARY, BY_PREFLIGHT);
     let Some(origin) = request.get(ORIGIN) else { return head };
@@ -41,7 +41,7 @@ pub fn preflight(request: &HeaderMap, environments: &[Environment]) -> HeaderMap
 
 /// Lets pages read a refusal that belongs to no environment: without this a browser hides even
 /// the status.
-pub fn refusal(request: &HeaderMap, environments: &[Environment], head: &mut HeaderMap) {
+pub fn refusal(request: &HeaderMap, environments: &Environments, head: &mut HeaderMap) {
     let Some(origin) = request.get(ORIGIN) else { return };
     head.insert(VARY, BY_ORIGIN);
     if allow(origin, environments, head) {
@@ -75,7 +75,7 @@ pub fn add(cors: &Cors, request: &HeaderMap, head: &mut HeaderMap) {
 }
 
 /// Adds the leave of the most generous environment; false when none gives it.
-fn allow(origin: &HeaderValue, environments: &[Environment], head: &mut HeaderMap) -> bool {
+fn allow(origin: &HeaderValue, environments: &Environments, head: &mut HeaderMap) -> bool {
     let all = || environments.iter().map(|environment| &environment.profile.cors);
     let listing = |with_credentials: bool| {
         all().any(|cors| {

@@ -7,75 +7,68 @@ use std::cell::RefCell;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{
-    CONTENT_TYPE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    LAST_MODIFIED,
 };
 use hyper::http::request::Parts;
 
-use super::admission::authenticate;
 use super::body::{buffer, recycled};
-use super::connection::Connection;
-use super::cors;
-use super::pipeline::{Reply, Stop, present, shared, write_state};
+use super::pipeline::{Call, Reply, Stop, shared, write_state};
+use super::{cors, scratch};
 use crate::dialect::flagsmith::mapping::{self, Identity};
 use crate::dialect::flagsmith::routes::Endpoint;
 use crate::dialect::{Dialect, Forbidden, Rejection};
+use crate::evaluate::AnyProgram;
 use crate::evaluate::flagsmith::{EvaluationContext, Program, evaluate, is_path};
 use crate::model::KeyClass;
-use crate::snapshot::{Credential, Environment, OnStale, Snapshot, class_index};
+use crate::snapshot::{Family, FlagsmithContent, ReflagContent, UNTRANSLATED};
 use crate::time::Timestamp;
 
-/// Answers a call from one snapshot.
-pub(super) fn answer(
-    snapshot: &Snapshot,
-    connection: &Connection,
-    endpoint: Endpoint,
-    head: &Parts,
-    body: &[u8],
-) -> Result<Reply, Stop> {
-    let query = head.uri.query();
-    let credential = authenticate(&snapshot.keys, Dialect::Flagsmith, &head.headers, query)?;
-    let environment = &snapshot.environments[credential.environment as usize];
-    let reply = match endpoint {
-        Endpoint::Flags => flags(connection, environment, credential, head),
-        Endpoint::Identities => identities(connection, environment, credential, head, body),
-        Endpoint::Document => document(connection, environment, credential, head),
-        Endpoint::Analytics(form) => {
-            let evaluations = mapping::check_analytics(form, body)?;
-            let metrics = &connection.worker.shared.metrics;
-            metrics.analytics_not_kept(&environment.profile.name, evaluations);
-            let status = if form == 1 { StatusCode::OK } else { StatusCode::NO_CONTENT };
-            let mut fields = HeaderMap::with_capacity(4);
-            if credential.class == KeyClass::Publishable {
-                cors::add(&environment.profile.cors, &head.headers, &mut fields);
-            }
-            return Ok((status, fields, Bytes::new()));
-        }
-    };
-    Ok(reply?)
+/// Answers a call.
+pub(super) fn answer(call: &Call<'_>, endpoint: Endpoint) -> Result<Reply, Stop> {
+    match endpoint {
+        Endpoint::Flags => Ok(flags(call)?),
+        Endpoint::Identities => Ok(identities(call)?),
+        Endpoint::Document => document(call),
+        Endpoint::Analytics(form) => Ok(analytics(call, form)?),
+    }
+}
+
+/// Takes reports of how often flags were asked for.
+fn analytics(call: &Call<'_>, form: u8) -> Result<Reply, Rejection> {
+    let evaluations = mapping::check_analytics(form, call.body)?;
+    call.environment.metrics.analytics_not_kept(evaluations);
+    let status = if form == 1 { StatusCode::OK } else { StatusCode::NO_CONTENT };
+    let mut fields = HeaderMap::with_capacity(4);
+    if call.credential.class == KeyClass::Publishable {
+        cors::add(&call.environment.profile.cors, &call.head.headers, &mut fields);
+    }
+    Ok((status, fields, Bytes::new()))
 }
 
 /// The flags of nobody in particular: prepared, whole or one by one.
-fn flags(
-    connection: &Connection,
-    environment: &Environment,
-    credential: Credential,
-    head: &Parts,
-) -> Result<Reply, Rejection> {
-    let now = connection.worker.shared.clock.now();
-    let (content, staleness) = present(environment, now)?;
-    let rules = content.flagsmith().ok_or(Rejection::OtherRules)?;
-    let class = class_index(credential.class);
-    connection.worker.metrics.evaluated(credential.environment as usize, Dialect::Flagsmith);
-    let body = match mapping::feature(head.uri.query().unwrap_or_default())? {
-        None => &rules.flags[class],
-        Some(name) => rules
-            .answers
+fn flags(call: &Call<'_>) -> Result<Reply, Rejection> {
+    let (content, staleness) = call.present()?;
+    let class = call.class_index();
+    if !content.serves[class] {
+        return Err(Rejection::NotReady);
+    }
+    call.count(Dialect::Flagsmith);
+    let flags = match &content.family {
+        Family::Flagsmith(rules) => &rules.environment_flags,
+        Family::Reflag(rules) => &rules.environment_flags,
+    };
+    let body = match mapping::feature(call.query())? {
+        None => &flags.all[class],
+        Some(name) => content
+            .family
+            .program()
             .find(&name)
-            .and_then(|feature| rules.each_flag[class][feature.0 as usize].as_ref())
+            .and_then(|feature| flags.one(feature, call.credential.class))
             .ok_or_else(|| Rejection::UnknownFlag(name.into_owned().into()))?,
     };
-    let reply = shared(content.heads[class].shared.clone(), body, head);
-    Ok(complete(reply, environment, credential, staleness, now, head))
+    let reply = shared(content.heads[class].shared.clone(), body, call.head);
+    Ok(call.complete(reply, staleness))
 }
 
 /// What a thread keeps from request to request, so that only the body of an answer is allocated.
@@ -90,49 +83,76 @@ thread_local! {
 }
 
 /// The flags of one identity.
-fn identities(
-    connection: &Connection,
-    environment: &Environment,
-    credential: Credential,
-    head: &Parts,
-    body: &[u8],
-) -> Result<Reply, Rejection> {
-    let now = connection.worker.shared.clock.now();
-    let (content, staleness) = present(environment, now)?;
-    let rules = content.flagsmith().ok_or(Rejection::OtherRules)?;
-    let identity = if head.method == hyper::Method::POST {
-        let media_type = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-        mapping::read_identity(body, media_type)?
+fn identities(call: &Call<'_>) -> Result<Reply, Rejection> {
+    let (content, staleness) = call.present()?;
+    if !content.serves[call.class_index()] {
+        return Err(Rejection::NotReady);
+    }
+    let identity = if call.head.method == hyper::Method::POST {
+        let media_type = call.head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        mapping::read_identity(call.body, media_type)?
     } else {
-        mapping::identity_of_query(head.uri.query().unwrap_or_default())?
+        mapping::identity_of_query(call.query())?
     };
     let identifier = match &identity.identifier {
         Some(identifier) => Cow::Borrowed(&**identifier),
         None => Cow::Owned(mapping::anonymous_identifier(&identity.traits)?),
     };
-    connection.worker.metrics.evaluated(credential.environment as usize, Dialect::Flagsmith);
-    let class = class_index(credential.class);
-    let body = SCRATCH.with_borrow_mut(|Scratch { context, text }| {
+    call.count(Dialect::Flagsmith);
+    let body = match &content.family {
+        Family::Flagsmith(rules) => of_own_rules(call, rules, &identity, &identifier),
+        Family::Reflag(rules) => of_reflag_rules(call, rules, &identity, &identifier)?,
+    };
+    let fields = content.heads[call.class_index()].identity.clone();
+    let reply = (StatusCode::OK, fields, recycled(body));
+    Ok(call.complete(reply, staleness))
+}
+
+fn of_own_rules(
+    call: &Call<'_>,
+    rules: &FlagsmithContent,
+    identity: &Identity<'_>,
+    identifier: &str,
+) -> Vec<u8> {
+    let class = call.credential.class;
+    SCRATCH.with_borrow_mut(|Scratch { context, text }| {
         context.reset(&rules.program);
-        context.set_identity(&rules.program, &identifier);
-        set_traits(&rules.program, credential.class, &identity, context, text);
+        context.set_identity(&rules.program, identifier);
+        set_traits(&rules.program, class, identity, context, text);
         let evaluation = evaluate(&rules.program, context);
-        let mut body = buffer(rules.answers.longest() + 2 * body.len() + 256);
+        let mut body = buffer(rules.answers.longest() + 2 * call.body.len() + 256);
         let hide_traits =
-            environment.profile.hide_sensitive_data && rules.environment.vendor.hide_sensitive_data;
+            call.environment.profile.hide_sensitive_data && rules.hides_sensitive_data;
         rules.answers.write_identity(
-            credential.class,
+            class,
             &evaluation,
-            &identifier,
-            &identity,
+            identifier,
+            identity,
             hide_traits,
             &mut body,
         );
         body
-    });
-    let fields = content.heads[class].context.clone();
-    let reply = (StatusCode::OK, fields, recycled(body));
-    Ok(complete(reply, environment, credential, staleness, now, head))
+    })
+}
+
+/// The same for an environment whose rules are Reflag's.
+fn of_reflag_rules(
+    call: &Call<'_>,
+    rules: &ReflagContent,
+    identity: &Identity<'_>,
+    identifier: &str,
+) -> Result<Vec<u8>, Rejection> {
+    let (program, class) = (AnyProgram::Reflag(&rules.program), call.credential.class);
+    scratch::lend(|scratch| {
+        let mut writer = scratch.context.write(program, class);
+        mapping::write_identity(class, identity, identifier, &mut writer)
+            .map_err(|error| Rejection::Invalid(error.to_string().into()))?;
+        let outcomes = scratch.context.evaluate(program, call.now);
+        let written = &mut scratch.written;
+        written.begin(buffer(rules.flags.longest() + 2 * call.body.len() + 256), 0);
+        rules.flags.write_identity(program, class, outcomes, identifier, identity, written);
+        Ok(written.end().1)
+    })
 }
 
 /// A trait that reads as a path would stand in for what the path points to, so it counts only
@@ -146,58 +166,48 @@ fn set_traits(
 ) {
     for sent in &identity.traits {
         if class == KeyClass::Secret || !is_path(&sent.key) {
-            context.set_trait(program, &sent.key, mapping::scalar(sent.value, text));
+            context.set_trait(program, &sent.key, sent.scalar(text));
         }
     }
 }
 
 /// The rules themselves, for server keys.
-fn document(
-    connection: &Connection,
-    environment: &Environment,
-    credential: Credential,
-    head: &Parts,
-) -> Result<Reply, Rejection> {
-    if credential.class == KeyClass::Publishable {
-        return Err(Rejection::Forbidden(Forbidden::SecretRequired));
+fn document(call: &Call<'_>) -> Result<Reply, Stop> {
+    if call.credential.class == KeyClass::Publishable {
+        return Err(Rejection::Forbidden(Forbidden::SecretRequired).into());
     }
-    let now = connection.worker.shared.clock.now();
-    let (content, staleness) = present(environment, now)?;
-    let rules = content.flagsmith().ok_or(Rejection::OtherRules)?;
-    let fields = content.heads[class_index(credential.class)].definitions.clone();
-    let (mut status, mut fields, mut body) = shared(fields, &rules.document, head);
-    if let Some(updated) = rules.last_modified(now) {
-        // A tag is exact and seconds are not, so it comes first (RFC 9110, 13.2.2).
-        let since = head.headers.get(IF_MODIFIED_SINCE).and_then(|since| since.to_str().ok());
-        let since = since.and_then(|since| httpdate::parse_http_date(since).ok());
-        if !head.headers.contains_key(IF_NONE_MATCH)
-            && since.is_some_and(|since| Timestamp::from(since) >= updated)
-        {
+    let Call { head, now, .. } = *call;
+    let (content, staleness) = call.present()?;
+    let fields = content.heads[call.class_index()].definitions.clone();
+    let (document, lacks) = match &content.family {
+        Family::Flagsmith(rules) => (&rules.document, None),
+        Family::Reflag(_) => content.translated().ok_or_else(|| call.untranslated())?.give()?,
+    };
+    let (mut status, mut fields, mut body) = shared(fields, document, head);
+    if let Some(lacks) = lacks {
+        fields.insert(UNTRANSLATED, lacks.clone());
+    }
+    if let Some(updated) = content.flagsmith().and_then(FlagsmithContent::last_modified) {
+        if now.since(updated) < YOUNG_MILLIS {
+            fields.remove(LAST_MODIFIED);
+        } else if status == StatusCode::OK && !is_modified_since(head, updated) {
             (status, body) = (StatusCode::NOT_MODIFIED, Bytes::new());
-            fields.remove(hyper::header::CONTENT_ENCODING);
-        }
-        if let Ok(value) = HeaderValue::from_str(&httpdate::fmt_http_date(updated.into())) {
-            fields.insert(LAST_MODIFIED, value);
+            fields.remove(CONTENT_ENCODING);
         }
     }
-    let age = environment.freshness.age(now);
-    write_state(environment, staleness, Some(age), &mut fields);
+    let age = call.environment.freshness.age(now);
+    write_state(call.environment, staleness, Some(age), &mut fields);
     Ok((status, fields, body))
 }
 
-/// Adds what depends on the moment and on the page that asks.
-fn complete(
-    (status, mut fields, body): Reply,
-    environment: &Environment,
-    credential: Credential,
-    staleness: Option<OnStale>,
-    now: Timestamp,
-    head: &Parts,
-) -> Reply {
-    let age = staleness.filter(|&s| s == OnStale::Mark).map(|_| environment.freshness.age(now));
-    write_state(environment, staleness, age, &mut fields);
-    if credential.class == KeyClass::Publishable {
-        cors::complete(&environment.profile.cors, &head.headers, &mut fields);
-    }
-    (status, fields, body)
+/// A document that is younger than this has no date: another change may fall into the same second.
+const YOUNG_MILLIS: i64 = 2_000;
+
+/// Whether the client has to be told. A tag is exact and seconds are not, so where one is sent, the
+/// date does not count (RFC 9110, 13.2.2).
+fn is_modified_since(head: &Parts, updated: Timestamp) -> bool {
+    let since = head.headers.get(IF_MODIFIED_SINCE).and_then(|since| since.to_str().ok());
+    let since = since.and_then(|since| httpdate::parse_http_date(since).ok());
+    since.is_none_or(|since| Timestamp::from(since) < updated)
+        || head.headers.contains_key(IF_NONE_MATCH)
 }

@@ -10,8 +10,11 @@ pub mod connection;
 pub mod cors;
 mod flagsmith;
 pub mod listener;
+mod ofrep;
 pub mod pipeline;
+mod reflag;
 pub mod routing;
+mod scratch;
 pub mod worker;
 
 use std::time::Duration;

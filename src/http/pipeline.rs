@@ -4,17 +4,16 @@
 //! without a body never awaits, unless it asks to be held for a version that is not here yet. Refusals leave early as a [`Rejection`]; their bodies are drawn by
 //! the dialect that owns the path.
 
-use std::cell::RefCell;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::header::{
     ACCEPT_ENCODING, AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, RETRY_AFTER,
+    CONTENT_TYPE, ETAG, GetAll, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, RETRY_AFTER,
     TRANSFER_ENCODING,
 };
 use hyper::http::request::Parts;
@@ -23,21 +22,20 @@ use tokio::task::JoinSet;
 use tracing::{error, warn};
 
 use super::admission::{authenticate, exposed_secret};
-use super::body::{ResponseBody, Timer, buffer, receive, recycled};
+use super::body::{ResponseBody, Timer, receive, recycled};
 use super::connection::Connection;
 use super::cors;
-use super::flagsmith;
 use super::routing::{self, Route, Target};
 use super::worker::Process;
+use super::{flagsmith, ofrep, reflag};
 use crate::dialect::reflag::routes::Endpoint;
-use crate::dialect::reflag::{Answer, Selection, mapping, tracking};
-use crate::dialect::tag::mix;
 use crate::dialect::{Dialect, Forbidden, Rejection};
-use crate::evaluate::{EvaluationContext, Evaluator};
 use crate::model::KeyClass;
 use crate::snapshot::{
-    Age, Content, Credential, Environment, OnStale, PreparedBody, STATE, Snapshot, class_index,
+    Age, Content, Credential, Environment, OnStale, PreparedBody, Profile, STATE, Snapshot,
+    Waiting, class_index,
 };
+use crate::telemetry::metrics::EnvironmentMetrics;
 use crate::time::{Stopwatch, Timestamp};
 
 /// Status, head and body of an answer.
@@ -49,11 +47,15 @@ pub(super) enum Stop {
     Refused(Rejection),
     /// The request asks for a version that is not here, and may wait for it.
     Behind(Behind),
+    /// It asks for these rules in the words of the other family's protocol, and it is the first.
+    Untranslated(Arc<Content>, Arc<Profile>),
 }
 
-/// Who waits for what.
+/// Who waits for what. Whatever becomes of the environment meanwhile: it was found in one snapshot,
+/// and another is asked once the wait is over.
 pub(super) struct Behind {
-    environment: u32,
+    waiting: Arc<Waiting>,
+    metrics: Arc<EnvironmentMetrics>,
     class: KeyClass,
     wanted: u64,
     /// It has come in the meantime: another look is enough.
@@ -85,14 +87,20 @@ pub async fn serve(
                 }
                 answer(&connection, route, &head, &body, false)
             }
+            Err(Stop::Untranslated(content, profile)) => {
+                translate(process, content, profile).await;
+                answer(&connection, route, &head, &body, false)
+            }
             reply => reply,
         },
         Err(rejection) => Err(rejection.into()),
     };
     let (status, fields, body) = reply.unwrap_or_else(|stop| match stop {
         Stop::Refused(rejection) => refuse(process, route, &head, &rejection),
-        // Nobody waits twice.
-        Stop::Behind(_) => refuse(process, route, &head, &Rejection::Internal),
+        // Nobody waits twice; the rules were replaced just now.
+        Stop::Behind(_) | Stop::Untranslated(..) => {
+            refuse(process, route, &head, &Rejection::NotReady)
+        }
     });
     let timer = Timer { watch, route: route.label, status: status.as_u16(), connection };
     let mut response = Response::new(ResponseBody::new(body, timer));
@@ -105,11 +113,7 @@ pub async fn serve(
 /// The only await beside the body's.
 #[cold]
 async fn wait(process: &Process, connection: &Connection, behind: &Behind) {
-    let (waiting, name) = {
-        let environment = &process.snapshot.load().environments[behind.environment as usize];
-        (Arc::clone(&environment.waiting), environment.profile.name.clone())
-    };
-    let Some(place) = waiting.place() else {
+    let Some(place) = behind.waiting.place() else {
         process.metrics.dropped_at_bound("waiters");
         return;
     };
@@ -125,7 +129,19 @@ async fn wait(process: &Process, connection: &Connection, behind: &Behind) {
         _ = timer.join_next() => {}
     }
     connection.serving();
-    process.metrics.waited(&name, watch.elapsed());
+    behind.metrics.waited(watch.elapsed());
+}
+
+/// Has an environment's rules translated, apart from threads that serve. One at a time: it takes a
+/// thread for a while.
+#[cold]
+async fn translate(process: &Process, content: Arc<Content>, profile: Arc<Profile>) {
+    let Ok(_turn) = process.translating.acquire().await else { return };
+    if content.translated().is_none() {
+        let work = process.timers.spawn_blocking(move || content.translate(&profile));
+        // A fault of ours leaves it untranslated, which is answered.
+        let _ = work.await;
+    }
 }
 
 /// Finds the route of a head.
@@ -148,7 +164,8 @@ async fn received(
         return Err(Rejection::Framing("the length of the body is given in two ways"));
     }
     let reads_body = reads_body(route, head);
-    if head.headers.contains_key(TRANSFER_ENCODING) {
+    // Where there is no body hyper has seen no coding of it either.
+    if !body.is_end_stream() && head.headers.contains_key(TRANSFER_ENCODING) {
         // A body that nobody reads is how one request hides in another.
         if !reads_body {
             return Err(Rejection::Framing("this request has no body to encode"));
@@ -198,7 +215,8 @@ fn reads_body(route: Route, head: &Parts) -> bool {
     route.reads_body(&head.method)
 }
 
-/// Who asks, told by the head before any of the body is read.
+/// Who asks, told by the head before any of the body is read. Only whether anybody is known by the
+/// key counts: where the environment is, is a question for the snapshot that answers.
 fn admit(process: &Process, dialect: Dialect, head: &Parts) -> Result<Credential, Rejection> {
     authenticate(&process.snapshot.load().keys, dialect, &head.headers, head.uri.query())
 }
@@ -234,81 +252,111 @@ fn answer_from(
         let fields = cors::preflight(&head.headers, &snapshot.environments);
         return Ok((StatusCode::NO_CONTENT, fields, Bytes::new()));
     }
-    let endpoint = match route.target {
-        Target::Unknown => return Err(Rejection::UnknownPath.into()),
-        _ if route.refuses(&head.method).is_some() => {
-            return Err(Rejection::Method(route.refuses(&head.method).unwrap_or_default()).into());
-        }
-        Target::Reflag(endpoint) => endpoint,
-        Target::Flagsmith(endpoint) => {
-            return flagsmith::answer(snapshot, connection, endpoint, head, body);
-        }
-        Target::Readiness => return Ok(readiness(process)),
-        Target::Liveness(with_body) => return Ok(liveness(with_body)),
+    if route.target == Target::Unknown {
+        return Err(Rejection::UnknownPath.into());
+    }
+    if let Some(allowed) = route.refuses(&head.method) {
+        return Err(Rejection::Method(allowed).into());
+    }
+    let credential =
+        || authenticate(&snapshot.keys, route.dialect, &head.headers, head.uri.query());
+    let call = |credential: Credential| Call {
+        connection,
+        environment: &snapshot.environments[credential.environment as usize],
+        credential,
+        head,
+        body,
+        now: process.clock.now(),
     };
-    let credential = authenticate(&snapshot.keys, route.dialect, &head.headers, head.uri.query())?;
-    let environment = &snapshot.environments[credential.environment as usize];
-    match endpoint {
-        Endpoint::Definitions => {
-            if credential.class == KeyClass::Publishable {
-                return Err(Rejection::Forbidden(Forbidden::SecretRequired).into());
-            }
-            let now = process.clock.now();
-            let (content, staleness) = present(environment, now)?;
-            if let Some(query) = head.uri.query() {
-                let wanted = mapping::wanted_version(query)?;
-                if wanted.is_some() {
-                    hint_at_stream(process, environment, head);
-                }
-                catch_up(environment, content, credential, wanted, may_wait)?;
-            }
-            let age = environment.freshness.age(now);
-            let fields = content.heads[class_index(credential.class)].definitions.clone();
-            let rules = content.reflag().ok_or(Rejection::OtherRules)?;
-            let (status, mut fields, body) = shared(fields, &rules.definitions, head);
-            write_state(environment, staleness, Some(age), &mut fields);
-            Ok((status, fields, body))
+    match route.target {
+        Target::Reflag(endpoint) => reflag::answer(&call(credential()?), endpoint, may_wait),
+        Target::Flagsmith(endpoint) => flagsmith::answer(&call(credential()?), endpoint),
+        Target::Ofrep(endpoint) => {
+            let path = head.uri.path().strip_prefix(process.base_path.as_str());
+            Ok(ofrep::answer(&call(credential()?), endpoint, path.unwrap_or_default())?)
         }
-        Endpoint::Evaluated => {
-            evaluated(connection, environment, credential, head, Selection::All, may_wait)
-        }
-        Endpoint::Enabled => {
-            evaluated(connection, environment, credential, head, Selection::Enabled, may_wait)
-        }
-        Endpoint::Track(post) => {
-            let counts = tracking::check(post, body)?;
-            process.metrics.events_not_kept(&environment.profile.name, &counts);
-            let mut fields = HeaderMap::with_capacity(4);
-            fields.insert(CONTENT_TYPE, JSON);
-            fields.insert(CACHE_CONTROL, NO_STORE);
-            if credential.class == KeyClass::Publishable {
-                cors::add(&environment.profile.cors, &head.headers, &mut fields);
-            }
-            Ok((StatusCode::OK, fields, Bytes::from_static(b"{\"success\":true}")))
-        }
-        Endpoint::Forwarded => Err(Rejection::NotForwarded.into()),
+        Target::Readiness => Ok(readiness(process)),
+        Target::Liveness(with_body) => Ok(liveness(with_body)),
+        Target::Unknown => Err(Rejection::UnknownPath.into()),
     }
 }
 
-/// A server SDK names a version that it heard of on a stream. There is none here, so it listens to
-/// the vendor's: its stream does not follow `apiBaseUrl` (reflag-runtime.md section 1).
-#[cold]
-fn hint_at_stream(process: &Process, environment: &Environment, head: &Parts) {
-    let sdk = head.headers.get("reflag-sdk-version").map_or(&b""[..], HeaderValue::as_bytes);
-    if sdk.starts_with(b"node-sdk/") && !process.hinted.swap(true, Ordering::Relaxed) {
-        warn!(
-            environment = %environment.profile.name,
-            "a node SDK that gets its flags here listens to another stream for changes: its \
-             flagsPushUrl does not follow apiBaseUrl; set flagsSyncMode to \"polling\""
-        );
+/// A call of somebody who holds a key: all that a dialect needs to answer it.
+pub(super) struct Call<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) environment: &'a Environment,
+    pub(super) credential: Credential,
+    pub(super) head: &'a Parts,
+    pub(super) body: &'a [u8],
+    pub(super) now: Timestamp,
+}
+
+impl<'a> Call<'a> {
+    /// What the environment serves, and what its being stale asks for.
+    pub(super) fn present(&self) -> Result<(&'a Content, Option<OnStale>), Rejection> {
+        present(self.environment, self.now)
+    }
+
+    /// Place of the key's class in what is prepared for each.
+    pub(super) fn class_index(&self) -> usize {
+        class_index(self.credential.class)
+    }
+
+    /// The query, empty when there is none.
+    pub(super) fn query(&self) -> &'a str {
+        self.head.uri.query().unwrap_or_default()
+    }
+
+    /// The rules have to be translated before this is answered.
+    pub(super) fn untranslated(&self) -> Stop {
+        match &self.environment.content {
+            Some(content) => {
+                Stop::Untranslated(Arc::clone(content), Arc::clone(&self.environment.profile))
+            }
+            None => Rejection::NotReady.into(),
+        }
+    }
+
+    /// Counts an evaluated context.
+    pub(super) fn count(&self, dialect: Dialect) {
+        let environment = self.credential.environment as usize;
+        self.connection.worker.metrics.evaluated(environment, dialect);
+    }
+
+    /// Adds what depends on the moment and on the page that asks.
+    pub(super) fn complete(
+        &self,
+        (status, mut fields, body): Reply,
+        staleness: Option<OnStale>,
+    ) -> Reply {
+        let marked = staleness.filter(|&policy| policy == OnStale::Mark);
+        let age = marked.map(|_| self.environment.freshness.age(self.now));
+        write_state(self.environment, staleness, age, &mut fields);
+        if self.credential.class == KeyClass::Publishable {
+            cors::complete(&self.environment.profile.cors, &self.head.headers, &mut fields);
+        }
+        (status, fields, body)
+    }
+}
+
+/// An answer that depends on a context, under its tag, or the word that the client has it already.
+pub(super) fn tagged(mut fields: HeaderMap, tag: u64, body: Vec<u8>, head: &Parts) -> Reply {
+    let etag = etag(tag);
+    let known = matches_etag(&head.headers.get_all(IF_NONE_MATCH), &etag);
+    fill(&mut fields, &ETAG, etag);
+    // Dropped, its buffer goes back to where it came from.
+    let body = recycled(body);
+    if known {
+        (StatusCode::NOT_MODIFIED, fields, Bytes::new())
+    } else {
+        (StatusCode::OK, fields, body)
     }
 }
 
 /// Stops a request that asks for a later version than is held, if it may wait for it.
-fn catch_up(
-    environment: &Environment,
+pub(super) fn catch_up(
+    call: &Call<'_>,
     content: &Content,
-    credential: Credential,
     wanted: Option<u64>,
     may_wait: bool,
 ) -> Result<(), Stop> {
@@ -316,88 +364,23 @@ fn catch_up(
     if wanted <= content.version.number() || !may_wait {
         return Ok(());
     }
+    let waiting = &call.environment.waiting;
     // What came after this snapshot was loaded is in the next one.
-    let has_come = environment.waiting.has_reached(wanted);
-    if !has_come && !environment.waiting.is_ahead(wanted) {
+    let has_come = waiting.has_reached(wanted);
+    if !has_come && !waiting.is_ahead(wanted) {
         return Ok(());
     }
-    let Credential { environment, class } = credential;
-    Err(Stop::Behind(Behind { environment, class, wanted, has_come }))
-}
-
-/// What a thread keeps from request to request, so that only the body of an answer is allocated.
-#[derive(Default)]
-struct Scratch {
-    context: EvaluationContext,
-    answer: Answer,
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
-
-/// Evaluates the flags that the key may see for the context in the query.
-fn evaluated(
-    connection: &Connection,
-    environment: &Environment,
-    credential: Credential,
-    head: &Parts,
-    selection: Selection<'_>,
-    may_wait: bool,
-) -> Result<Reply, Stop> {
-    let process = &connection.worker.shared;
-    let now = process.clock.now();
-    let (content, staleness) = present(environment, now)?;
-    let class = class_index(credential.class);
-    if !content.serves[class] {
-        return Err(Rejection::NotReady.into());
-    }
-    let rules = content.reflag().ok_or(Rejection::OtherRules)?;
-    let reply = SCRATCH.with_borrow_mut(|Scratch { context, answer }| {
-        context.reset(&rules.program);
-        let query = head.uri.query().unwrap_or_default();
-        let query = mapping::read_query(query, &rules.program, context)?;
-        catch_up(environment, content, credential, query.wanted, may_wait)?;
-        connection.worker.metrics.evaluated(credential.environment as usize, Dialect::Reflag);
-        if let (Selection::All, None, Some(body)) =
-            (selection, &query.flag, &rules.evaluated[class])
-        {
-            return Ok(shared(content.heads[class].shared.clone(), body, head));
-        }
-        let selection = query.flag.as_deref().map_or(selection, |key| match selection {
-            Selection::Enabled => Selection::OneEnabled(key),
-            _ => Selection::One(key),
-        });
-        let room = match selection {
-            Selection::All | Selection::Enabled => rules.answers.longest(),
-            Selection::One(_) | Selection::OneEnabled(_) => 1_024,
-        };
-        answer.body = buffer(room);
-        let seed = mix(content.tag_seeds[class], u64::from(staleness.is_some()));
-        let mut evaluator = Evaluator::new(&rules.program, context, now);
-        rules.answers.write(credential.class, selection, &mut evaluator, seed, answer);
-        let mut fields = content.heads[class].context.clone();
-        let etag = etag(answer.tag);
-        let known = matches_etag(head, &etag);
-        fill(&mut fields, &ETAG, etag);
-        let body = recycled(std::mem::take(&mut answer.body));
-        Ok::<_, Stop>(if known {
-            (StatusCode::NOT_MODIFIED, fields, Bytes::new())
-        } else {
-            (StatusCode::OK, fields, body)
-        })
-    });
-    let (status, mut fields, body) = reply?;
-    let age = staleness.filter(|&s| s == OnStale::Mark).map(|_| environment.freshness.age(now));
-    write_state(environment, staleness, age, &mut fields);
-    if credential.class == KeyClass::Publishable {
-        cors::complete(&environment.profile.cors, &head.headers, &mut fields);
-    }
-    Ok((status, fields, body))
+    Err(Stop::Behind(Behind {
+        waiting: Arc::clone(waiting),
+        metrics: Arc::clone(&call.environment.metrics),
+        class: call.credential.class,
+        wanted,
+        has_come,
+    }))
 }
 
 /// The content of an environment, and what its being stale asks for.
-pub(super) fn present(
+fn present(
     environment: &Environment,
     now: Timestamp,
 ) -> Result<(&Content, Option<OnStale>), Rejection> {
@@ -419,8 +402,9 @@ pub(super) fn shared(mut fields: HeaderMap, body: &PreparedBody, head: &Parts) -
     let compressed = if accepts_gzip(&head.headers) { body.gzip() } else { None };
     let (bytes, etag) = compressed.unwrap_or_else(|| body.plain());
     // A tag of either form proves that the client has this very content.
-    let known = matches_etag(head, body.plain().1)
-        || body.gzip().is_some_and(|(_, etag)| matches_etag(head, etag));
+    let tags = head.headers.get_all(IF_NONE_MATCH);
+    let known = matches_etag(&tags, body.plain().1)
+        || body.gzip().is_some_and(|(_, etag)| matches_etag(&tags, etag));
     fill(&mut fields, &ETAG, etag.clone());
     if known {
         return (StatusCode::NOT_MODIFIED, fields, Bytes::new());
@@ -472,9 +456,10 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether the client holds what `etag` names (RFC 9110, 13.1.2: weakly compared, a list, `*`).
-fn matches_etag(head: &Parts, etag: &HeaderValue) -> bool {
-    head.headers.get_all(IF_NONE_MATCH).iter().any(|held| {
+/// Whether the client holds what `etag` names, by its `If-None-Match` (RFC 9110, 13.1.2: weakly
+/// compared, a list, `*`).
+fn matches_etag(tags: &GetAll<'_, HeaderValue>, etag: &HeaderValue) -> bool {
+    tags.iter().any(|held| {
         held.as_bytes().split(|&byte| byte == b',').any(|tag| {
             let tag = tag.trim_ascii();
             tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag.as_bytes()
@@ -491,8 +476,8 @@ fn etag(tag: u64) -> HeaderValue {
     HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
 
 fn readiness(process: &Process) -> Reply {
     let draining = process.draining.load(Ordering::Relaxed);
@@ -523,7 +508,8 @@ fn refuse(process: &Process, route: Route, head: &Parts, rejection: &Rejection) 
     if *rejection == Rejection::Overloaded {
         process.metrics.dropped_at_bound("in_flight_body_bytes");
     }
-    let (status, body) = route.dialect.reject(rejection);
+    let path = head.uri.path().strip_prefix(process.base_path.as_str()).unwrap_or_default();
+    let (status, body) = route.dialect.reject(rejection, path);
     let mut fields = uncached();
     let snapshot = process.snapshot.load();
     if let Rejection::Method(allowed) = rejection {

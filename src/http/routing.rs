@@ -3,7 +3,7 @@
 use hyper::Method;
 
 use crate::dialect::Dialect;
-use crate::dialect::{flagsmith, reflag};
+use crate::dialect::{flagsmith, ofrep, reflag};
 use crate::telemetry::metrics::RouteLabels;
 
 /// What a path asks for.
@@ -13,6 +13,8 @@ pub enum Target {
     Reflag(reflag::routes::Endpoint),
     /// A route of the Flagsmith dialect.
     Flagsmith(flagsmith::routes::Endpoint),
+    /// A route of the OFREP dialect.
+    Ofrep(ofrep::routes::Endpoint),
     /// Whether this process should get requests.
     Readiness,
     /// Whether this process runs; with a body or without.
@@ -44,10 +46,12 @@ const HEALTH: [(&str, Target); 6] = [
 
 const REFLAG: &[reflag::routes::Route] = &reflag::routes::ROUTES;
 const FLAGSMITH: &[flagsmith::routes::Route] = &flagsmith::routes::ROUTES;
+const OFREP: &[ofrep::routes::Route] = &ofrep::routes::ROUTES;
 
 /// Places in [`LABELS`]: Reflag's routes come first.
 const FIRST_FLAGSMITH: usize = REFLAG.len();
-const FIRST_HEALTH: usize = FIRST_FLAGSMITH + FLAGSMITH.len();
+const FIRST_OFREP: usize = FIRST_FLAGSMITH + FLAGSMITH.len();
+const FIRST_HEALTH: usize = FIRST_OFREP + OFREP.len();
 const FIRST_OTHER: usize = FIRST_HEALTH + HEALTH.len();
 const COUNT: usize = FIRST_OTHER + Dialect::ALL.len() + 1;
 
@@ -62,9 +66,13 @@ const fn labels() -> [RouteLabels; COUNT] {
         labels[at] = RouteLabels { dialect: "reflag", route: REFLAG[at].path };
         at += 1;
     }
-    while at < FIRST_HEALTH {
+    while at < FIRST_OFREP {
         let route = FLAGSMITH[at - FIRST_FLAGSMITH].path;
         labels[at] = RouteLabels { dialect: "flagsmith", route };
+        at += 1;
+    }
+    while at < FIRST_HEALTH {
+        labels[at] = RouteLabels { dialect: "ofrep", route: OFREP[at - FIRST_OFREP].path };
         at += 1;
     }
     let mut health = 0;
@@ -89,6 +97,11 @@ pub fn find(path: &str) -> Route {
     if let Some(place) = FLAGSMITH.iter().position(|route| route.path == bare) {
         let target = Target::Flagsmith(FLAGSMITH[place].endpoint);
         return Route { target, dialect: Dialect::Flagsmith, label: FIRST_FLAGSMITH + place };
+    }
+    if let Some(endpoint) = ofrep::routes::find(path) {
+        let target = Target::Ofrep(endpoint);
+        let label = FIRST_OFREP + endpoint as usize;
+        return Route { target, dialect: Dialect::Ofrep, label };
     }
     if let Some(place) = HEALTH.iter().position(|(path, _)| *path == bare) {
         let target = HEALTH[place].1;
@@ -125,7 +138,7 @@ impl Route {
         use flagsmith::routes::Endpoint::{Analytics, Identities};
         match self.target {
             Target::Reflag(endpoint) if endpoint.takes_body() => Methods::Post,
-            Target::Flagsmith(Analytics(_)) => Methods::Post,
+            Target::Flagsmith(Analytics(_)) | Target::Ofrep(_) => Methods::Post,
             Target::Flagsmith(Identities) => Methods::Both,
             _ => Methods::Get,
         }
@@ -149,7 +162,9 @@ mod tests {
         for (place, labels) in LABELS.iter().enumerate() {
             if labels.route != "other" {
                 assert_eq!(find(labels.route).label, place);
-                assert_eq!(find(&format!("{}/", labels.route)).label, place);
+                if labels.dialect != "ofrep" {
+                    assert_eq!(find(&format!("{}/", labels.route)).label, place);
+                }
             }
         }
     }

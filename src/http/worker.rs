@@ -40,6 +40,8 @@ pub struct Process {
     pub limits: Limits,
     /// Taken off the front of every path; empty or `/like/this`.
     pub base_path: String,
+    /// Lets one document be translated at a time.
+    pub translating: tokio::sync::Semaphore,
     /// Whether HTTP/2 with prior knowledge is spoken.
     pub h2c: bool,
     /// Where "now" comes from.

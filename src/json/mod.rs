@@ -8,7 +8,7 @@
 pub mod canonical;
 mod reader;
 
-pub use reader::{Kind, Malformed, Reader, Text};
+pub use reader::{Kind, Malformed, Reader, Text, plain_len};
 
 /// Appends `text` as a JSON string, quotes included.
 pub fn write_string(text: &str, out: &mut String) {

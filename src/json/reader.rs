@@ -47,6 +47,22 @@ impl<'a> Text<'a> {
         (!self.escaped).then_some(self.raw)
     }
 
+    /// Whether it says `text`.
+    pub fn is(self, text: &str) -> bool {
+        if !self.escaped {
+            return self.raw == text;
+        }
+        let mut plain = String::with_capacity(self.raw.len());
+        self.unescape_into(&mut plain);
+        plain == text
+    }
+
+    /// What follows after so many bytes, of a token without escapes.
+    #[must_use]
+    pub fn from(self, start: usize) -> Self {
+        Self { raw: &self.raw[start..], ..self }
+    }
+
     /// Length of the token in bytes; the unescaped text is never longer.
     pub fn raw_len(self) -> usize {
         self.raw.len()
@@ -97,6 +113,30 @@ fn unescape_unicode(rest: &str) -> (char, usize) {
     (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 4)
 }
 
+/// How many bytes at the start stand for themselves in a JSON string: none of them is a quote, a
+/// backslash or a control character. Looks at eight at a time.
+#[inline]
+pub fn plain_len(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let (words, rest) = bytes.as_chunks();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // The high bit of each byte that is 0 or, behind such a one, may look like it: the lowest
+        // is always right.
+        let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
+        let quotes = zeros(word ^ (ONES * u64::from(b'"')));
+        let backslashes = zeros(word ^ (ONES * u64::from(b'\\')));
+        let controls = word.wrapping_sub(ONES * 0x20) & !word;
+        let found = (quotes | backslashes | controls) & HIGH;
+        if found != 0 {
+            return 8 * at + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let is_plain = |byte: &u8| *byte >= 0x20 && *byte != b'"' && *byte != b'\\';
+    8 * words.len() + rest.iter().position(|byte| !is_plain(byte)).unwrap_or(rest.len())
+}
+
 /// The position in a JSON text.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
@@ -108,6 +148,11 @@ impl<'a> Reader<'a> {
     /// Starts before the first value of `text`.
     pub fn new(text: &'a str) -> Self {
         Self { text, at: 0 }
+    }
+
+    /// Starts at an offset that [`Reader::position`] gave.
+    pub fn at(text: &'a str, position: usize) -> Self {
+        Self { text, at: position }
     }
 
     /// Offset of the next byte that is not yet read.
@@ -150,6 +195,16 @@ impl<'a> Reader<'a> {
         Ok(Some(name))
     }
 
+    /// The same, with the offset at which the name begins.
+    pub fn next_member_at(
+        &mut self,
+        first: &mut bool,
+    ) -> Result<Option<(usize, Text<'a>)>, Malformed> {
+        let name = self.next_member(first)?;
+        // The name lies in the text, one quote after where it begins.
+        Ok(name.map(|name| (name.raw.as_ptr() as usize - self.text.as_ptr() as usize - 1, name)))
+    }
+
     /// Reads `[`.
     pub fn open_array(&mut self) -> Result<(), Malformed> {
         self.expect(b'[', "expected an array")
@@ -183,6 +238,7 @@ impl<'a> Reader<'a> {
         let from = self.at;
         let mut escaped = false;
         loop {
+            self.at += plain_len(&bytes[self.at..]);
             match bytes.get(self.at) {
                 Some(b'"') => break,
                 Some(b'\\') => {
@@ -201,8 +257,7 @@ impl<'a> Reader<'a> {
                         _ => return Err(self.malformed("invalid escape")),
                     }
                 }
-                Some(0x00..0x20) => return Err(self.malformed("control character in a string")),
-                Some(_) => self.at += 1,
+                Some(_) => return Err(self.malformed("control character in a string")),
                 None => return Err(self.malformed("string without end")),
             }
         }
@@ -241,6 +296,13 @@ impl<'a> Reader<'a> {
             }
         }
         Err(self.malformed("expected a value"))
+    }
+
+    /// Reads exactly these bytes, if they come next: no white space is skipped before them.
+    pub fn take(&mut self, text: &str) -> bool {
+        let comes = self.text.as_bytes()[self.at..].starts_with(text.as_bytes());
+        self.at += if comes { text.len() } else { 0 };
+        comes
     }
 
     /// Reads a value of any kind without looking at it. Does not recurse: deep nesting costs a byte
@@ -412,6 +474,22 @@ mod tests {
             assert_eq!(accepts(text), theirs, "{text}");
         }
         assert!(accepts("1e999"), "JavaScript reads it as Infinity");
+    }
+
+    #[test]
+    fn plain_text_ends_where_it_needs_an_escape() {
+        for len in 0..20 {
+            for byte in [0x00, 0x1f, 0x20, b'"', b'\\', 0x7f, 0x80, 0xa2, 0xdc, 0xff, b'!', b'#'] {
+                for at in 0..len {
+                    for beside in [b'a', b'!', b'#', b'[', b']', 0x20, 0x80, 0xff] {
+                        let mut text = vec![beside; len];
+                        text[at] = byte;
+                        let stops = byte < 0x20 || byte == b'"' || byte == b'\\';
+                        assert_eq!(plain_len(&text), if stops { at } else { len }, "{text:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Flags.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 
 use super::Filter;
@@ -45,5 +47,5 @@ pub struct Variant {
     /// Who gets it.
     pub filter: Filter,
     /// Any JSON, kept as the text that came.
-    pub payload: Option<Box<RawValue>>,
+    pub payload: Option<Arc<RawValue>>,
 }

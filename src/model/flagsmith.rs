@@ -5,6 +5,7 @@
 //! [`Ruleset`](super::Ruleset). Plain values without behaviour.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -89,6 +90,8 @@ pub struct Feature {
     pub kind: Box<str>,
     /// The state, which also names the feature.
     pub state: FeatureState,
+    /// Where it stands in [`Environment::verbatim`].
+    pub place: Range<usize>,
 }
 
 /// What a feature is: in the environment, in a segment, or for an identity.
@@ -132,6 +135,8 @@ pub struct Segment {
     pub rules: Vec<Rule>,
     /// What features are for its members.
     pub overrides: Vec<Override>,
+    /// Where it stands in [`Environment::verbatim`].
+    pub place: Range<usize>,
 }
 
 /// What a feature is for the members of a segment.
@@ -262,4 +267,21 @@ pub struct Broken {
     pub part: String,
     /// What is wrong, in words for the person who looks after the environment.
     pub reason: String,
+    /// What it would have been, as far as that can be told.
+    pub named: Named,
+    /// Where it stands in [`Environment::verbatim`].
+    pub place: Range<usize>,
+    /// Its last good form, when that is served in its place.
+    pub replacement: Option<Bytes>,
+}
+
+/// What a part of a document is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// A feature's default state.
+    Feature(Box<str>),
+    /// A segment.
+    Segment(Box<str>),
+    /// Something else, or without a name.
+    Other,
 }

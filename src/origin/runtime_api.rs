@@ -23,7 +23,8 @@ use super::keys::sha256;
 use super::model::EnvironmentId;
 use super::store::{Store, StoreError};
 use crate::compile::Policy;
-use crate::config::Gate;
+use crate::config::{Definitions, Gate};
+use crate::dialect::ofrep::BareKey;
 use crate::dialect::reflag::routes::{Endpoint, ROUTES};
 use crate::dialect::reflag::{Answer, Selection, definitions as features, mapping, tracking};
 use crate::dialect::{Forbidden, Rejection};
@@ -221,6 +222,8 @@ fn content_of(environment: &EnvironmentId, document: &Bytes, version: u64) -> Op
         key_from_document: false,
         segments_without_identity: false,
         hide_sensitive_data: false,
+        definitions: Definitions::default(),
+        bare_key: BareKey::default(),
         max_staleness: None,
         on_stale: OnStale::Serve,
         on_unauthorized: OnUnauthorized::Serve,

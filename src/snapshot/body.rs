@@ -13,7 +13,8 @@ use hyper::header::HeaderValue;
 pub struct PreparedBody {
     plain: Bytes,
     etag: HeaderValue,
-    gzip: OnceLock<Option<(Bytes, HeaderValue)>>,
+    /// Boxed: most bodies are too short to have one.
+    gzip: OnceLock<Option<Box<(Bytes, HeaderValue)>>>,
 }
 
 /// Shorter bodies fit one packet: compressing them helps nobody.
@@ -36,7 +37,8 @@ impl PreparedBody {
             encoder.write_all(&self.plain).ok()?;
             let gzip = Bytes::from(encoder.finish().ok()?);
             let tag = self.etag.to_str().ok()?.trim_matches('"');
-            (gzip.len() < self.plain.len()).then(|| (gzip, quoted(&format!("{tag}-gzip"))))
+            let tagged = || Box::new((gzip.clone(), quoted(&format!("{tag}-gzip"))));
+            (gzip.len() < self.plain.len()).then(tagged)
         });
     }
 
@@ -47,7 +49,7 @@ impl PreparedBody {
 
     /// The compressed body, once there is one and it is shorter.
     pub fn gzip(&self) -> Option<(&Bytes, &HeaderValue)> {
-        self.gzip.get()?.as_ref().map(|(body, etag)| (body, etag))
+        self.gzip.get()?.as_deref().map(|(body, etag)| (body, etag))
     }
 }
 

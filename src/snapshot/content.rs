@@ -1,11 +1,18 @@
 //! What one environment serves: made whole by the publisher, never changed afterwards.
 
+use std::sync::OnceLock;
+
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::flagsmith::{FlagsmithContent, UPDATED_AT};
 use super::reflag::ReflagContent;
-use super::{Cors, Profile, fingerprint};
+use super::{Cors, Profile, TranslatedDocument, fingerprint};
+use crate::dialect::flagsmith::translate::environment_document;
+use crate::dialect::ofrep::Evaluations;
+use crate::dialect::reflag::translate::{Terms, definitions};
 use crate::dialect::tag::mix;
+use crate::dialect::{Dialect, Translation, Untranslated};
+use crate::evaluate::AnyProgram;
 use crate::model::{Fingerprint, KeyClass, Rules, Version};
 
 /// One environment's rules and everything that was prepared from them.
@@ -24,8 +31,16 @@ pub struct Content {
     pub heads: [Heads; 2],
     /// What tags of answers depend on beside the flags: environment, class and version.
     pub tag_seeds: [u64; 2],
+    /// The same for answers that do not tell their version.
+    pub unversioned_seeds: [u64; 2],
     /// The rules.
     pub family: Family,
+    /// Flags that have no exact equal in the words of the other family's protocol; not known at once.
+    untranslated: OnceLock<Vec<Untranslated>>,
+    /// The rules as server SDKs of the other family take them, once one has asked.
+    translated: OnceLock<TranslatedDocument>,
+    /// Evaluations as OFREP spells them.
+    pub evaluations: Evaluations,
 }
 
 /// What is made of rules of each family.
@@ -37,12 +52,53 @@ pub enum Family {
     Flagsmith(Box<FlagsmithContent>),
 }
 
+impl Family {
+    /// The compiled rules.
+    pub fn program(&self) -> AnyProgram<'_> {
+        match self {
+            Self::Reflag(content) => AnyProgram::Reflag(&content.program),
+            Self::Flagsmith(content) => AnyProgram::Flagsmith(&content.program),
+        }
+    }
+
+    /// The rules in the words of the other family's protocol.
+    fn translate(&self, profile: &Profile, version: Version) -> Translation {
+        match self {
+            Self::Reflag(content) => environment_document(
+                &content.ruleset,
+                &content.program,
+                &profile.policy,
+                &profile.name,
+                version,
+            ),
+            Self::Flagsmith(content) => {
+                let terms = Terms {
+                    version,
+                    generation: profile.policy.generation,
+                    segments_without_identity: profile.segments_without_identity,
+                };
+                definitions(&content.environment(), &terms)
+            }
+        }
+    }
+
+    /// The dialect whose server SDKs are given a translation.
+    pub fn translated_for(&self) -> Dialect {
+        match self {
+            Self::Reflag(_) => Dialect::Flagsmith,
+            Self::Flagsmith(_) => Dialect::Reflag,
+        }
+    }
+}
+
 /// Header fields that every answer of a kind carries; copied, not built, at request time. Fields
 /// whose value is only known then are there already, so that filling them in allocates nothing.
 #[derive(Debug)]
 pub struct Heads {
     /// Answers that depend on a context.
     pub context: HeaderMap,
+    /// Flagsmith's answers about an identity: they are posted for, and have no tag.
+    pub identity: HeaderMap,
     /// Answers that are the same for all keys of the class.
     pub shared: HeaderMap,
     /// Definitions, which always say how old they are.
@@ -96,12 +152,14 @@ impl Content {
         version: Version,
         profile: &Profile,
     ) -> (Self, Vec<String>) {
-        let tag_seeds = CLASSES.map(|class| tag_seed(profile, class, version));
+        let unversioned_seeds = CLASSES.map(|class| tag_seed(profile, class));
+        let tag_seeds = unversioned_seeds.map(|seed| mix(seed, version.number()));
         let source_version = rules.source_version();
         let public_is_known = match &rules {
             Rules::Reflag(ruleset) => profile.policy.knows_public(ruleset),
             Rules::Flagsmith(_) => true,
         };
+        let broken = rules.broken();
         let document_tag = mix(mix(fingerprint.0, version.number()), tag_seeds[1]);
         let (family, diagnostics) = match rules {
             Rules::Reflag(ruleset) => {
@@ -111,7 +169,7 @@ impl Content {
             }
             Rules::Flagsmith(environment) => {
                 let (content, diagnostics) =
-                    FlagsmithContent::prepare(environment, profile, tag_seeds, document_tag);
+                    FlagsmithContent::prepare(environment, profile, version, document_tag);
                 (Family::Flagsmith(Box::new(content)), diagnostics)
             }
         };
@@ -119,13 +177,19 @@ impl Content {
         if let Family::Flagsmith(content) = &family {
             let updated_at = content.updated_at();
             for heads in &mut heads {
-                // Answers about an identity are posted for, and have no tag.
-                heads.context.remove(header::ETAG);
                 if let Some(updated_at) = &updated_at {
                     heads.add(&UPDATED_AT, updated_at);
                 }
+                // Taken away again while the document is too young for it.
+                if let Some(date) = content.last_modified()
+                    && let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(date.into()))
+                {
+                    heads.definitions.insert(header::LAST_MODIFIED, date);
+                }
             }
         }
+        let broken = broken.iter().map(|broken| broken.flag.as_str());
+        let evaluations = Evaluations::prepare(family.program(), profile.bare_key, broken);
         let content = Self {
             version,
             source_version,
@@ -133,7 +197,11 @@ impl Content {
             serves: [public_is_known, true],
             heads,
             tag_seeds,
+            unversioned_seeds,
             family,
+            evaluations,
+            untranslated: OnceLock::new(),
+            translated: OnceLock::new(),
         };
         (content, diagnostics)
     }
@@ -144,6 +212,34 @@ impl Content {
             Family::Reflag(content) => content.compress(),
             Family::Flagsmith(content) => content.compress(),
         }
+    }
+
+    /// Finds out which flags have no exact equal in the other family's protocol; called once the
+    /// content is published, since the change in it must not wait for that.
+    pub fn find_untranslated(&self, profile: &Profile) {
+        self.untranslated.get_or_init(|| self.family.translate(profile, self.version).untranslated);
+    }
+
+    /// The flags that have none; empty as long as it is not known.
+    pub fn untranslated(&self) -> &[Untranslated] {
+        self.untranslated.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// The rules as server SDKs of the other family take them; none before [`Content::translate`].
+    pub fn translated(&self) -> Option<&TranslatedDocument> {
+        self.translated.get()
+    }
+
+    /// Makes the translated document. Takes long for large rulesets: never called on a thread that
+    /// serves requests.
+    pub fn translate(&self, profile: &Profile) {
+        self.translated.get_or_init(|| {
+            let translation = self.family.translate(profile, self.version);
+            let tag = mix(mix(self.fingerprint.0, self.tag_seeds[1]), 7);
+            let document = TranslatedDocument::new(translation, profile.definitions, tag);
+            document.compress();
+            document
+        });
     }
 
     /// What is made of Reflag's rules, if these are.
@@ -162,6 +258,17 @@ impl Content {
         }
     }
 
+    /// How many segments the rules have, and identities with overrides of their own. Reflag's have
+    /// neither.
+    pub fn segments_and_overrides(&self) -> (usize, usize) {
+        match &self.family {
+            Family::Reflag(_) => (0, 0),
+            Family::Flagsmith(content) => {
+                (content.program.segments.len(), content.program.identities.len())
+            }
+        }
+    }
+
     /// How many flags are served.
     pub fn flags(&self) -> usize {
         match &self.family {
@@ -171,9 +278,9 @@ impl Content {
     }
 }
 
-fn tag_seed(profile: &Profile, class: KeyClass, version: Version) -> u64 {
+fn tag_seed(profile: &Profile, class: KeyClass) -> u64 {
     let name = profile.name.as_str().bytes().fold(7, |tag, b| mix(tag, u64::from(b)));
-    mix(mix(name, class_index(class) as u64 + 1), version.number())
+    mix(name, class_index(class) as u64 + 1)
 }
 
 impl Heads {
@@ -201,14 +308,16 @@ impl Heads {
         if by_origin {
             context.insert(header::VARY, HeaderValue::from_static("Origin"));
         }
+        let mut identity = context.clone();
+        identity.remove(header::ETAG);
         let mut definitions = shared.clone();
         definitions.insert(header::AGE, HeaderValue::from_static("0"));
-        Self { context, shared, definitions }
+        Self { context, identity, shared, definitions }
     }
 
-    /// Adds a field to all of them.
+    /// Adds a field to all that Flagsmith's clients get.
     fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
-        for head in [&mut self.context, &mut self.shared, &mut self.definitions] {
+        for head in [&mut self.identity, &mut self.shared, &mut self.definitions] {
             head.insert(name, value.clone());
         }
     }

@@ -62,10 +62,9 @@ impl KeyDigests {
 pub struct KeyTable {
     digests: KeyDigests,
     table: HashTable<(u128, Credential)>,
-    /// By environment: digests of keys that came with its document.
-    from_documents: BTreeMap<u32, u128>,
-    /// By environment: digests of keys that its source brought.
-    from_sources: BTreeMap<u32, Vec<u128>>,
+    /// By environment: digests of the keys that came from outside of the configuration: with its
+    /// document, from its source, or from the list that it is in.
+    brought: BTreeMap<u32, Vec<u128>>,
     /// Digests hashes of keys. Another one than that of keys, so that whoever learns a hash cannot
     /// send it in place of the key.
     of_hashes: KeyDigests,
@@ -99,8 +98,7 @@ impl KeyTable {
             of_hashes: digests.derived(),
             digests,
             table: HashTable::new(),
-            from_documents: BTreeMap::new(),
-            from_sources: BTreeMap::new(),
+            brought: BTreeMap::new(),
             has_hashed: false,
         }
     }
@@ -108,68 +106,107 @@ impl KeyTable {
     /// Adds a key. The text is not kept. That no key stands for two things is checked with the
     /// configuration.
     pub fn insert(&mut self, key: &str, credential: Credential) {
-        let digest = self.digests.digest(key.as_bytes());
+        self.insert_digest(self.digests.digest(key.as_bytes()), credential);
+    }
+
+    fn insert_digest(&mut self, digest: u128, credential: Credential) {
         self.table.insert_unique(digest as u64, (digest, credential), |(digest, _)| *digest as u64);
     }
 
-    /// The table with the publishable key that an environment's document brings, in place of the
-    /// one before. None when nothing changes, or when the key stands for something else already.
-    #[must_use]
-    pub fn with_document_key(&self, environment: u32, key: &str) -> Option<Self> {
-        let digest = self.digests.digest(key.as_bytes());
-        if self.table.find(digest as u64, |(held, _)| *held == digest).is_some() {
-            return None;
-        }
-        let mut table = self.clone();
-        if let Some(before) = table.from_documents.insert(environment, digest)
-            && let Ok(entry) = table.table.find_entry(before as u64, |(held, _)| *held == before)
-        {
+    fn remove_digest(&mut self, digest: u128) {
+        if let Ok(entry) = self.table.find_entry(digest as u64, |(held, _)| *held == digest) {
             entry.remove();
         }
-        table.insert(key, Credential { environment, class: KeyClass::Publishable });
-        Some(table)
     }
 
-    /// The table with the keys that an environment's source brings, in place of those before. A key
-    /// that stands for something else already goes on standing for that.
-    #[must_use]
-    pub fn with_source_keys(&self, environment: u32, keys: &[SourceKey]) -> Self {
-        let mut table = self.clone();
-        for before in table.from_sources.remove(&environment).unwrap_or_default() {
-            if let Ok(entry) = table.table.find_entry(before as u64, |(held, _)| *held == before) {
-                entry.remove();
+    /// What a key with this digest gives access to.
+    pub fn find_digest(&self, digest: u128) -> Option<Credential> {
+        // The table's hash is the digest itself: it is as good as random to whoever sends keys.
+        Some(self.table.find(digest as u64, |(held, _)| held ^ digest == 0)?.1)
+    }
+
+    /// Forgets all keys of an environment.
+    pub fn remove_all_of(&mut self, environment: u32) {
+        self.brought.remove(&environment);
+        self.table.retain(|(_, credential)| credential.environment != environment);
+    }
+
+    /// Gives an environment these keys in the place of those that were brought for it before. A key
+    /// that stands for something else already stays with that, save with an environment that gives
+    /// way.
+    pub fn bring(
+        &mut self,
+        environment: u32,
+        keys: &[(u128, KeyClass)],
+        gives_way: impl Fn(u32) -> bool,
+    ) {
+        for before in self.brought.remove(&environment).unwrap_or_default() {
+            // It may have gone to another one.
+            if self.find_digest(before).is_some_and(|owner| owner.environment == environment) {
+                self.remove_digest(before);
             }
         }
         let mut brought = Vec::with_capacity(keys.len());
-        for key in keys {
-            let (digest, class) = match key {
-                SourceKey::Publishable(text) => {
-                    (table.digests.digest(text.as_bytes()), KeyClass::Publishable)
-                }
-                SourceKey::SecretHash(hash) => (table.of_hashes.digest(hash), KeyClass::Secret),
-            };
-            table.has_hashed |= class == KeyClass::Secret;
-            if table.table.find(digest as u64, |(held, _)| *held == digest).is_some() {
-                continue;
+        for &(digest, class) in keys {
+            match self.find_digest(digest) {
+                Some(owner) if !gives_way(owner.environment) => continue,
+                Some(_) => self.remove_digest(digest),
+                None => {}
             }
-            let credential = Credential { environment, class };
-            let entry = (digest, credential);
-            table.table.insert_unique(digest as u64, entry, |(digest, _)| *digest as u64);
+            self.insert_digest(digest, Credential { environment, class });
             brought.push(digest);
         }
-        table.from_sources.insert(environment, brought);
-        table
+        self.brought.insert(environment, brought);
+    }
+
+    /// The table with the publishable key that an environment's document brings, in place of the
+    /// one before. None when nothing changes, or when the key stands for something else already
+    /// that does not give way.
+    #[must_use]
+    pub fn with_document_key(
+        &self,
+        environment: u32,
+        key: &str,
+        gives_way: impl Fn(u32) -> bool,
+    ) -> Option<Self> {
+        let digest = self.digests.digest(key.as_bytes());
+        if self.find_digest(digest).is_some_and(|owner| !gives_way(owner.environment)) {
+            return None;
+        }
+        let mut table = self.clone();
+        table.bring(environment, &[(digest, KeyClass::Publishable)], gives_way);
+        Some(table)
+    }
+
+    /// The table with the keys that an environment's source brings, in place of those before. None
+    /// when nothing changes. A key that stands for something else already is left out, unless that
+    /// gives way.
+    #[must_use]
+    pub fn with_source_keys(
+        &self,
+        environment: u32,
+        keys: &[SourceKey],
+        gives_way: impl Fn(u32) -> bool,
+    ) -> Option<Self> {
+        let keys: Vec<_> = keys.iter().map(|key| self.digest_of(key)).collect();
+        let mut table = self.clone();
+        table.bring(environment, &keys, gives_way);
+        table.has_hashed |= keys.iter().any(|&(_, class)| class == KeyClass::Secret);
+        (table.brought.get(&environment) != self.brought.get(&environment)).then_some(table)
+    }
+
+    fn digest_of(&self, key: &SourceKey) -> (u128, KeyClass) {
+        match key {
+            SourceKey::Publishable(text) => {
+                (self.digests.digest(text.as_bytes()), KeyClass::Publishable)
+            }
+            SourceKey::SecretHash(hash) => (self.of_hashes.digest(hash), KeyClass::Secret),
+        }
     }
 
     /// What the key gives access to.
     pub fn find(&self, key: &[u8]) -> Option<Credential> {
         self.find_digest(self.digests.digest(key)).or_else(|| self.find_hashed(key))
-    }
-
-    fn find_digest(&self, digest: u128) -> Option<Credential> {
-        // The table's hash is the digest itself: it is as good as random to whoever sends keys.
-        let found = self.table.find(digest as u64, |(held, _)| held ^ digest == 0)?;
-        Some(found.1)
     }
 
     /// Keys of which a source keeps no more than a hash are found by that. Nobody pays for it where
@@ -206,17 +243,51 @@ mod tests {
         table.insert("pub_written", Credential { environment: 0, class: publishable });
         let hash = |key: &str| SourceKey::SecretHash(Sha256::digest(key).into());
         let text = |key: &str| SourceKey::Publishable(key.to_owned());
-        let table = table.with_source_keys(1, &[text("pub_1"), hash("sec_1"), hash("sec_0")]);
+        let table = table
+            .with_source_keys(1, &[text("pub_1"), hash("sec_1"), hash("sec_0")], |_| false)
+            .unwrap();
         assert_eq!(table.find(b"pub_1"), of(1, publishable));
         assert_eq!(table.find(b"sec_1"), of(1, secret));
         assert_eq!(table.find(&Sha256::digest("sec_1")), None, "a hash is no key");
-        let table = table.with_source_keys(1, &[text("pub_2"), hash("sec_1"), text("pub_written")]);
+        let table = table
+            .with_source_keys(1, &[text("pub_2"), hash("sec_1"), text("pub_written")], |_| false)
+            .unwrap();
         assert_eq!(table.find(b"pub_1"), None);
         assert_eq!(table.find(b"sec_0"), None);
         assert_eq!(table.find(b"pub_2"), of(1, publishable));
         assert_eq!(table.find(b"pub_written"), of(0, publishable));
-        let table = table.with_source_keys(1, &[]);
+        let table = table.with_source_keys(1, &[], |_| false).unwrap();
         assert_eq!(table.find(b"sec_1"), None);
         assert_eq!(table.find(b"pub_written"), of(0, publishable));
+    }
+
+    #[test]
+    fn an_environments_keys_are_replaced_together_and_nobody_elses() {
+        let digests = KeyDigests::random().unwrap();
+        let mut table = KeyTable::new(digests.clone());
+        let of = |environment, class| Some(Credential { environment, class });
+        table.insert("pub_a", of(0, KeyClass::Publishable).unwrap());
+        let key = |key: &str, class| (digests.digest(key.as_bytes()), class);
+        let first = [key("b", KeyClass::Publishable), key("ser.b", KeyClass::Secret)];
+        table.bring(1, &first, |_| false);
+        assert_eq!(table.find(b"ser.b"), of(1, KeyClass::Secret));
+        table.bring(1, &[first[0], key("pub_a", KeyClass::Secret)], |_| false);
+        assert_eq!(table.find(b"ser.b"), None);
+        assert_eq!(table.find(b"pub_a"), of(0, KeyClass::Publishable));
+        table.remove_all_of(1);
+        assert_eq!((table.find(b"b"), table.find(b"pub_a").is_some()), (None, true));
+    }
+
+    #[test]
+    fn a_documents_key_replaces_the_one_before_and_takes_one_that_gives_way() {
+        let mut table = KeyTable::new(KeyDigests::random().unwrap());
+        let class = KeyClass::Publishable;
+        table.insert("theirs", Credential { environment: 1, class });
+        assert!(table.with_document_key(0, "theirs", |_| false).is_none());
+        let table = table.with_document_key(0, "theirs", |owner| owner == 1).unwrap();
+        assert_eq!(table.find(b"theirs"), Some(Credential { environment: 0, class }));
+        let table = table.with_document_key(0, "ours", |_| false).unwrap();
+        assert_eq!(table.find(b"theirs"), None);
+        assert!(table.find(b"ours").is_some());
     }
 }

@@ -5,6 +5,7 @@
 
 mod body;
 mod content;
+mod environments;
 mod fingerprint;
 mod flagsmith;
 mod freshness;
@@ -12,7 +13,9 @@ mod gate;
 mod keys;
 pub mod publisher;
 mod reflag;
+mod roster;
 pub mod status;
+mod translated;
 mod waiting;
 
 use std::sync::Arc;
@@ -21,41 +24,79 @@ use arc_swap::ArcSwap;
 
 pub use body::PreparedBody;
 pub use content::{Content, EXPOSED, Family, Heads, STATE, class_index};
-pub use flagsmith::{FlagsmithContent, UPDATED_AT};
+pub use environments::{Environments, Seat};
+pub use flagsmith::{EnvironmentFlags, FlagsmithContent, UPDATED_AT};
 pub use freshness::{Age, Freshness};
 pub use gate::{Document, Gate, Verdict};
 pub use keys::{Credential, KeyDigests, KeyTable, SourceKey};
 pub use reflag::ReflagContent;
+pub use roster::{Entry, Grant, ServerKey};
+use status::{EnvironmentStatus, StatusCell};
+pub use translated::{TranslatedDocument, UNTRANSLATED};
 pub use waiting::{Patience, Place, Waiting, Wake};
 
 use crate::compile::Policy;
 use crate::config;
+use crate::dialect::ofrep::BareKey;
 use crate::model::EnvironmentName;
+use crate::telemetry::metrics::EnvironmentMetrics;
 
 /// Everything that a request may need, at one moment.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// In the order of the configuration.
-    pub environments: Vec<Environment>,
-    /// Which key belongs to which environment.
+    /// By slot.
+    pub environments: Environments,
+    /// Which key belongs to which environment; swapped together with them.
     pub keys: Arc<KeyTable>,
 }
 
 /// One environment at one moment.
 #[derive(Clone, Debug)]
 pub struct Environment {
-    /// What never changes while the process runs.
+    /// Its place, for as long as it is there.
+    pub seat: Seat,
+    /// What never changes while it is there.
     pub profile: Arc<Profile>,
     /// When its content was last confirmed; moves on without a new snapshot.
     pub freshness: Arc<Freshness>,
     /// Requests that wait for newer content.
     pub waiting: Arc<Waiting>,
+    /// What the admin port tells about it.
+    pub status: Arc<StatusCell>,
+    /// What is counted for it, save evaluations.
+    pub metrics: Arc<EnvironmentMetrics>,
     /// None before the first data.
     pub content: Option<Arc<Content>>,
 }
 
+impl Environment {
+    /// One that waits for its first content. At most `waiters` requests wait with it.
+    pub fn new(
+        seat: Seat,
+        profile: Profile,
+        status: EnvironmentStatus,
+        metrics: Arc<EnvironmentMetrics>,
+        waiters: usize,
+    ) -> Self {
+        Self {
+            seat,
+            profile: Arc::new(profile),
+            freshness: Arc::default(),
+            waiting: Arc::new(Waiting::new(waiters)),
+            status: Arc::new(StatusCell::new(status)),
+            metrics,
+            content: None,
+        }
+    }
+
+    /// Whether it comes from a list, and not from the configuration.
+    pub fn is_discovered(&self) -> bool {
+        self.status.lock().discovered.is_some()
+    }
+}
+
 /// An environment's settings, as far as requests need them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Profile {
     /// The operator's name for it.
     pub name: EnvironmentName,
@@ -67,6 +108,10 @@ pub struct Profile {
     pub segments_without_identity: bool,
     /// Flagsmith's clients: whether traits are not told again.
     pub hide_sensitive_data: bool,
+    /// What server SDKs of the other family get when some flags have no exact equal there.
+    pub definitions: config::Definitions,
+    /// OFREP's clients: what a flag's own key stands for.
+    pub bare_key: BareKey,
     /// Content older than this is stale; milliseconds.
     pub max_staleness: Option<i64>,
     /// What becomes of stale content.

@@ -3,29 +3,37 @@
 //! Takes what sources say, decides whether it means anything new, prepares the new content beside
 //! the old one and swaps the pointer. "Last good rules stay" is written here once, so that no
 //! source can forget it. Runs on the background thread: compiling never holds up a request.
+//!
+//! It also lets environments in and out that are discovered in a list, see [`lists`].
+
+pub mod lists;
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::content::Content;
+use super::content::{Content, Family};
+use super::flagsmith;
 use super::status::{Board, Quarantined, State};
 use super::{
-    Authority, Document, Environment, Freshness, Gate, OnUnauthorized, Shared, Snapshot, SourceKey,
-    Verdict,
+    Authority, Credential, Document, Environment, Freshness, Gate, OnUnauthorized, Profile, Seat,
+    Shared, Snapshot, SourceKey, Verdict,
 };
-use crate::model::{Confirmed, Failure, FailureKind, Fingerprint, Rules, Ruleset, Update, Version};
+use crate::model::{
+    Confirmed, Failure, FailureKind, Fingerprint, KeyClass, Rules, Ruleset, Update, Version,
+};
 use crate::telemetry::metrics::Metrics;
 use crate::time::{Clock, Timestamp};
+use lists::{List, Listing};
 
 /// A source's word on one environment.
 #[derive(Debug)]
 pub struct Report {
-    /// Index of the environment.
-    pub environment: usize,
+    /// Whose source it is.
+    pub environment: Seat,
     /// What the source said.
     pub update: Update,
     /// What went wrong beside it, such as learning which flags are public. The update holds all the
@@ -48,7 +56,11 @@ pub struct Publisher {
     board: Arc<Board>,
     metrics: Arc<Metrics>,
     clock: Clock,
+    /// By slot.
     memories: Vec<Memory>,
+    lists: Vec<List>,
+    /// How many environments there were so far.
+    guests: u64,
 }
 
 /// What the publisher knows of an environment beside what is published.
@@ -61,18 +73,30 @@ struct Memory {
     gate: Gate,
     /// The document that the gate holds back. A source that gives it again says only "unchanged".
     held_back: Option<Box<Rules>>,
+    /// Who was in this slot last, for as long as a request may still see them.
+    left: Weak<Profile>,
 }
 
 impl Publisher {
     /// Publishes into `shared`. There must be one publisher only.
-    pub fn new(shared: Shared, board: Arc<Board>, metrics: Arc<Metrics>, clock: Clock) -> Self {
-        let count = shared.load().environments.len();
-        let memories = std::iter::repeat_with(Memory::default).take(count).collect();
-        Self { shared, board, metrics, clock, memories }
+    pub fn new(
+        shared: Shared,
+        board: Arc<Board>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        lists: Vec<List>,
+    ) -> Self {
+        let memories = std::iter::repeat_with(Memory::default).take(metrics.slots()).collect();
+        let guests = shared.load().environments.iter().count() as u64;
+        Self { shared, board, metrics, clock, memories, lists, guests }
     }
 
-    /// Takes reports until all sources are gone.
-    pub async fn run(mut self, mut reports: mpsc::Receiver<Report>) {
+    /// Takes reports and lists until all sources are gone.
+    pub async fn run(
+        mut self,
+        mut reports: mpsc::Receiver<Report>,
+        mut listings: mpsc::Receiver<Listing>,
+    ) {
         let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
@@ -80,67 +104,84 @@ impl Publisher {
                     Some(report) => self.take(report),
                     None => return,
                 },
-                _ = tick.tick() => self.log_states(),
+                // None when there are no lists, which is no reason to end.
+                Some(listing) = listings.recv() => self.list(listing),
+                _ = tick.tick() => {
+                    self.end_expired_keys();
+                    self.log_states();
+                }
             }
         }
     }
 
-    /// Takes one report.
+    /// Takes one report. One from the source of an environment that left meanwhile is dropped.
     pub fn take(&mut self, report: Report) {
-        let index = report.environment;
+        let Some(environment) = self.shared.load().environments.get(report.environment).cloned()
+        else {
+            return;
+        };
         let now = self.clock.now();
         if let Some(keys) = &report.keys {
-            self.swap_keys(index, keys);
+            self.swap_keys(&environment, keys);
         }
         let outcome = match report.update {
-            Update::Replace(rules, confirmed) => self.replace(index, rules, confirmed, now),
+            Update::Replace(rules, confirmed) => self.replace(&environment, rules, confirmed, now),
             Update::Unchanged(confirmed) => {
                 // The source's word is "the same again", and that may be what was not believed.
-                if let Some(rules) = self.memories[index].held_back.take() {
-                    self.replace(index, rules, confirmed, now)
+                if let Some(rules) = self.memory(&environment).held_back.take() {
+                    self.replace(&environment, rules, confirmed, now)
                 } else {
-                    self.confirm(index, confirmed, now);
+                    confirm(&environment, confirmed, now);
                     "unchanged"
                 }
             }
-            Update::Unavailable(failure) => self.fail(index, failure),
+            Update::Unavailable(failure) => fail(&environment, failure),
         };
-        let name = self.shared.load().environments[index].profile.name.clone();
-        self.metrics.fetched(&name, outcome, report.took);
+        environment.metrics.fetched(outcome, report.took);
         if let Some(trouble) = report.trouble {
-            let outcome = self.fail(index, trouble);
-            self.metrics.fetched(&name, outcome, Duration::ZERO);
+            let outcome = fail(&environment, trouble);
+            environment.metrics.fetched(outcome, Duration::ZERO);
         }
         self.log_states();
     }
 
+    fn memory(&mut self, environment: &Environment) -> &mut Memory {
+        &mut self.memories[environment.seat.slot]
+    }
+
     fn replace(
         &mut self,
-        index: usize,
+        environment: &Environment,
         mut rules: Box<Rules>,
         confirmed: Confirmed,
         now: Timestamp,
     ) -> &'static str {
-        let environment = self.shared.load().environments[index].clone();
         let held = environment.content.as_deref();
-        if let (Some(held), Rules::Reflag(ruleset)) = (held.and_then(Content::reflag), &mut *rules)
-        {
-            keep_last_good_forms(ruleset, &held.ruleset);
-            keep_what_is_known_to_be_public(ruleset, &held.ruleset);
+        match (held.map(|held| &held.family), &mut *rules) {
+            (Some(Family::Reflag(held)), Rules::Reflag(ruleset)) => {
+                keep_last_good_forms(ruleset, &held.ruleset);
+                keep_what_is_known_to_be_public(ruleset, &held.ruleset);
+            }
+            (Some(Family::Flagsmith(held)), Rules::Flagsmith(environment))
+                if !environment.broken.is_empty() =>
+            {
+                flagsmith::keep_last_good_forms(environment, &held.environment());
+            }
+            _ => {}
         }
         let fingerprint = Content::fingerprint_of(&rules, &environment.profile);
         if let Some(held) = held
             && held.fingerprint == fingerprint
         {
-            let memory = &mut self.memories[index];
+            let memory = self.memory(environment);
             memory.source_version = memory.source_version.max(rules.source_version());
             memory.held_back = None;
             memory.gate.reset();
             // Nothing changed that anybody can see, yet some may wait for the new number.
             let source = memory.source_version.unwrap_or(0);
             environment.waiting.reach(source.max(held.version.number()));
-            self.quarantine(index, &rules, now);
-            self.confirm(index, confirmed, now);
+            quarantine(environment, &rules, now);
+            confirm(environment, confirmed, now);
             return "unchanged";
         }
         if let Some(held) = held
@@ -151,33 +192,33 @@ impl Publisher {
                 flags: count_flags(&rules),
                 fingerprint,
             };
-            if let Some(failure) = self.judge(index, held, offered, now) {
-                self.memories[index].held_back = Some(rules);
+            if let Some(failure) = self.judge(environment, held, offered, now) {
+                self.memory(environment).held_back = Some(rules);
                 // It is not believed, but whoever gives it takes our key.
                 environment.freshness.restore();
-                return self.fail(index, failure);
+                return fail(environment, failure);
             }
         }
-        self.quarantine(index, &rules, now);
-        self.publish(index, &environment, *rules, fingerprint, confirmed, now);
+        quarantine(environment, &rules, now);
+        self.publish(environment, *rules, fingerprint, confirmed, now);
         "changed"
     }
 
     /// Asks the gate. A failure when what is offered may not replace what is held.
     fn judge(
         &mut self,
-        index: usize,
+        environment: &Environment,
         held: &Content,
         offered: Document,
         now: Timestamp,
     ) -> Option<Failure> {
-        let memory = &mut self.memories[index];
+        let memory = &mut self.memories[environment.seat.slot];
         let held_document = Document {
             source_version: memory.source_version,
             flags: held.flags(),
             fingerprint: held.fingerprint,
         };
-        let profile = Arc::clone(&self.shared.load().environments[index].profile);
+        let profile = &environment.profile;
         let name = &profile.name;
         let number = |version: Option<u64>| version.map_or("none".to_owned(), |v| v.to_string());
         let (old, new) = (number(memory.source_version), number(offered.source_version));
@@ -185,17 +226,17 @@ impl Publisher {
             Verdict::Take => None,
             Verdict::TakeRegressed => {
                 warn!(environment = %name, held = old, offered = new, "the source went back to an older version and stayed there: accepted");
-                self.metrics.regression_accepted(name);
+                environment.metrics.regression_accepted();
                 None
             }
             Verdict::Older => {
-                self.metrics.snapshot_rejected(name, "older");
+                environment.metrics.snapshot_rejected("older");
                 let message =
                     format!("the source gave version {new}, older than {old} that is held");
                 Some(Failure::new(FailureKind::Older, message, now))
             }
             Verdict::Shrunk(fetches) => {
-                self.metrics.snapshot_rejected(name, "shrunk");
+                environment.metrics.snapshot_rejected("shrunk");
                 let needed = profile.gate.confirm_after;
                 let message = format!(
                     "the source gave {} of {} flags: held back until the same was fetched {needed} \
@@ -209,7 +250,6 @@ impl Publisher {
 
     fn publish(
         &mut self,
-        index: usize,
         environment: &Environment,
         rules: Rules,
         fingerprint: Fingerprint,
@@ -224,97 +264,101 @@ impl Publisher {
         let (content, oddities) =
             Content::prepare(rules, fingerprint, version, &environment.profile);
         diagnostics.extend(oddities);
+        diagnostics.extend(self.oddity_of_key(environment, &content));
         let content = Arc::new(content);
-        self.swap(index, environment, &content, confirmed);
-        self.memories[index].source_version = source_version;
-        self.memories[index].held_back = None;
-        self.confirm(index, confirmed, now);
+        let environment = &self.swap(environment, &content, confirmed);
+        let memory = self.memory(environment);
+        memory.source_version = source_version;
+        memory.held_back = None;
+        confirm(environment, confirmed, now);
         environment.waiting.reach(source_version.unwrap_or(0).max(version.number()));
         let name = &environment.profile.name;
         info!(environment = %name, %version, %fingerprint, flags, quarantined = broken, "published");
         for diagnostic in &diagnostics {
             warn!(environment = %name, "{diagnostic}");
         }
-        let status = &mut self.board.lock()[index];
+        let mut status = environment.status.lock();
         status.diagnostics = diagnostics;
         status.last_change_at = Some(now);
+        drop(status);
         content.compress();
+        content.find_untranslated(&environment.profile);
     }
 
-    /// The new content comes with an age of its own: no request may see it with the old one's.
+    /// What is odd about the client-side key that a Flagsmith document brings.
+    fn oddity_of_key(&self, environment: &Environment, content: &Content) -> Option<String> {
+        let key = &content.flagsmith()?.key;
+        let snapshot = self.shared.load();
+        let slot = environment.seat.slot as u32;
+        match snapshot.keys.find(key.as_bytes()) {
+            Some(Credential { environment: found, class: KeyClass::Publishable })
+                if found == slot =>
+            {
+                None
+            }
+            _ if environment.is_discovered() => Some(
+                "the document's api_key is not the client-side key that the list has".to_owned(),
+            ),
+            Some(Credential { environment: found, .. }) if found == slot => {
+                Some("the document's own key (`api_key`) is among secret_keys".to_owned())
+            }
+            Some(found) => Some(format!(
+                "the document's own key (`api_key`) opens the environment {}, not this one",
+                snapshot.environments[found.environment as usize].profile.name
+            )),
+            None if environment.profile.key_from_document => None,
+            None => Some(
+                "the document's own key (`api_key`) is not among publishable_keys: clients that \
+                 hold it are refused"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    /// The new content comes with an age of its own: no request may see it with the old one's. Gives
+    /// the environment as it is published.
     fn swap(
         &self,
-        index: usize,
         environment: &Environment,
         content: &Arc<Content>,
         confirmed: Confirmed,
-    ) {
+    ) -> Environment {
         let before = self.shared.load();
-        let mut environments = before.environments.clone();
-        environments[index] = Environment {
-            profile: Arc::clone(&environment.profile),
+        let environment = Environment {
             freshness: Arc::new(Freshness::confirmed(confirmed)),
-            waiting: Arc::clone(&environment.waiting),
             content: Some(Arc::clone(content)),
+            ..environment.clone()
         };
         let mut keys = Arc::clone(&before.keys);
         if environment.profile.key_from_document
             && let Some(content) = content.flagsmith()
-            && let Some(table) = keys.with_document_key(index as u32, &content.environment.key)
+            && let Some(table) = keys.with_document_key(
+                environment.seat.slot as u32,
+                &content.key,
+                // What the configuration says comes before what is discovered.
+                |slot| before.environments[slot as usize].is_discovered(),
+            )
         {
             keys = Arc::new(table);
         }
+        let mut environments = before.environments.clone();
+        environments.seat(environment.clone());
         self.shared.store(Arc::new(Snapshot { environments, keys }));
+        environment
     }
 
-    /// A new snapshot with nothing new but the keys of one environment.
-    fn swap_keys(&self, index: usize, brought: &[SourceKey]) {
+    /// A new snapshot with nothing new but the keys that the source of one environment brings.
+    fn swap_keys(&self, environment: &Environment, brought: &[SourceKey]) {
         let before = self.shared.load();
-        let keys = Arc::new(before.keys.with_source_keys(index as u32, brought));
-        let environments = before.environments.clone();
-        self.shared.store(Arc::new(Snapshot { environments, keys }));
-    }
-
-    fn confirm(&self, index: usize, confirmed: Confirmed, now: Timestamp) {
-        self.shared.load().environments[index].freshness.confirm(confirmed);
-        let status = &mut self.board.lock()[index];
-        status.consecutive_failures = 0;
-        status.last_error = None;
-        status.last_success_at = Some(now);
-    }
-
-    /// Notes a failure; gives its name for the metrics.
-    fn fail(&self, index: usize, failure: Failure) -> &'static str {
-        let environment = &self.shared.load().environments[index];
-        let kind = failure.kind;
-        if kind == FailureKind::Unauthorized
-            && environment.profile.on_unauthorized == OnUnauthorized::Refuse
-        {
-            environment.freshness.withdraw();
-        }
-        let status = &mut self.board.lock()[index];
-        status.consecutive_failures = status.consecutive_failures.saturating_add(1);
-        status.last_error = Some(failure);
-        kind.label()
-    }
-
-    /// Names what is left out; logs each flag once.
-    fn quarantine(&self, index: usize, rules: &Rules, now: Timestamp) {
-        let status = &mut self.board.lock()[index];
-        let before = std::mem::take(&mut status.quarantined);
-        for broken in rules.broken() {
-            let known = before.iter().find(|held| held.flag == broken.flag);
-            if known.is_none_or(|known| known.reason != broken.reason) {
-                warn!(
-                    environment = %status.name, flag = broken.flag, reason = broken.reason,
-                    "flag quarantined"
-                );
-            }
-            status.quarantined.push(Quarantined {
-                flag: broken.flag.clone(),
-                reason: broken.reason.clone(),
-                since: known.map_or(now, |known| known.since),
-            });
+        let table = before.keys.with_source_keys(
+            environment.seat.slot as u32,
+            brought,
+            // What the configuration says comes before what is discovered.
+            |slot| before.environments[slot as usize].is_discovered(),
+        );
+        if let Some(keys) = table.map(Arc::new) {
+            let environments = before.environments.clone();
+            self.shared.store(Arc::new(Snapshot { environments, keys }));
         }
     }
 
@@ -322,15 +366,15 @@ impl Publisher {
     fn log_states(&mut self) {
         let now = self.clock.now();
         let snapshot = self.shared.load();
-        let board = self.board.lock();
-        for (index, environment) in snapshot.environments.iter().enumerate() {
-            let status = &board[index];
-            let (state, before) = (status.state(environment, now), self.memories[index].logged);
+        for environment in snapshot.environments.iter() {
+            let status = environment.status.lock();
+            let memory = &mut self.memories[environment.seat.slot];
+            let (state, before) = (status.state(environment, now), memory.logged);
             let unseen = status.last_success_at.is_none() && status.last_error.is_none();
             if before == Some(state) || unseen {
                 continue;
             }
-            self.memories[index].logged = Some(state);
+            memory.logged = Some(state);
             let cause = status.last_error.as_ref().map(|error| error.message.as_str());
             let age = environment.freshness.confirmed_at().map(|at| now.since(at) / 1_000);
             let name = &environment.profile.name;
@@ -343,6 +387,48 @@ impl Publisher {
                 warn!(environment = %name, state = %change, age_seconds = age, cause, "state");
             }
         }
+    }
+}
+
+fn confirm(environment: &Environment, confirmed: Confirmed, now: Timestamp) {
+    environment.freshness.confirm(confirmed);
+    let mut status = environment.status.lock();
+    status.consecutive_failures = 0;
+    status.last_error = None;
+    status.last_success_at = Some(now);
+}
+
+/// Notes a failure; gives its name for the metrics.
+fn fail(environment: &Environment, failure: Failure) -> &'static str {
+    let kind = failure.kind;
+    if kind == FailureKind::Unauthorized
+        && environment.profile.on_unauthorized == OnUnauthorized::Refuse
+    {
+        environment.freshness.withdraw();
+    }
+    let mut status = environment.status.lock();
+    status.consecutive_failures = status.consecutive_failures.saturating_add(1);
+    status.last_error = Some(failure);
+    kind.label()
+}
+
+/// Names what is left out; logs each flag once.
+fn quarantine(environment: &Environment, rules: &Rules, now: Timestamp) {
+    let mut status = environment.status.lock();
+    let before = std::mem::take(&mut status.quarantined);
+    for broken in rules.broken() {
+        let known = before.iter().find(|held| held.flag == broken.flag);
+        if known.is_none_or(|known| known.reason != broken.reason) {
+            warn!(
+                environment = %status.name, flag = broken.flag, reason = broken.reason,
+                "flag quarantined"
+            );
+        }
+        status.quarantined.push(Quarantined {
+            flag: broken.flag.clone(),
+            reason: broken.reason.clone(),
+            since: known.map_or(now, |known| known.since),
+        });
     }
 }
 

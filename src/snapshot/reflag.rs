@@ -5,10 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::content::CLASSES;
+use super::flagsmith::EnvironmentFlags;
 use super::{PreparedBody, Profile, class_index};
 use crate::compile::{Compiled, compile};
+use crate::dialect::flagsmith::Flags;
 use crate::dialect::reflag::{Answer, Answers, Selection, definitions};
-use crate::evaluate::{EvaluationContext, Evaluator, Program};
+use crate::evaluate::{AnyProgram, EvaluationContext, Evaluator, Program};
 use crate::model::{KeyClass, Ruleset, Version};
 use crate::time::Timestamp;
 
@@ -25,6 +27,10 @@ pub struct ReflagContent {
     pub definitions: PreparedBody,
     /// `GET /features/evaluated` by class of keys, where it is the same for everybody.
     pub evaluated: [Option<PreparedBody>; 2],
+    /// Pieces of Flagsmith answers.
+    pub flags: Flags,
+    /// `GET flags/` by class of keys.
+    pub environment_flags: EnvironmentFlags,
 }
 
 impl ReflagContent {
@@ -42,12 +48,22 @@ impl ReflagContent {
             let seed = tag_seeds[class_index(class)];
             answers.is_constant(class).then(|| prepare_evaluated(&answers, &program, class, seed))
         });
+        let any = AnyProgram::Reflag(&program);
+        let flags = Flags::prepare(any);
+        let environment_flags = EnvironmentFlags::new(
+            document_tag,
+            CLASSES.map(|class| flags.all(any, class)),
+            flags.each(any).map(Bytes::from),
+            CLASSES.map(|class| flags.visible(class)),
+        );
         let content = Self {
             ruleset: Arc::new(ruleset),
             program,
             answers,
             definitions: PreparedBody::new(document, document_tag),
             evaluated,
+            flags,
+            environment_flags,
         };
         (content, diagnostics)
     }
@@ -55,6 +71,7 @@ impl ReflagContent {
     pub(super) fn compress(&self) {
         self.definitions.compress();
         self.evaluated.iter().flatten().for_each(PreparedBody::compress);
+        self.environment_flags.compress();
     }
 }
 

@@ -1,4 +1,5 @@
-//! What the admin port tells about each environment. Written by the publisher, read by people.
+//! What the admin port tells about each environment, and about the lists that environments are
+//! discovered in. Written by the publisher, read by people.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,10 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{Environment, Shared};
 use crate::model::{EnvironmentName, Failure, FailureKind};
 use crate::time::Timestamp;
-
-/// All environments, in the order of the configuration.
-#[derive(Debug)]
-pub struct Board(Mutex<Vec<EnvironmentStatus>>);
 
 /// What is known of one environment beside its content.
 #[derive(Clone, Debug)]
@@ -20,6 +17,8 @@ pub struct EnvironmentStatus {
     pub source_type: &'static str,
     /// Where the source is; never with a key.
     pub source_url: String,
+    /// What the list said of it; none for an environment of the configuration.
+    pub discovered: Option<Discovered>,
     /// Failed looks since the last good one.
     pub consecutive_failures: u32,
     /// Why the last look failed; none after a good one.
@@ -32,6 +31,80 @@ pub struct EnvironmentStatus {
     pub quarantined: Vec<Quarantined>,
     /// Odd things about the rules that are served.
     pub diagnostics: Vec<String>,
+}
+
+/// Where an environment was discovered, in the words of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovered {
+    /// Name of the discovery in the configuration.
+    pub by: Arc<str>,
+    /// The environment's number.
+    pub id: u64,
+    /// The number of its project, if one was given.
+    pub project_id: Option<u64>,
+    /// What people call it there.
+    pub name: Arc<str>,
+}
+
+/// The status of one environment, shared by all snapshots that have the environment.
+#[derive(Debug)]
+pub struct StatusCell(Mutex<EnvironmentStatus>);
+
+impl StatusCell {
+    /// Holds `status`.
+    pub fn new(status: EnvironmentStatus) -> Self {
+        Self(Mutex::new(status))
+    }
+
+    /// Locks it. Held for a moment only; no request for flags ever takes it.
+    pub fn lock(&self) -> MutexGuard<'_, EnvironmentStatus> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All lists that environments are discovered in, in the order of the configuration.
+#[derive(Debug)]
+pub struct Board(Mutex<Vec<DiscoveryStatus>>);
+
+/// What is known of one list of environments.
+#[derive(Clone, Debug)]
+pub struct DiscoveryStatus {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// Where it is; never with a key.
+    pub url: String,
+    /// Failed looks since the last good one.
+    pub consecutive_failures: u32,
+    /// Why the last look failed, or what of it is not believed yet; none after a good one.
+    pub last_error: Option<Failure>,
+    /// The last good look.
+    pub last_success_at: Option<Timestamp>,
+    /// How many environments are there because of it.
+    pub environments: usize,
+    /// Entries that are not served, and why, a line for each.
+    pub diagnostics: Vec<String>,
+}
+
+impl DiscoveryStatus {
+    /// Before the first look.
+    pub fn new(name: Arc<str>, url: String) -> Self {
+        Self {
+            name,
+            url,
+            consecutive_failures: 0,
+            last_error: None,
+            last_success_at: None,
+            environments: 0,
+            diagnostics: Vec::new(),
+        }
+    }
+
+    /// Whether it is known what there is to be served: the list was read once, or refuses our key,
+    /// which no waiting changes.
+    fn is_settled(&self) -> bool {
+        let refused = |error: &Failure| error.kind == FailureKind::Unauthorized;
+        self.last_success_at.is_some() || self.last_error.as_ref().is_some_and(refused)
+    }
 }
 
 /// A flag that is left out, or served in its last good form.
@@ -84,6 +157,7 @@ impl EnvironmentStatus {
             name,
             source_type,
             source_url,
+            discovered: None,
             consecutive_failures: 0,
             last_error: None,
             last_success_at: None,
@@ -119,13 +193,13 @@ impl Environment {
 }
 
 impl Board {
-    /// A board for these environments.
-    pub fn new(environments: Vec<EnvironmentStatus>) -> Self {
-        Self(Mutex::new(environments))
+    /// A board for these lists.
+    pub fn new(lists: Vec<DiscoveryStatus>) -> Self {
+        Self(Mutex::new(lists))
     }
 
     /// All of them, locked. Held for a moment only; no request for flags ever takes it.
-    pub fn lock(&self) -> MutexGuard<'_, Vec<EnvironmentStatus>> {
+    pub fn lock(&self) -> MutexGuard<'_, Vec<DiscoveryStatus>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -158,6 +232,11 @@ impl Readiness {
         Self { snapshot, board, started_at, startup_grace: grace, settled }
     }
 
+    /// All lists that environments are discovered in.
+    pub fn lists(&self) -> MutexGuard<'_, Vec<DiscoveryStatus>> {
+        self.board.lock()
+    }
+
     /// When the process started.
     pub fn started_at(&self) -> Timestamp {
         self.started_at
@@ -166,24 +245,25 @@ impl Readiness {
     /// Each environment.
     pub fn environments(&self, now: Timestamp) -> Vec<EnvironmentReadiness> {
         let snapshot = self.snapshot.load();
-        let board = self.board.lock();
-        let each = snapshot.environments.iter().zip(board.iter());
-        each.map(|(environment, status)| EnvironmentReadiness {
-            name: status.name.clone(),
+        let each = snapshot.environments.iter().map(|environment| EnvironmentReadiness {
+            name: environment.profile.name.clone(),
             ready: environment.content.is_some() && !environment.freshness.is_withdrawn(),
-            state: status.state(environment, now),
-        })
-        .collect()
+            state: environment.status.lock().state(environment, now),
+        });
+        each.collect()
     }
 
-    /// The whole process: not before every environment has data or its time is up, then as long as
-    /// one of them has data, whatever its age.
+    /// The whole process: not before every list of environments was read and every environment has
+    /// data, or their time is up; then as long as one environment has data, whatever its age. Who
+    /// comes later holds back nothing.
     pub fn is_ready(&self, now: Timestamp) -> bool {
+        // Before the environments: they are let in first, and then their list counts as read.
+        let lists_are_settled = self.board.lock().iter().all(DiscoveryStatus::is_settled);
         let environments = self.environments(now);
         let grace_is_over = now.since(self.started_at) >= self.startup_grace;
         // Who is refused has its answer: waiting longer brings no data.
         let settled = |e: &EnvironmentReadiness| e.ready || e.state == State::Unauthorized;
-        if grace_is_over || environments.iter().all(settled) {
+        if grace_is_over || (lists_are_settled && environments.iter().all(settled)) {
             self.settled.store(true, Ordering::Relaxed);
         }
         self.settled.load(Ordering::Relaxed) && environments.iter().any(|e| e.ready)
@@ -192,7 +272,9 @@ impl Readiness {
     /// The answer in the words of Flagsmith's proxies (flagsmith.md section 6).
     pub fn flagsmith(&self, now: Timestamp, draining: bool) -> (bool, String) {
         let ready = !draining && self.is_ready(now);
-        let updated = self.board.lock().iter().filter_map(|status| status.last_success_at).max();
+        let snapshot = self.snapshot.load();
+        let updated = snapshot.environments.iter().filter_map(|e| e.status.lock().last_success_at);
+        let updated = updated.max();
         let updated = updated.map(|at| at.to_string());
         let reason = match (ready, draining) {
             (true, _) => None,

@@ -22,8 +22,17 @@ pub(super) async fn send(
     timeout: Duration,
     now: Timestamp,
 ) -> Result<Answer, Failure> {
+    send_within(client, request, Bounds { timeout, body: MAX_DOCUMENT as usize }, now).await
+}
+
+/// The same, with a bound of its own on the answer.
+pub(super) async fn send_within(
+    client: &Client,
+    request: Request<Bytes>,
+    bounds: Bounds,
+    now: Timestamp,
+) -> Result<Answer, Failure> {
     let path = request.uri().path().to_owned();
-    let bounds = Bounds { timeout, body: MAX_DOCUMENT as usize };
     client.send(request, bounds).await.map_err(|error| {
         let kind = match error.kind() {
             upstream::FailureKind::Timeout => FailureKind::Timeout,

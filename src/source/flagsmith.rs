@@ -4,42 +4,80 @@
 //! Asks for the environment document with the server key, conditionally where that is safe, and
 //! follows its pages. A document is handed on only when its last page is in. Never follows a page
 //! to another host, since the key would travel along.
+//!
+//! An environment that was discovered may have several keys, and gets others while it is followed
+//! ([`ServerKeys`]): one that is refused or whose time is over makes way for the next one.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Request;
 use hyper::StatusCode;
-use hyper::header::{ETAG, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LINK};
+use hyper::header::{ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use sha2::{Digest, Sha256};
 
-use super::{Look, MAX_DOCUMENT, Sight, Source, fetch};
+use super::{Look, MAX_DOCUMENT, Sight, Source, fetch, link};
 use crate::config::{BaseUrl, Key};
-use crate::dialect::flagsmith::document;
-use crate::model::flagsmith::Environment;
+use crate::dialect::flagsmith::document::{self, DocumentError};
+use crate::dialect::flagsmith::listing::ServerSideKey;
+use crate::model::flagsmith::{Environment, UpdatedAt};
 use crate::model::{Confirmed, Failure, FailureKind, Rules, Update};
 use crate::time::Timestamp;
 use crate::upstream::{Answer, Client};
 
 /// `x-environment-key`
 const ENVIRONMENT_KEY: HeaderName = HeaderName::from_static("x-environment-key");
+/// `x-proxy-key`
+pub(super) const PROXY_KEY: HeaderName = HeaderName::from_static("x-proxy-key");
 /// The vendor compares whole seconds, so a change within the second of another may hide behind 304.
 const SAFE_AGE_MILLIS: i64 = 2_000;
 /// However sure the vendor is that nothing changed, the document is asked for as a whole again
 /// after this long: deletions of overrides were seen to change no date.
 const REFRESH_MILLIS: i64 = 5 * 60 * 1_000;
-/// More pages than any environment has.
-const MAX_PAGES: usize = 10_000;
+/// More pages than any document has that is short enough: the vendor's are about a megabyte each.
+const MAX_PAGES: usize = 1_000;
+/// All pages together may take so many times as long as one answer.
+const ALL_PAGES: u32 = 30;
 
 /// Where the rules are and what opens the door.
 #[derive(Debug)]
 pub struct FlagsmithUpstream {
     /// What precedes `/environment-document/`.
     pub url: BaseUrl,
-    /// The server key.
-    pub server_key: Key,
+    /// The server keys.
+    pub server_keys: ServerKeys,
+    /// Sent beside them, where the environment was discovered with it.
+    pub proxy_key: Option<Key>,
     /// For one whole answer.
     pub timeout: Duration,
+}
+
+/// Keys that open one environment's document, shared with whoever learns of others.
+#[derive(Clone, Debug)]
+pub struct ServerKeys(Arc<Mutex<Vec<ServerSideKey>>>);
+
+impl ServerKeys {
+    /// One that holds for good.
+    pub fn only(key: Key) -> Self {
+        Self::of(vec![ServerSideKey { key, active: true, expires_at: None }])
+    }
+
+    /// These, the first ones first.
+    pub fn of(keys: Vec<ServerSideKey>) -> Self {
+        Self(Arc::new(Mutex::new(keys)))
+    }
+
+    /// From the next look on, these.
+    pub fn replace(&self, keys: Vec<ServerSideKey>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    fn valid(&self, now: Timestamp) -> Vec<Key> {
+        let keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.iter().filter(|key| key.is_valid(now)).map(|key| key.key.clone()).collect()
+    }
 }
 
 /// A Flagsmith environment behind a URL.
@@ -48,119 +86,198 @@ pub struct FlagsmithSource {
     client: Client,
     upstream: FlagsmithUpstream,
     held: Option<Held>,
+    /// Keys that the upstream does not take, while there are others to be tried.
+    refused: Vec<Key>,
 }
 
 /// The last document that could be read.
 #[derive(Debug)]
 struct Held {
     hash: [u8; 32],
+    /// When the vendor last changed it.
+    updated_at: Option<UpdatedAt>,
+    /// None where there are further pages: a tag speaks of its own page only.
     etag: Option<HeaderValue>,
-    /// When the vendor last changed it, if that is long enough ago to be asked about by the second.
-    modified: Option<Timestamp>,
     /// When it was last fetched as a whole.
     fetched_at: Timestamp,
 }
 
+impl Held {
+    /// The moment that may be asked about by the second: none while another change may hide behind
+    /// it.
+    fn modified(&self) -> Option<Timestamp> {
+        let updated_at = Timestamp(self.updated_at?.0.div_euclid(1_000));
+        (self.fetched_at.since(updated_at) >= SAFE_AGE_MILLIS).then_some(updated_at)
+    }
+}
+
 /// What a look brought.
 enum Document {
-    /// What was held already.
-    Same,
+    /// The upstream says that nothing changed.
+    NotModified,
+    /// What was held already, fetched again.
+    Same(Held),
     /// Another one.
     New(Box<Environment>, Held),
+}
+
+/// What the bytes of a document's pages are.
+enum Pages {
+    Same([u8; 32]),
+    New(Box<Environment>, [u8; 32]),
+    /// Of different states: it changed while they were fetched.
+    Mixed,
 }
 
 impl FlagsmithSource {
     /// Asks through `client`; nothing is sent yet.
     pub fn new(client: Client, upstream: FlagsmithUpstream) -> Self {
-        Self { client, upstream, held: None }
+        Self { client, upstream, held: None, refused: Vec::new() }
     }
 
     fn url(&self) -> String {
-        format!("{}/environment-document/", self.upstream.url)
+        format!("{}{}", self.upstream.url.origin(), self.path())
     }
 
-    async fn document(&self, look: Look) -> Result<(Document, Confirmed), Failure> {
-        let now = look.now;
-        let mut request = self.request(&self.url(), now)?;
-        let fresh = |held: &&Held| now.since(held.fetched_at) < REFRESH_MILLIS;
-        let mut conditional = false;
-        if let Some(held) = self.held.as_ref().filter(fresh) {
-            // A tag is exact; where there is one the date must not be asked about beside it.
-            if let Some(etag) = &held.etag {
-                request.headers_mut().insert(IF_NONE_MATCH, etag.clone());
-                conditional = true;
-            } else if let Some(modified) = held.modified
-                && let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(modified.into()))
-            {
-                request.headers_mut().insert(IF_MODIFIED_SINCE, date);
-                conditional = true;
+    fn path(&self) -> String {
+        format!("{}/environment-document/", self.upstream.url.path())
+    }
+
+    /// The key to ask with: the first that is valid and was not refused. When all were, it starts
+    /// anew.
+    fn key(&mut self, now: Timestamp) -> Result<Key, Failure> {
+        let valid = self.upstream.server_keys.valid(now);
+        self.refused.retain(|key| valid.contains(key));
+        if self.refused.len() == valid.len() {
+            self.refused.clear();
+        }
+        valid.into_iter().find(|key| !self.refused.contains(key)).ok_or_else(|| {
+            let what = format!("{}: no server key of the environment is valid", self.url());
+            Failure::new(FailureKind::Unauthorized, what, now)
+        })
+    }
+
+    /// A key that is refused says nothing yet while there are others.
+    fn refuse(&mut self, key: Key, failure: Failure) -> Failure {
+        self.refused.push(key);
+        if self.refused.len() >= self.upstream.server_keys.valid(failure.at).len() {
+            return failure;
+        }
+        let message = format!("{}; another server key is tried next", failure.message);
+        Failure { kind: FailureKind::Status4xx, message, ..failure }
+    }
+
+    /// The document as it is now: asked for once more, should it change meanwhile.
+    async fn document(&self, now: Timestamp, key: &Key) -> Result<(Document, Confirmed), Failure> {
+        for _ in 0..2 {
+            if let Some(document) = self.whole(now, key).await? {
+                return Ok(document);
             }
         }
+        Err(self.malformed("it changed while its pages were fetched", now))
+    }
+
+    /// The document, unless its pages turn out to be of different states.
+    async fn whole(
+        &self,
+        now: Timestamp,
+        key: &Key,
+    ) -> Result<Option<(Document, Confirmed)>, Failure> {
+        let mut request = self.request(&self.path(), key, now)?;
+        let conditional = self.condition(request.headers_mut(), now);
         let answer = fetch::send(&self.client, request, self.upstream.timeout, now).await?;
         let confirmed = fetch::confirmed(&answer.headers, now);
         if answer.status == StatusCode::NOT_MODIFIED && conditional {
-            return Ok((Document::Same, confirmed));
+            return Ok(Some((Document::NotModified, confirmed)));
         }
         fetch::expect_ok(&answer, &self.url(), now)?;
-        let etag = answer.headers.get(ETAG).cloned();
-        let pages = self.other_pages(&answer, now).await?;
+        let pages = self.other_pages(&answer, key, now).await?;
+        let etag = answer.headers.get(ETAG).filter(|_| pages.is_empty()).cloned();
         let known = self.held.as_ref().map(|held| held.hash);
         let read = tokio::task::spawn_blocking(move || read(&answer.body, &pages, known)).await;
         let read = read.unwrap_or_else(|_| Err("reading the document failed".to_owned()));
-        let read = read.map_err(|error| self.malformed(&error, now))?;
-        let Some((environment, hash)) = read else { return Ok((Document::Same, confirmed)) };
-        let modified = environment.updated_at.map(|at| Timestamp(at.0.div_euclid(1_000)));
-        let modified = modified.filter(|&at| now.since(at) >= SAFE_AGE_MILLIS);
-        let held = Held { hash, etag, modified, fetched_at: now };
-        Ok((Document::New(Box::new(environment), held), confirmed))
+        let held = |hash, updated_at| Held { hash, updated_at, etag, fetched_at: now };
+        let document = match read.map_err(|error| self.malformed(&error, now))? {
+            Pages::Mixed => return Ok(None),
+            Pages::New(environment, hash) => {
+                let held = held(hash, environment.updated_at);
+                Document::New(environment, held)
+            }
+            Pages::Same(hash) => {
+                let updated_at = self.held.as_ref().and_then(|held| held.updated_at);
+                Document::Same(held(hash, updated_at))
+            }
+        };
+        Ok(Some((document, confirmed)))
+    }
+
+    /// Asks for a change since what is held, where that is safe. Gives whether it does.
+    fn condition(&self, fields: &mut HeaderMap, now: Timestamp) -> bool {
+        let fresh = |held: &&Held| now.since(held.fetched_at) < REFRESH_MILLIS;
+        let Some(held) = self.held.as_ref().filter(fresh) else { return false };
+        // A tag is exact; where there is one the date must not be asked about beside it.
+        if let Some(etag) = &held.etag {
+            fields.insert(IF_NONE_MATCH, etag.clone());
+            return true;
+        }
+        let date = held.modified().map(|modified| httpdate::fmt_http_date(modified.into()));
+        let date = date.and_then(|date| HeaderValue::from_str(&date).ok());
+        date.map(|date| fields.insert(IF_MODIFIED_SINCE, date)).is_some()
     }
 
     /// Follows `Link: <...>; rel="next"` to the end.
-    async fn other_pages(&self, first: &Answer, now: Timestamp) -> Result<Vec<Bytes>, Failure> {
+    async fn other_pages(
+        &self,
+        first: &Answer,
+        key: &Key,
+        now: Timestamp,
+    ) -> Result<Vec<Bytes>, Failure> {
         let mut pages = Vec::new();
-        let mut next = next_page(first);
+        let mut seen = HashSet::from([self.path()]);
+        let mut page = self.path();
+        let mut next = self.next_page(first, now)?;
         let mut bytes = first.body.len();
-        while let Some(target) = next {
-            let url = self.resolve(&target).ok_or_else(|| {
+        while let Some(link) = next {
+            page = link::resolve(&self.upstream.url, path_of(&page), &link).ok_or_else(|| {
                 self.malformed("the next page is on another host, where the key must not go", now)
             })?;
-            let request = self.request(&url, now)?;
+            if !seen.insert(page.clone()) {
+                return Err(self.malformed("its pages go round in a circle", now));
+            }
+            let request = self.request(&page, key, now)?;
             let answer = fetch::send(&self.client, request, self.upstream.timeout, now).await?;
             fetch::expect_ok(&answer, &format!("{} (page {})", self.url(), pages.len() + 2), now)?;
             bytes = bytes.saturating_add(answer.body.len());
             if pages.len() >= MAX_PAGES || bytes > MAX_DOCUMENT as usize {
                 return Err(self.malformed("its pages have no end", now));
             }
-            next = next_page(&answer);
+            next = self.next_page(&answer, now)?;
             pages.push(answer.body);
         }
         Ok(pages)
     }
 
-    /// The URL of a page on the same host; none for another one.
-    fn resolve(&self, target: &str) -> Option<String> {
-        let origin = self.upstream.url.origin();
-        if let Some(query) = target.strip_prefix('?') {
-            return Some(format!("{}?{query}", self.url()));
-        }
-        if target.starts_with('/') && !target.starts_with("//") {
-            return Some(format!("{origin}{target}"));
-        }
-        let rest = target.strip_prefix(&origin)?;
-        rest.starts_with('/').then(|| target.to_owned())
+    fn next_page(&self, answer: &Answer, now: Timestamp) -> Result<Option<String>, Failure> {
+        let unreadable = |link::Unreadable| {
+            self.malformed("there is another page and its `Link` cannot be read", now)
+        };
+        link::next_page(&answer.headers).map_err(unreadable)
     }
 
-    fn request(&self, url: &str, now: Timestamp) -> Result<Request<Bytes>, Failure> {
-        let unusable = |what: &str| {
-            Failure::new(FailureKind::Network, format!("{}: {what}", self.upstream.url), now)
+    /// Asks for a path, with its query, of the upstream.
+    fn request(&self, path: &str, key: &Key, now: Timestamp) -> Result<Request<Bytes>, Failure> {
+        let sent = |key: &Key| {
+            let unusable = || self.malformed("the key cannot be sent in a header", now);
+            secret_value(key).ok_or_else(unusable)
         };
-        let mut key = HeaderValue::try_from(self.upstream.server_key.expose())
-            .map_err(|_| unusable("the key cannot be sent in a header"))?;
-        key.set_sensitive(true);
-        Request::get(url)
-            .header(ENVIRONMENT_KEY, key)
+        let url = format!("{}{path}", self.upstream.url.origin());
+        let mut request = Request::get(url).header(ENVIRONMENT_KEY, sent(key)?);
+        if let Some(key) = &self.upstream.proxy_key {
+            request = request.header(PROXY_KEY, sent(key)?);
+        }
+        request
             .body(Bytes::new())
-            .map_err(|_| unusable("a page has no URL that can be asked"))
+            .map_err(|_| self.malformed("the next page has no URL that can be asked", now))
     }
 
     fn malformed(&self, what: &str, now: Timestamp) -> Failure {
@@ -170,45 +287,56 @@ impl FlagsmithSource {
 
 impl Source for FlagsmithSource {
     async fn look(&mut self, look: Look) -> Sight {
-        match self.document(look).await {
-            Ok((Document::Same, confirmed)) => Update::Unchanged(confirmed).into(),
+        let key = match self.key(look.now) {
+            Ok(key) => key,
+            Err(failure) => return Update::Unavailable(failure).into(),
+        };
+        let longest = self.upstream.timeout.saturating_mul(ALL_PAGES);
+        let document = tokio::time::timeout(longest, self.document(look.now, &key)).await;
+        let document = document.unwrap_or_else(|_| {
+            let message = format!("{}: its pages take more than {longest:?}", self.url());
+            Err(Failure::new(FailureKind::Timeout, message, look.now))
+        });
+        match document {
             Ok((Document::New(environment, held), confirmed)) => {
                 self.held = Some(held);
                 Update::Replace(Box::new(Rules::Flagsmith(*environment)), confirmed).into()
+            }
+            Ok((Document::Same(held), confirmed)) => {
+                self.held = Some(held);
+                Update::Unchanged(confirmed).into()
+            }
+            Ok((Document::NotModified, confirmed)) => Update::Unchanged(confirmed).into(),
+            Err(failure) if failure.kind == FailureKind::Unauthorized => {
+                Update::Unavailable(self.refuse(key, failure)).into()
             }
             Err(failure) => Update::Unavailable(failure).into(),
         }
     }
 }
 
+/// A key as the value of a header field that nobody prints.
+pub(super) fn secret_value(key: &Key) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(key.expose()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn path_of(page: &str) -> &str {
+    page.split('?').next().unwrap_or_default()
+}
+
 /// Reads a document with all its pages, unless it is the one with the hash that is known.
-fn read(
-    first: &Bytes,
-    others: &[Bytes],
-    known: Option<[u8; 32]>,
-) -> Result<Option<(Environment, [u8; 32])>, String> {
-    let whole = if others.is_empty() {
-        first.clone()
-    } else {
-        document::join_pages(first, others).map_err(|error| error.to_string())?
+fn read(first: &Bytes, others: &[Bytes], known: Option<[u8; 32]>) -> Result<Pages, String> {
+    let whole = match document::join_pages(first, others) {
+        Ok(whole) => whole,
+        Err(DocumentError::Mixed) => return Ok(Pages::Mixed),
+        Err(error) => return Err(error.to_string()),
     };
     let hash: [u8; 32] = Sha256::digest(&whole).into();
     if known == Some(hash) {
-        return Ok(None);
+        return Ok(Pages::Same(hash));
     }
     let environment = document::read(&whole).map_err(|error| error.to_string())?;
-    Ok(Some((environment, hash)))
-}
-
-/// The target of `Link` with `rel="next"` (RFC 8288).
-fn next_page(answer: &Answer) -> Option<String> {
-    let links = answer.headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
-    links.flat_map(|value| value.split(',')).find_map(|link| {
-        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-        let is_next = parameters.split(';').any(|parameter| {
-            let (name, value) = parameter.split_once('=').unwrap_or_default();
-            name.trim().eq_ignore_ascii_case("rel") && value.trim().trim_matches('"') == "next"
-        });
-        is_next.then(|| target.to_owned())
-    })
+    Ok(Pages::New(Box::new(environment), hash))
 }

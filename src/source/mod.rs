@@ -3,16 +3,20 @@
 //! A source is a state machine that is asked to look and says what it saw; the driver decides when
 //! to ask. Neither knows what is published: what an [`Update`] means is for the publisher.
 
+mod discovery;
 mod fetch;
 mod file;
 mod flagsmith;
+mod link;
 mod origin;
 mod pace;
 mod reflag;
 
+pub use discovery::{Discovery, DiscoveryDriver, DiscoveryUpstream, discover};
+pub(crate) use discovery::{LIST_BYTE, LIST_ENTRY, MAX_LIST};
 pub(crate) use file::MAX_BYTES as MAX_DOCUMENT;
 pub use file::{FileFormat, FileSource};
-pub use flagsmith::{FlagsmithSource, FlagsmithUpstream};
+pub use flagsmith::{FlagsmithSource, FlagsmithUpstream, ServerKeys};
 pub use origin::OriginSource;
 pub use pace::Pace;
 pub use reflag::{ReflagSource, ReflagUpstream};
@@ -25,7 +29,7 @@ use tokio::time::Instant;
 
 use crate::model::{Failure, KeyClass, Update};
 use crate::snapshot::publisher::Report;
-use crate::snapshot::{SourceKey, Waiting};
+use crate::snapshot::{Seat, SourceKey, Waiting};
 use crate::time::{Clock, Stopwatch, Timestamp};
 
 /// Something that can be looked at for rules.
@@ -81,7 +85,7 @@ const BETWEEN_PUBLISHABLE_WAKES: Duration = Duration::from_secs(5);
 /// Looks at a source now, then at its pace and when a waiting request asks for it, until nobody
 /// takes the reports any more. One look at a time.
 pub async fn follow(
-    environment: usize,
+    environment: Seat,
     mut source: impl Source,
     mut pace: Pace,
     waiting: Arc<Waiting>,
@@ -212,7 +216,8 @@ mod tests {
             let source = Scripted { failures: failures.into(), looks: Arc::clone(&looks), began };
             let (sender, reports) = mpsc::channel(1_000);
             let clock = Clock::frozen(Timestamp(0));
-            tokio::spawn(follow(0, source, pace, Arc::clone(&waiting), clock, sender));
+            let seat = Seat::of_configuration(0);
+            tokio::spawn(follow(seat, source, pace, Arc::clone(&waiting), clock, sender));
             Self { looks, waiting, began, _reports: reports }
         }
 

@@ -4,15 +4,21 @@
 //! look-up, no cache line that two workers share. They are added up when somebody scrapes.
 //! Everything that happens rarely is an ordinary `prometheus` metric with its handles looked up at
 //! start.
+//!
+//! Environments come and go. What is counted for one of them is in an [`EnvironmentMetrics`] of its
+//! own, which goes with it: whoever still counts for an environment that is gone counts into nothing
+//! that is shown. Evaluations are counted by slot, see [`Metrics::open`].
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFamily, MetricType};
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::proto::{self, Bucket, Counter, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+};
 
 use crate::dialect::reflag::tracking::{Counts, Kind};
 use crate::dialect::{Dialect, Rejection};
@@ -30,6 +36,7 @@ pub mod names {
     pub const SNAPSHOT_AGE: &str = "burgee_snapshot_age_seconds";
     pub const SNAPSHOT_FLAGS: &str = "burgee_snapshot_flags";
     pub const FLAGS_QUARANTINED: &str = "burgee_flags_quarantined";
+    pub const FLAGS_UNTRANSLATED: &str = "burgee_flags_untranslated";
     pub const SOURCE_FETCHES: &str = "burgee_source_fetches_total";
     pub const SOURCE_FETCH_DURATION: &str = "burgee_source_fetch_duration_seconds";
     pub const SNAPSHOTS_REJECTED: &str = "burgee_snapshots_rejected_total";
@@ -38,6 +45,8 @@ pub mod names {
     pub const SOURCE_LAST_SUCCESS: &str = "burgee_source_last_success_timestamp_seconds";
     pub const EVENTS_RECEIVED: &str = "burgee_events_received_total";
     pub const EVENTS_DROPPED: &str = "burgee_events_dropped_total";
+    pub const DISCOVERIES: &str = "burgee_discoveries_total";
+    pub const DISCOVERED_ENVIRONMENTS: &str = "burgee_discovered_environments";
     pub const REJECTIONS: &str = "burgee_rejections_total";
     pub const BOUNDED_DROPPED: &str = "burgee_bounded_dropped_total";
     pub const BUILD_INFO: &str = "burgee_build_info";
@@ -80,7 +89,7 @@ const WAIT_BUCKETS: [f64; 8] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 4.0, 9.5];
 #[derive(Debug)]
 pub struct WorkerMetrics {
     routes: Vec<RouteCounters>,
-    /// By environment and dialect.
+    /// By slot and dialect.
     evaluations: Vec<[AtomicU64; Dialect::ALL.len()]>,
 }
 
@@ -105,9 +114,9 @@ impl WorkerMetrics {
         counters.nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    /// Counts an evaluated context.
-    pub fn evaluated(&self, environment: usize, dialect: Dialect) {
-        if let Some(counters) = self.evaluations.get(environment) {
+    /// Counts an evaluated context of the environment in this slot.
+    pub fn evaluated(&self, slot: usize, dialect: Dialect) {
+        if let Some(counters) = self.evaluations.get(slot) {
             counters[dialect as usize].fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -118,22 +127,27 @@ impl WorkerMetrics {
 pub struct Metrics {
     registry: Registry,
     workers: Vec<Arc<WorkerMetrics>>,
+    environments: Arc<Slots>,
     rejections: IntCounterVec,
-    fetches: IntCounterVec,
-    fetch_duration: HistogramVec,
-    snapshots_rejected: IntCounterVec,
-    regressions_accepted: IntCounterVec,
-    waits: HistogramVec,
-    events_received: IntCounterVec,
-    events_dropped: IntCounterVec,
+    discoveries: IntCounterVec,
     bounded_dropped: IntCounterVec,
 }
 
+/// The counters of whoever is in each slot.
+#[derive(Debug)]
+struct Slots(Mutex<Vec<Option<Arc<EnvironmentMetrics>>>>);
+
+impl Slots {
+    fn lock(&self) -> MutexGuard<'_, Vec<Option<Arc<EnvironmentMetrics>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Metrics {
-    /// Counters for these routes, environments and so many workers.
+    /// Counters for these routes, so many slots for environments, and so many workers.
     pub fn new(
         routes: &'static [RouteLabels],
-        environments: &[EnvironmentName],
+        slots: usize,
         workers: usize,
     ) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
@@ -149,51 +163,22 @@ impl Metrics {
         {
             rejections.with_label_values(&[dialect, reason]);
         }
-        let fetches = counters(
-            names::SOURCE_FETCHES,
-            "Looks at an environment's source by what came of them.",
-            &["environment", "outcome"],
-        )?;
-        let snapshots_rejected = counters(
-            names::SNAPSHOTS_REJECTED,
-            "Documents of a source that were not published.",
-            &["environment", "reason"],
-        )?;
-        let regressions_accepted = counters(
-            names::REGRESSIONS_ACCEPTED,
-            "Older versions published since the source stayed with them.",
-            &["environment"],
-        )?;
-        for environment in environments {
-            let environment = environment.as_str();
-            for reason in ["older", "shrunk"] {
-                snapshots_rejected.with_label_values(&[environment, reason]);
-            }
-            regressions_accepted.with_label_values(&[environment]);
-        }
-        let events_received = counters(
-            names::EVENTS_RECEIVED,
-            "Tracking events taken in.",
-            &["environment", "kind"],
-        )?;
-        let events_dropped = counters(
-            names::EVENTS_DROPPED,
-            "Tracking events that were not kept.",
-            &["environment", "kind", "reason"],
+        let discoveries = counters(
+            names::DISCOVERIES,
+            "Looks at a list of environments by what came of them.",
+            &["discover", "outcome"],
         )?;
         let bounded_dropped =
             counters(names::BOUNDED_DROPPED, "What was refused at a bound.", &["what"])?;
-        for what in ["connections", "admin_connections", "in_flight_body_bytes", "waiters"] {
+        for what in [
+            "connections",
+            "admin_connections",
+            "in_flight_body_bytes",
+            "waiters",
+            "discovered_environments",
+        ] {
             bounded_dropped.with_label_values(&[what]);
         }
-        let options = HistogramOpts::new(names::SOURCE_FETCH_DURATION, "Time of one look.");
-        let fetch_duration = HistogramVec::new(options, &["environment"])?;
-        registry.register(Box::new(fetch_duration.clone()))?;
-        let options =
-            HistogramOpts::new(names::WAIT, "Time for which waitForVersion held requests.")
-                .buckets(WAIT_BUCKETS.to_vec());
-        let waits = HistogramVec::new(options, &["environment"])?;
-        registry.register(Box::new(waits.clone()))?;
         let build = Opts::new(names::BUILD_INFO, "Which build this is; always 1.");
         let build = IntGaugeVec::new(build, &["version", "revision"])?;
         let revision = option_env!("BURGEE_REVISION").unwrap_or("unknown");
@@ -202,23 +187,13 @@ impl Metrics {
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let worker = || WorkerMetrics {
             routes: routes.iter().map(|_| RouteCounters::default()).collect(),
-            evaluations: environments.iter().map(|_| Default::default()).collect(),
+            evaluations: std::iter::repeat_with(Default::default).take(slots).collect(),
         };
         let workers: Vec<_> = (0..workers).map(|_| Arc::new(worker())).collect();
-        registry.register(Box::new(Requests::new(routes, environments, workers.clone())?))?;
-        Ok(Self {
-            registry,
-            workers,
-            rejections,
-            fetches,
-            fetch_duration,
-            snapshots_rejected,
-            regressions_accepted,
-            waits,
-            events_received,
-            events_dropped,
-            bounded_dropped,
-        })
+        let environments = Arc::new(Slots(Mutex::new(vec![None; slots])));
+        let requests = Requests::new(routes, Arc::clone(&environments), workers.clone())?;
+        registry.register(Box::new(requests))?;
+        Ok(Self { registry, workers, environments, rejections, discoveries, bounded_dropped })
     }
 
     /// The counters of one worker.
@@ -226,53 +201,39 @@ impl Metrics {
         Arc::clone(&self.workers[index])
     }
 
+    /// How many environments there can be at once.
+    pub fn slots(&self) -> usize {
+        self.environments.lock().len()
+    }
+
+    /// Counters for an environment that takes a slot, all of them zero. Nobody may count for the one
+    /// that was there before any more: workers count evaluations by slot alone.
+    pub fn open(
+        &self,
+        slot: usize,
+        environment: &EnvironmentName,
+    ) -> Result<Arc<EnvironmentMetrics>, prometheus::Error> {
+        for worker in &self.workers {
+            worker.evaluations[slot].iter().for_each(|count| count.store(0, Ordering::Relaxed));
+        }
+        let metrics = Arc::new(EnvironmentMetrics::new(environment)?);
+        self.environments.lock()[slot] = Some(Arc::clone(&metrics));
+        Ok(metrics)
+    }
+
+    /// Shows nothing any more of the environment that left this slot.
+    pub fn close(&self, slot: usize) {
+        self.environments.lock()[slot] = None;
+    }
+
     /// Counts a refusal.
     pub fn rejected(&self, dialect: Dialect, rejection: &Rejection) {
         self.rejections.with_label_values(&[dialect.label(), rejection.label()]).inc();
     }
 
-    /// Counts a look at a source.
-    pub fn fetched(&self, environment: &EnvironmentName, outcome: &str, took: Duration) {
-        self.fetches.with_label_values(&[environment.as_str(), outcome]).inc();
-        let duration = self.fetch_duration.with_label_values(&[environment.as_str()]);
-        duration.observe(took.as_secs_f64());
-    }
-
-    /// Counts a document that was not published.
-    pub fn snapshot_rejected(&self, environment: &EnvironmentName, reason: &str) {
-        self.snapshots_rejected.with_label_values(&[environment.as_str(), reason]).inc();
-    }
-
-    /// Counts an older version that was published since the source insisted on it.
-    pub fn regression_accepted(&self, environment: &EnvironmentName) {
-        self.regressions_accepted.with_label_values(&[environment.as_str()]).inc();
-    }
-
-    /// Counts a request that was held for a newer version.
-    pub fn waited(&self, environment: &EnvironmentName, held: Duration) {
-        self.waits.with_label_values(&[environment.as_str()]).observe(held.as_secs_f64());
-    }
-
-    /// Counts events that were taken in and, for want of a queue, not kept.
-    pub fn events_not_kept(&self, environment: &EnvironmentName, counts: &Counts) {
-        let environment = environment.as_str();
-        for (kind, &count) in Kind::ALL.iter().zip(counts) {
-            if count > 0 {
-                let kind = kind.label();
-                let received = self.events_received.with_label_values(&[environment, kind]);
-                received.inc_by(u64::from(count));
-                let labels = [environment, kind, "no_sink"];
-                self.events_dropped.with_label_values(&labels).inc_by(u64::from(count));
-            }
-        }
-    }
-
-    /// Counts evaluations that a client reported and that are, for want of a queue, not kept.
-    pub fn analytics_not_kept(&self, environment: &EnvironmentName, evaluations: u64) {
-        let environment = environment.as_str();
-        self.events_received.with_label_values(&[environment, "analytics"]).inc_by(evaluations);
-        let labels = [environment, "analytics", "no_sink"];
-        self.events_dropped.with_label_values(&labels).inc_by(evaluations);
+    /// Counts a look at a list of environments. `discover` is its name in the configuration.
+    pub fn discovered(&self, discover: &str, outcome: &str) {
+        self.discoveries.with_label_values(&[discover, outcome]).inc();
     }
 
     /// Counts something that met its bound.
@@ -280,16 +241,153 @@ impl Metrics {
         self.bounded_dropped.with_label_values(&[what]).inc();
     }
 
-    /// All metrics of this moment.
+    /// All metrics of this moment, each name once.
     pub fn gather(&self) -> Vec<MetricFamily> {
-        self.registry.gather()
+        let mut families: BTreeMap<String, MetricFamily> = BTreeMap::new();
+        let environments: Vec<_> = self.environments.lock().iter().flatten().cloned().collect();
+        let of_environments = environments.iter().flat_map(|metrics| metrics.collect());
+        for family in self.registry.gather().into_iter().chain(of_environments) {
+            // Nothing of this kind happened yet.
+            if family.get_metric().is_empty() {
+                continue;
+            }
+            match families.get_mut(family.name()) {
+                Some(known) => known.mut_metric().extend(family.get_metric().iter().cloned()),
+                None => drop(families.insert(family.name().to_owned(), family)),
+            }
+        }
+        families.into_values().collect()
+    }
+}
+
+/// Counters of one environment, for as long as it is there.
+#[derive(Debug)]
+pub struct EnvironmentMetrics {
+    name: EnvironmentName,
+    fetches: IntCounterVec,
+    fetch_duration: Histogram,
+    snapshots_rejected: IntCounterVec,
+    regressions_accepted: IntCounter,
+    waits: Histogram,
+    events_received: IntCounterVec,
+    events_dropped: IntCounterVec,
+}
+
+impl EnvironmentMetrics {
+    fn new(name: &EnvironmentName) -> Result<Self, prometheus::Error> {
+        const ENVIRONMENT: &str = "environment";
+        let counters = |metric, help, labels: &[&str]| {
+            let opts = Opts::new(metric, help).const_label(ENVIRONMENT, name.as_str());
+            IntCounterVec::new(opts, labels)
+        };
+        let histogram = |metric, help, buckets: &[f64]| {
+            let opts = HistogramOpts::new(metric, help).buckets(buckets.to_vec());
+            Histogram::with_opts(opts.const_label(ENVIRONMENT, name.as_str()))
+        };
+        let snapshots_rejected = counters(
+            names::SNAPSHOTS_REJECTED,
+            "Documents of a source that were not published.",
+            &["reason"],
+        )?;
+        for reason in ["older", "shrunk"] {
+            snapshots_rejected.with_label_values(&[reason]);
+        }
+        let regressions = Opts::new(
+            names::REGRESSIONS_ACCEPTED,
+            "Older versions published since the source stayed with them.",
+        );
+        Ok(Self {
+            name: name.clone(),
+            fetches: counters(
+                names::SOURCE_FETCHES,
+                "Looks at an environment's source by what came of them.",
+                &["outcome"],
+            )?,
+            fetch_duration: histogram(
+                names::SOURCE_FETCH_DURATION,
+                "Time of one look.",
+                prometheus::DEFAULT_BUCKETS,
+            )?,
+            snapshots_rejected,
+            regressions_accepted: IntCounter::with_opts(
+                regressions.const_label(ENVIRONMENT, name.as_str()),
+            )?,
+            waits: histogram(
+                names::WAIT,
+                "Time for which waitForVersion held requests.",
+                &WAIT_BUCKETS,
+            )?,
+            events_received: counters(
+                names::EVENTS_RECEIVED,
+                "Tracking events taken in.",
+                &["kind"],
+            )?,
+            events_dropped: counters(
+                names::EVENTS_DROPPED,
+                "Tracking events that were not kept.",
+                &["kind", "reason"],
+            )?,
+        })
+    }
+
+    /// Counts a look at the source.
+    pub fn fetched(&self, outcome: &str, took: Duration) {
+        self.fetches.with_label_values(&[outcome]).inc();
+        self.fetch_duration.observe(took.as_secs_f64());
+    }
+
+    /// Counts a document that was not published.
+    pub fn snapshot_rejected(&self, reason: &str) {
+        self.snapshots_rejected.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts an older version that was published since the source insisted on it.
+    pub fn regression_accepted(&self) {
+        self.regressions_accepted.inc();
+    }
+
+    /// Counts a request that was held for a newer version.
+    pub fn waited(&self, held: Duration) {
+        self.waits.observe(held.as_secs_f64());
+    }
+
+    /// Counts events that were taken in and, for want of a queue, not kept.
+    pub fn events_not_kept(&self, counts: &Counts) {
+        for (kind, &count) in Kind::ALL.iter().zip(counts) {
+            if count > 0 {
+                self.not_kept(kind.label(), u64::from(count));
+            }
+        }
+    }
+
+    /// Counts evaluations that a client reported and that are, for want of a queue, not kept.
+    pub fn analytics_not_kept(&self, evaluations: u64) {
+        self.not_kept("analytics", evaluations);
+    }
+
+    fn not_kept(&self, kind: &str, count: u64) {
+        self.events_received.with_label_values(&[kind]).inc_by(count);
+        self.events_dropped.with_label_values(&[kind, "no_sink"]).inc_by(count);
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let all: [&dyn Collector; 7] = [
+            &self.fetches,
+            &self.fetch_duration,
+            &self.snapshots_rejected,
+            &self.regressions_accepted,
+            &self.waits,
+            &self.events_received,
+            &self.events_dropped,
+        ];
+        all.into_iter().flat_map(Collector::collect).collect()
     }
 }
 
 /// Adds up the workers.
 struct Requests {
     routes: &'static [RouteLabels],
-    environments: Vec<EnvironmentName>,
+    environments: Arc<Slots>,
     workers: Vec<Arc<WorkerMetrics>>,
     descriptions: [Desc; 3],
 }
@@ -297,7 +395,7 @@ struct Requests {
 impl Requests {
     fn new(
         routes: &'static [RouteLabels],
-        environments: &[EnvironmentName],
+        environments: Arc<Slots>,
         workers: Vec<Arc<WorkerMetrics>>,
     ) -> Result<Self, prometheus::Error> {
         let describe = |name: &str, help: &str, labels: &[&str]| {
@@ -313,7 +411,7 @@ impl Requests {
             )?,
             describe(names::EVALUATIONS, "Contexts evaluated.", &["environment", "dialect"])?,
         ];
-        Ok(Self { routes, environments: environments.to_vec(), workers, descriptions })
+        Ok(Self { routes, environments, workers, descriptions })
     }
 
     fn sum(&self, counter: impl Fn(&WorkerMetrics) -> &AtomicU64) -> u64 {
@@ -340,7 +438,7 @@ impl Requests {
     fn durations(&self) -> Vec<Metric> {
         let mut metrics = Vec::new();
         for (index, labels) in self.routes.iter().enumerate() {
-            let mut histogram = Histogram::default();
+            let mut histogram = proto::Histogram::default();
             let mut cumulative = 0;
             let mut buckets = Vec::with_capacity(BUCKETS.len());
             for (place, &bound) in BUCKETS.iter().enumerate() {
@@ -368,10 +466,12 @@ impl Requests {
 
     fn evaluations(&self) -> Vec<Metric> {
         let mut metrics = Vec::new();
-        for (index, environment) in self.environments.iter().enumerate() {
+        for (slot, environment) in self.environments.lock().iter().enumerate() {
+            let Some(environment) = environment else { continue };
             for dialect in Dialect::ALL {
-                let count = self.sum(|worker| &worker.evaluations[index][dialect as usize]);
-                let pairs = [("environment", environment.as_str()), ("dialect", dialect.label())];
+                let count = self.sum(|worker| &worker.evaluations[slot][dialect as usize]);
+                let name = environment.name.as_str();
+                let pairs = [("environment", name), ("dialect", dialect.label())];
                 metrics.push(counter(&pairs, count));
             }
         }

@@ -22,6 +22,7 @@
 
 mod answer;
 mod document;
+pub(crate) mod flagsmith;
 mod reflag;
 mod request;
 
@@ -92,6 +93,11 @@ impl Upstream {
     /// From now on this document is served; held requests and event streams are told.
     pub(crate) fn publish(&self, document: Document) {
         self.shared.change(|state| state.document = document);
+    }
+
+    /// From now on these are the environments of Flagsmith's list, in this order.
+    pub(crate) fn list(&self, listed: &[flagsmith::Listed]) {
+        self.shared.change(|state| state.listed = listed.to_vec());
     }
 
     /// From now on this path (without query; or [`ANY_PATH`]) is answered like this.
@@ -236,6 +242,7 @@ struct Script {
 #[derive(Debug)]
 struct State {
     document: Document,
+    listed: Vec<flagsmith::Listed>,
     scripts: BTreeMap<String, Script>,
     requests: Vec<Request>,
     door: Door,
@@ -283,6 +290,7 @@ impl Shared {
     fn new(document: Document) -> Self {
         let state = State {
             document,
+            listed: Vec::new(),
             scripts: BTreeMap::new(),
             requests: Vec::new(),
             door: Door::Open,
@@ -385,7 +393,9 @@ impl Shared {
             state.requests.push(Request { at, ..request.clone() });
             state.scripted(request.path())
         });
-        scripted.unwrap_or_else(|| self.answer_from_document(request))
+        scripted
+            .or_else(|| self.answer_from_list(request))
+            .unwrap_or_else(|| self.answer_from_document(request))
     }
 
     /// Does what the answer says. Gives whether the connection can take another request.

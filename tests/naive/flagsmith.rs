@@ -99,6 +99,19 @@ pub(crate) fn evaluate(
     (flags, matching.map(|segment| text(&segment["name"])).collect())
 }
 
+/// Whether a segment's condition holds by itself.
+#[allow(dead_code, reason = "not every target asks")]
+pub(crate) fn holds(
+    document: &Value,
+    identity: Option<&Identity>,
+    segments_without_identity: bool,
+    (segment, condition): (&Value, &Value),
+) -> bool {
+    let applies_segments = identity.is_some() || segments_without_identity;
+    let interpreter = Interpreter { document, identity, applies_segments };
+    applies_segments && interpreter.condition(condition, segment)
+}
+
 fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
@@ -271,7 +284,10 @@ impl Interpreter<'_> {
             "NOT_CONTAINS" => matches!(&value, Coerced::Text(text) if !text.contains(&operand)),
             "REGEX" => {
                 let known: HashMap<&str, Meaning> = PATTERNS.into_iter().collect();
-                known.get(&*operand).expect("a pattern of the list")(&value.text())
+                match known.get(&*operand) {
+                    Some(meaning) => meaning(&value.text()),
+                    None => has_any(&operand, &value.text()),
+                }
             }
             "IN" => {
                 let member = match &value {
@@ -305,6 +321,41 @@ impl Interpreter<'_> {
             _ => false,
         }
     }
+}
+
+/// Patterns that look anywhere for one character after the other, each in one of several forms:
+/// `[\s\S]*` and then characters, characters in brackets, or alternatives.
+fn has_any(pattern: &str, text: &str) -> bool {
+    if pattern == r"[\s\S]" {
+        return !text.is_empty();
+    }
+    let mut rest = pattern.strip_prefix(r"[\s\S]*").expect("a pattern of the list or such a one");
+    let mut places: Vec<Vec<char>> = Vec::new();
+    while let Some(first) = rest.chars().next() {
+        let (inside, behind) = match first {
+            '[' => {
+                let escaped =
+                    |at: &usize| rest[..*at].ends_with('\\') && !rest[..*at].ends_with("\\\\");
+                let end = rest.match_indices(']').map(|(at, _)| at).find(|at| !escaped(at));
+                let end = end.expect("the brackets are closed");
+                (
+                    rest[1..end].replace("\\\\", "\0").replace('\\', "").replace('\0', "\\"),
+                    &rest[end + 1..],
+                )
+            }
+            '(' => {
+                let end = rest.find(')').expect("the group is closed");
+                (rest[3..end].replace('|', ""), &rest[end + 1..])
+            }
+            plain => (plain.to_string(), &rest[plain.len_utf8()..]),
+        };
+        places.push(inside.chars().collect());
+        rest = behind;
+    }
+    let text: Vec<char> = text.chars().collect();
+    text.windows(places.len()).any(|window| {
+        window.iter().zip(&places).all(|(character, forms)| forms.contains(character))
+    })
 }
 
 fn members(value: &Value) -> Vec<String> {

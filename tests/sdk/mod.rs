@@ -4,6 +4,7 @@
     dead_code,
     clippy::expect_used,
     clippy::panic,
+    unused_imports,
     reason = "test code of which each target uses its own part"
 )]
 

@@ -17,6 +17,7 @@ mod contexts;
 mod cors;
 mod deadlines;
 mod explain;
+mod explain_flagsmith;
 mod file_source;
 mod http2;
 mod key_order;

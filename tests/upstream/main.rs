@@ -13,9 +13,11 @@
 )]
 
 mod chain;
+mod discovery;
 mod documents;
 #[path = "../fake_upstream/mod.rs"]
 mod fake_upstream;
+mod flagsmith;
 mod following;
 mod keys;
 mod learning;

@@ -15,18 +15,18 @@ use crate::support::rules::on;
 use crate::support::{Edge, Setup, logged, until};
 
 /// One way to fail.
-struct Row {
+pub(crate) struct Row {
     /// What the upstream does, in words.
-    upstream: &'static str,
-    trouble: Trouble,
+    pub(crate) upstream: &'static str,
+    pub(crate) trouble: Trouble,
     /// `last_error.kind` of `/status`, and the `outcome` of `burgee_source_fetches_total`.
-    kind: &'static str,
+    pub(crate) kind: &'static str,
     /// `state` of `/status` before there was a good answer, and after.
-    states: [&'static str; 2],
+    pub(crate) states: [&'static str; 2],
 }
 
 /// What the upstream does.
-enum Trouble {
+pub(crate) enum Trouble {
     /// It answers the request for definitions like this.
     Answers(Answer),
     /// Nobody listens at its address.
@@ -36,9 +36,10 @@ enum Trouble {
 }
 
 impl Trouble {
-    fn begin(&self, upstream: &Upstream) {
+    /// Begins it; answers are those to requests of `path`.
+    pub(crate) fn begin(&self, upstream: &Upstream, path: &str) {
         match self {
-            Self::Answers(answer) => upstream.answer("/features", answer.clone()),
+            Self::Answers(answer) => upstream.answer(path, answer.clone()),
             Self::IsGone => upstream.refuse_connections(),
             Self::IsStuck => {
                 upstream.ignore_connections();
@@ -47,9 +48,10 @@ impl Trouble {
         }
     }
 
-    fn end(&self, upstream: &Upstream) {
+    /// Ends it; `recover` makes the upstream answer well again.
+    pub(crate) fn end(&self, upstream: &Upstream, recover: impl FnOnce()) {
         match self {
-            Self::Answers(_) => upstream.recover(),
+            Self::Answers(_) => recover(),
             Self::IsGone | Self::IsStuck => upstream.accept_connections(),
         }
     }
@@ -59,7 +61,8 @@ fn row(upstream: &'static str, trouble: Trouble, kind: &'static str) -> Row {
     Row { upstream, trouble, kind, states: ["empty", "cached"] }
 }
 
-fn answer(upstream: &'static str, answer: impl Into<Answer>, kind: &'static str) -> Row {
+/// An upstream that answers like this.
+pub(crate) fn answer(upstream: &'static str, answer: impl Into<Answer>, kind: &'static str) -> Row {
     row(upstream, Trouble::Answers(answer.into()), kind)
 }
 
@@ -74,8 +77,9 @@ fn whole() -> Reply {
     Reply::json(200, &document(9).definitions())
 }
 
-fn nobody_there_or_nobody_who_speaks() -> Vec<Row> {
-    let begin = |length| Answer::beginning_of(&whole(), length);
+/// `whole` is the good answer that does not come.
+pub(crate) fn nobody_there_or_nobody_who_speaks(whole: &Reply) -> Vec<Row> {
+    let begin = |length| Answer::beginning_of(whole, length);
     let silent = Answer::nothing;
     let drip = Duration::from_millis(40);
     vec![
@@ -84,20 +88,20 @@ fn nobody_there_or_nobody_who_speaks() -> Vec<Row> {
         answer("never answers", silent().then(Step::Hang), "timeout"),
         answer("closes without an answer", silent().then(Step::Close), "network"),
         answer("resets without an answer", silent().then(Step::Reset), "network"),
-        answer("drips its answer", Answer::dripped(&whole(), drip), "timeout"),
+        answer("drips its answer", Answer::dripped(whole, drip), "timeout"),
         answer("stops in the head", begin(20).then(Step::Hang), "timeout"),
-        answer("stops after the head", Answer::raw(whole().head()).then(Step::Hang), "timeout"),
+        answer("stops after the head", Answer::raw(whole.head()).then(Step::Hang), "timeout"),
         answer("closes in the head", begin(20).then(Step::Close), "network"),
         answer("speaks SSH", Answer::raw("SSH-2.0-upstream\r\n").then(Step::Close), "malformed"),
     ]
 }
 
-/// `elsewhere` is what redirects point to.
-fn statuses(elsewhere: &str) -> Vec<Row> {
+/// `elsewhere` is what redirects point to, `document` what is no reason to believe an error.
+pub(crate) fn statuses(elsewhere: &str, document: &Value) -> Vec<Row> {
     let redirect = |status| Reply::status(status).header("Location", elsewhere);
     let rest = |status| Reply::status(status).header("Retry-After", "1");
     let page = Reply::status(502).body("<html>Bad Gateway</html>");
-    let teapot = Reply::json(418, &document(9).definitions());
+    let teapot = Reply::json(418, document);
     vec![
         refusal("answers 401", 401),
         refusal("answers 403", 403),
@@ -151,7 +155,9 @@ fn bodies_that_are_no_document() -> Vec<Row> {
     ]
 }
 
-fn bodies_that_do_not_come_as_they_are_announced() -> Vec<Row> {
+/// `whole` is the good answer that does not come whole.
+pub(crate) fn bodies_that_do_not_come_as_they_are_announced(whole: &Reply) -> Vec<Row> {
+    let whole = || whole.clone();
     let long = || Answer::from(whole().wrong_length(100_000));
     let chunked = |size| Answer::beginning_of(&whole().chunked(size), 400);
     let chunks_that_are_none =
@@ -187,10 +193,10 @@ fn bodies_that_do_not_come_as_they_are_announced() -> Vec<Row> {
 fn whatever_an_upstream_does_clients_keep_the_last_good_answer() {
     let elsewhere = Upstream::serving(document(9));
     let rows: Vec<Row> = [
-        nobody_there_or_nobody_who_speaks(),
-        statuses(&format!("{}/features", elsewhere.url())),
+        nobody_there_or_nobody_who_speaks(&whole()),
+        statuses(&format!("{}/features", elsewhere.url()), &document(9).definitions()),
         bodies_that_are_no_document(),
-        bodies_that_do_not_come_as_they_are_announced(),
+        bodies_that_do_not_come_as_they_are_announced(&whole()),
     ]
     .into_iter()
     .flatten()
@@ -202,14 +208,14 @@ fn whatever_an_upstream_does_clients_keep_the_last_good_answer() {
 /// Lets the upstream fail from the start, be well, fail again and be well again.
 fn suffer(row: &Row, poll_interval: &'static str) {
     let upstream = Upstream::serving(document(7));
-    row.trouble.begin(&upstream);
+    row.trouble.begin(&upstream, "/features");
     let timeout = if row.kind == "timeout" { "200ms" } else { "8s" };
     let following = Following::upstream(&upstream).every(poll_interval).timeout(timeout);
     let setup = Setup::of(following.named(SHOP));
     let edge = if poll_interval == "100ms" { setup } else { setup.looking_as_configured() }.start();
 
     let status = until_failing(&edge);
-    assert_failing(row, &status, row.states[0]);
+    assert_failing(row, &status, row.states[0], "/features");
     assert_eq!(status["version"], 0);
     assert_eq!(status["last_success_at"], Value::Null);
     assert_not_ready(&edge);
@@ -217,14 +223,14 @@ fn suffer(row: &Row, poll_interval: &'static str) {
     assert_eq!(edge.admin().get("/health/live").status, 200);
     assert_eq!(outcomes(&edge).into_keys().collect::<Vec<_>>(), [row.kind], "{}", row.upstream);
 
-    row.trouble.end(&upstream);
+    row.trouble.end(&upstream, || upstream.recover());
     until_well(&edge, 7);
 
     let (good, before) = (answers(&edge), outcomes(&edge));
     assert!(good.iter().all(|reply| reply.starts_with("200 OK")));
-    row.trouble.begin(&upstream);
+    row.trouble.begin(&upstream, "/features");
     let status = until_failing(&edge);
-    assert_failing(row, &status, row.states[1]);
+    assert_failing(row, &status, row.states[1], "/features");
     assert_eq!(status["version"], 7);
     assert_eq!(answers(&edge), good, "an upstream that {}", row.upstream);
     until_more_fetches(&edge, 1);
@@ -233,16 +239,17 @@ fn suffer(row: &Row, poll_interval: &'static str) {
     assert_eq!(failures_since(&before, &outcomes(&edge)), [row.kind], "{}", row.upstream);
 
     upstream.publish(document(8));
-    row.trouble.end(&upstream);
+    row.trouble.end(&upstream, || upstream.recover());
     until_well(&edge, 8);
     assert_ne!(answers(&edge), good);
 }
 
-fn assert_failing(row: &Row, status: &Value, state: &str) {
+/// Asserts what `/status` says of an environment whose fetches of `path` fail.
+pub(crate) fn assert_failing(row: &Row, status: &Value, state: &str, path: &str) {
     let source = &status["source"];
     assert_eq!(source["last_error"]["kind"], row.kind, "{}: {source}", row.upstream);
     let message = source["last_error"]["message"].as_str().unwrap_or_default();
-    assert!(message.contains("/features"), "{}: {message}", row.upstream);
+    assert!(message.contains(path), "{}: {message}", row.upstream);
     assert!(source["consecutive_failures"].as_u64() >= Some(1), "{}: {source}", row.upstream);
     assert_eq!(status["state"], state, "{}", row.upstream);
 }

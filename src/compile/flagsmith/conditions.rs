@@ -9,7 +9,7 @@ use serde_json_path::JsonPath;
 use crate::evaluate::flagsmith::{
     Check, Comparison, Constant, Domain, FeatureIndex, FlagMember, InputIndex, Leaf, LeafIndex,
     Lookups, Names, Operand, Pattern, Program, Property, Seed, Slot, Source, first_above, is_path,
-    python,
+    python, release,
 };
 use crate::model::flagsmith::{self as model, Environment, Operator, Segment};
 
@@ -297,6 +297,7 @@ fn operand(text: &str) -> Operand {
     Operand {
         text: version.unwrap_or(text).into(),
         is_version: version.is_some(),
+        release: version.and_then(release),
         integer: python::parse_integer(text).map(|integer| {
             let small = integer.parse().ok();
             (integer.into(), small)
@@ -307,7 +308,7 @@ fn operand(text: &str) -> Operand {
 }
 
 /// The members of an `IN` list, as text.
-fn members(value: &model::Operand) -> Vec<String> {
+pub(crate) fn members(value: &model::Operand) -> Vec<String> {
     match value {
         model::Operand::List(members) => members.iter().map(ToString::to_string).collect(),
         model::Operand::Null => vec![],

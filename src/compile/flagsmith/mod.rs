@@ -7,19 +7,21 @@
 //! compiled never holds, with a diagnostic.
 
 mod conditions;
-mod path;
+pub(crate) mod path;
 mod rules;
 mod states;
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::evaluate::Places;
 use crate::evaluate::flagsmith::{
-    Candidate, FeatureIndex, FeatureProgram, Identities, Origin, Program, Reason, SegmentIndex,
-    SegmentProgram, StateIndex,
+    Candidate, Check, Draw, FeatureIndex, FeatureProgram, Identities, LeafIndex, Origin, Program,
+    Property, Reason, SegmentIndex, SegmentProgram, StateIndex,
 };
-use crate::model::flagsmith::{Environment, FeatureState};
+use crate::model::flagsmith::{Environment, FeatureState, Segment};
 
 use self::conditions::Conditions;
+pub(crate) use self::conditions::members;
 use self::rules::Rules;
 use self::states::{StateKey, States};
 
@@ -41,10 +43,20 @@ pub struct Compiled {
     pub program: Program,
     /// One line per oddity; what can be served is served all the same.
     pub diagnostics: Vec<String>,
+    /// Per segment: the flags that its rules ask for.
+    pub asks: Vec<Vec<FeatureIndex>>,
 }
 
 /// Compiles an environment.
 pub fn compile(environment: &Environment, policy: &Policy) -> Compiled {
+    compile_with(environment, &[], policy)
+}
+
+/// Compiles an environment with further segments behind its own. Those may override nothing, and no
+/// rule can see them: they are there to be asked who belongs to them.
+pub fn compile_with(environment: &Environment, probes: &[Segment], policy: &Policy) -> Compiled {
+    debug_assert!(probes.iter().all(|probe| probe.overrides.is_empty()));
+    let segments: Vec<&Segment> = environment.segments.iter().chain(probes).collect();
     let names: HashMap<&str, FeatureIndex> = environment
         .features
         .iter()
@@ -52,21 +64,26 @@ pub fn compile(environment: &Environment, policy: &Policy) -> Compiled {
         .map(|(feature, at)| (&*feature.state.feature, FeatureIndex(at)))
         .collect();
     let mut conditions = Conditions::new(environment, &names);
-    let rules = Rules::compile(environment, &names, &mut conditions);
+    let rules = Rules::compile(environment, &segments, &names, &mut conditions);
     let mut compiler = Compiler { environment, policy, names: &names, states: States::default() };
     let (features, candidates) = compiler.features(&rules);
-    let identities = compiler.identities();
+    let identities = compiler.identities(&features);
     let States { list: states, splits, outcomes, .. } = compiler.states;
+    let keys: Vec<&str> = features.iter().map(|feature| &*feature.name).collect();
+    let places = Places::new(&keys);
     let mut program = Program {
         identity_key_prefix: format!("{}_", environment.key).into(),
         segments_without_identity: policy.segments_without_identity,
         hide_disabled_from_servers: environment.hide_disabled_from_servers,
         nodes: rules.nodes,
-        segments: environment
-            .segments
+        segments: segments
             .iter()
             .zip(&rules.roots)
-            .map(|(segment, &root)| SegmentProgram { name: segment.name.clone(), root })
+            .map(|(segment, &root)| SegmentProgram {
+                name: segment.name.clone(),
+                root,
+                overrides: (0, 0),
+            })
             .collect(),
         features,
         candidates,
@@ -74,10 +91,54 @@ pub fn compile(environment: &Environment, policy: &Policy) -> Compiled {
         splits,
         outcomes,
         identities,
+        places,
         ..Program::default()
     };
     let diagnostics = conditions.finish(environment, &mut program);
-    Compiled { program, diagnostics }
+    add_overrides_by_segment(&mut program);
+    add_defaults(&mut program);
+    add_draws(&mut program);
+    Compiled { program, diagnostics, asks: rules.asks }
+}
+
+/// Lists the candidates of each segment, beside those of each feature.
+fn add_overrides_by_segment(program: &mut Program) {
+    let mut overrides: Vec<(SegmentIndex, FeatureIndex, u32)> = Vec::new();
+    for (feature, compiled) in program.features().filter(|(_, feature)| !feature.is_circular) {
+        let (first, end) = compiled.candidates;
+        overrides
+            .extend((first..end).map(|at| (program.candidates[at as usize].segment, feature, at)));
+    }
+    overrides.sort_unstable();
+    for (segment, index) in program.segments.iter_mut().zip(0..) {
+        let place = |index| overrides.partition_point(|(of, ..)| of.0 < index) as u32;
+        segment.overrides = (place(index), place(index + 1));
+    }
+    program.overrides = overrides.into_iter().map(|(_, feature, at)| (feature, at)).collect();
+}
+
+fn add_defaults(program: &mut Program) {
+    let states = || program.features.iter().map(|f| &program.states[f.state.0 as usize]);
+    program.defaults =
+        [states().map(|state| state.control).collect(), states().map(|s| s.outcome).collect()];
+}
+
+/// Everything that is hashed with the key of every identity: the shares that segments ask for, and
+/// the splits of features that nothing overrides.
+fn add_draws(program: &mut Program) {
+    let shares = program.leaves.iter().zip(0..).filter_map(|(leaf, index)| match leaf.check {
+        Check::Split(seed, end)
+            if program.properties[leaf.slot.0 as usize] == Property::IdentityKey =>
+        {
+            Some(Draw::Share(LeafIndex(index), seed, end))
+        }
+        _ => None,
+    });
+    let variants = program.features().filter_map(|(index, feature)| {
+        let split = program.states[feature.state.0 as usize].split?;
+        Some(Draw::Variant(index, feature.state, split))
+    });
+    program.draws = shares.chain(variants).collect();
 }
 
 struct Compiler<'a> {
@@ -136,7 +197,8 @@ impl Compiler<'_> {
         (features, candidates)
     }
 
-    fn identities(&mut self) -> Identities {
+    /// Features that depend on themselves stay on their default for everybody.
+    fn identities(&mut self, features: &[FeatureProgram]) -> Identities {
         let environment = self.environment;
         // In a fixed order, so that equal documents give equal programs.
         let sorted: BTreeMap<_, _> = environment.identity_overrides.iter().collect();
@@ -146,11 +208,13 @@ impl Compiler<'_> {
             for state in overrides {
                 let Some(&feature) = self.names.get(&*state.feature) else { continue };
                 // Of two overrides of one feature the first counts, as of equal priorities.
-                if states.iter().all(|(known, _)| *known != feature) {
+                let is_new = states.iter().all(|(known, _)| *known != feature);
+                if is_new && !features[feature.0 as usize].is_circular {
                     let index = self.state(feature, state, Origin::Identity, Reason::Identity);
                     states.push((feature, index));
                 }
             }
+            states.sort_unstable();
             identities.add(identifier, &states);
         }
         identities

@@ -5,7 +5,7 @@
 
 /// The names along a path of names only, such as `$.identity.traits['home town']`. None for any
 /// other path, and for what is no path.
-pub(super) fn names(path: &str) -> Option<Vec<String>> {
+pub(crate) fn names(path: &str) -> Option<Vec<String>> {
     let mut rest = path.strip_prefix('$')?;
     let mut names = Vec::new();
     while !rest.is_empty() {

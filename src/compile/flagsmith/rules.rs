@@ -12,6 +12,8 @@ pub(super) struct Rules {
     pub(super) nodes: Vec<Node>,
     /// Per segment.
     pub(super) roots: Vec<u32>,
+    /// Per segment: the flags that its rules ask for.
+    pub(super) asks: Vec<Vec<FeatureIndex>>,
     /// Features on a circle of flag dependencies.
     pub(super) circular: BTreeSet<FeatureIndex>,
 }
@@ -31,26 +33,27 @@ enum Tree {
 impl Rules {
     pub(super) fn compile(
         environment: &Environment,
+        segments: &[&Segment],
         names: &HashMap<&str, FeatureIndex>,
         conditions: &mut Conditions<'_>,
     ) -> Self {
         let mut trees = Vec::new();
-        let mut dependencies = Vec::new();
-        for segment in &environment.segments {
+        let mut asks = Vec::new();
+        for segment in segments {
             let seen = conditions.flags.len();
             trees.push(segment_tree(segment, conditions));
-            dependencies.push(conditions.flags.split_off(seen));
+            asks.push(conditions.flags.split_off(seen));
         }
-        let circular = circular(environment, names, &dependencies);
-        let mut rules = Self { nodes: Vec::new(), roots: Vec::new(), circular };
-        for (tree, flags) in trees.into_iter().zip(&dependencies) {
+        let circular = circular(environment, names, &asks);
+        let mut rules = Self { nodes: Vec::new(), roots: Vec::new(), asks: Vec::new(), circular };
+        for (tree, flags) in trees.into_iter().zip(&asks) {
             // A segment that touches a circle does not match.
             let touches = flags.iter().any(|flag| rules.circular.contains(flag));
             let tree = if touches { Tree::Constant(false) } else { tree };
             rules.roots.push(rules.nodes.len() as u32);
             rules.lay_out(&tree);
         }
-        rules
+        Self { asks, ..rules }
     }
 
     fn lay_out(&mut self, tree: &Tree) {

@@ -112,7 +112,7 @@ impl States {
                 ..whole.clone()
             });
         }
-        self.splits.push(Split { seed: Seed::new(&state.hashing_key), buckets });
+        self.splits.push(Split::new(Seed::new(&state.hashing_key), buckets));
         let split = Some(self.splits.len() as u32 - 1);
         self.list.push(State { outcome: first, control, split });
     }

@@ -353,7 +353,7 @@ fn what_publishable_keys_see_is_decided_for_each_outcome() {
         let program = compiled(document, Policy::default()).program;
         program
             .features()
-            .map(|(f, _)| program.outcome(program.default_outcome(f)).is_public)
+            .map(|(f, _)| program.outcome(program.default_outcomes(false)[f.0 as usize]).is_public)
             .collect()
     };
     assert_eq!(visible(&document), [true, true, false]);

@@ -4,28 +4,25 @@
 //! Whatever a feature can come to is spelled out beforehand, so a request copies one piece of text
 //! for each feature, and neighbours that lie behind each other as one.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use bytes::Bytes;
-use foldhash::fast::FixedState;
 
 use super::mapping::Identity;
-use crate::evaluate::flagsmith::{
-    Evaluation, EvaluationContext, FeatureIndex, OutcomeIndex, Program, evaluate,
-};
-use crate::json::write_string;
+use crate::evaluate::flagsmith::{Evaluation, EvaluationContext, OutcomeIndex, Program, evaluate};
+use crate::json::{plain_len, write_string};
 use crate::model::KeyClass;
 
 /// The pieces of one environment's answers.
 #[derive(Debug)]
 pub struct Answers {
-    /// `,{"feature":...}` with its variant, for identities: one per outcome, those that features
-    /// come to when nothing overrides them first, in the features' order.
+    /// `,{"feature":...}` with its variant, for identities: one per outcome. Those that an identity
+    /// gets whom nothing overrides come first, in the features' order: most of what anybody gets
+    /// lies in one run.
     text: String,
-    /// By outcome: from where to where in the text.
-    pieces: Vec<(u32, u32)>,
-    by_name: HashMap<Box<str>, FeatureIndex, FixedState>,
+    /// By class of keys and outcome: from where to where in the text. Nothing where the class does
+    /// not see the feature when it comes to that.
+    pieces: [Vec<(u32, u32)>; 2],
     /// By feature: what it comes to for nobody in particular.
     defaults: Vec<OutcomeIndex>,
     /// Length of the longest list of flags.
@@ -41,7 +38,7 @@ impl Answers {
         let mut text = String::new();
         let mut pieces = vec![(0, 0); program.outcomes.len()];
         let others = program.outcomes().map(|(index, _)| index);
-        for index in defaults.iter().copied().chain(others) {
+        for index in program.default_outcomes(true).iter().copied().chain(others) {
             let place = &mut pieces[index.0 as usize];
             if place.1 == 0 {
                 let start = text.len() as u32;
@@ -50,6 +47,7 @@ impl Answers {
                 *place = (start, text.len() as u32);
             }
         }
+        text.shrink_to_fit();
         let mut longest = vec![0; program.features.len()];
         for (index, outcome) in program.outcomes() {
             let (start, end) = pieces[index.0 as usize];
@@ -57,8 +55,14 @@ impl Answers {
             *longest = (end - start).max(*longest);
         }
         let longest = longest.into_iter().map(|length| length as usize).sum();
-        let by_name = program.features().map(|(index, feature)| (feature.name.clone(), index));
-        Self { text, pieces, by_name: by_name.collect(), defaults, longest }
+        let visible = |class| {
+            let piece = |(&piece, outcome)| {
+                if program.is_visible(outcome, class) { piece } else { (0, 0) }
+            };
+            pieces.iter().zip(&program.outcomes).map(piece).collect()
+        };
+        let pieces = [visible(KeyClass::Publishable), visible(KeyClass::Secret)];
+        Self { text, pieces, defaults, longest }
     }
 
     /// The body of `flags/` for a class of keys.
@@ -75,21 +79,19 @@ impl Answers {
         Bytes::from(body)
     }
 
-    /// The body of `flags/?feature=`, by feature; none where the class may not see it.
-    pub fn each_flag(&self, program: &Program, class: KeyClass) -> Vec<Option<Bytes>> {
-        let visible = |&index: &OutcomeIndex| {
-            program.is_visible(program.outcome(index), class).then(|| {
-                let mut body = String::new();
-                write_flag(program, index, false, &mut body);
-                Bytes::from(body)
-            })
-        };
-        self.defaults.iter().map(visible).collect()
+    /// The bodies of `flags/?feature=`, in the features' order.
+    pub fn each_flag<'a>(&'a self, program: &'a Program) -> impl Iterator<Item = Bytes> + 'a {
+        self.defaults.iter().map(|&index| {
+            let mut body = String::new();
+            write_flag(program, index, false, &mut body);
+            Bytes::from(body)
+        })
     }
 
-    /// The feature of a name.
-    pub fn find(&self, name: &str) -> Option<FeatureIndex> {
-        self.by_name.get(name).copied()
+    /// Which features a class may see, when they are nobody's in particular.
+    pub fn visible(&self, program: &Program, class: KeyClass) -> Box<[bool]> {
+        let visible = |&index: &OutcomeIndex| program.is_visible(program.outcome(index), class);
+        self.defaults.iter().map(visible).collect()
     }
 
     /// Room for the flags of an identity.
@@ -107,40 +109,31 @@ impl Answers {
         hide_traits: bool,
         body: &mut Vec<u8>,
     ) {
-        body.extend_from_slice(b"{\"identifier\":");
-        write_json(identifier, body);
-        body.extend_from_slice(b",\"traits\":[");
-        if !hide_traits {
-            for (at, sent) in identity.traits.iter().enumerate() {
-                body.extend_from_slice(if at == 0 { b"{" } else { b",{" });
-                body.extend_from_slice(b"\"trait_key\":");
-                write_json(&sent.key, body);
-                body.extend_from_slice(b",\"trait_value\":");
-                body.extend_from_slice(sent.value.as_bytes());
-                body.push(b'}');
-            }
-        }
-        body.extend_from_slice(b"],\"flags\":");
+        write_identity_head(identifier, identity, hide_traits, body);
         self.write_flags(class, evaluation, body);
         body.push(b'}');
     }
 
     fn write_flags(&self, class: KeyClass, evaluation: &Evaluation<'_>, body: &mut Vec<u8>) {
         let open = body.len();
-        let program = evaluation.program();
+        let text = self.text.as_bytes();
+        let pieces = match class {
+            KeyClass::Publishable => &self.pieces[0],
+            KeyClass::Secret => &self.pieces[1],
+        };
         let mut run: Range<usize> = 0..0;
-        for &index in evaluation.outcomes() {
-            if !program.is_visible(program.outcome(index), class) {
+        for index in evaluation.outcomes() {
+            let (start, end) = pieces[index.0 as usize];
+            if start == end {
                 continue;
             }
-            let (start, end) = self.pieces[index.0 as usize];
             if run.end != start as usize {
-                body.extend_from_slice(&self.text.as_bytes()[run.clone()]);
+                body.extend_from_slice(&text[run.clone()]);
                 run.start = start as usize;
             }
             run.end = end as usize;
         }
-        body.extend_from_slice(&self.text.as_bytes()[run]);
+        body.extend_from_slice(&text[run]);
         // Each flag starts with a comma; the first one's is the bracket.
         match body.get_mut(open) {
             Some(comma) => *comma = b'[',
@@ -148,6 +141,31 @@ impl Answers {
         }
         body.push(b']');
     }
+}
+
+/// Writes everything of an answer for an identity that stands before the flags.
+pub(super) fn write_identity_head(
+    identifier: &str,
+    identity: &Identity<'_>,
+    hide_traits: bool,
+    body: &mut Vec<u8>,
+) {
+    body.extend_from_slice(b"{\"identifier\":");
+    write_json(identifier, body);
+    body.extend_from_slice(b",\"traits\":[");
+    if let (false, Some(traits)) = (hide_traits, identity.verbatim) {
+        body.extend_from_slice(traits.as_bytes());
+    } else if !hide_traits {
+        for (at, sent) in identity.traits.iter().enumerate() {
+            body.extend_from_slice(if at == 0 { b"{" } else { b",{" });
+            body.extend_from_slice(b"\"trait_key\":");
+            write_json(&sent.key, body);
+            body.extend_from_slice(b",\"trait_value\":");
+            body.extend_from_slice(sent.value.as_bytes());
+            body.push(b'}');
+        }
+    }
+    body.extend_from_slice(b"],\"flags\":");
 }
 
 fn write_flag(program: &Program, index: OutcomeIndex, with_variant: bool, out: &mut String) {
@@ -175,8 +193,7 @@ fn write_flag(program: &Program, index: OutcomeIndex, with_variant: bool, out: &
 
 /// Appends `text` as a JSON string. Most texts need no escape.
 fn write_json(text: &str, out: &mut Vec<u8>) {
-    let plain = text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
-    if plain {
+    if plain_len(text.as_bytes()) == text.len() {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
@@ -184,5 +201,105 @@ fn write_json(text: &str, out: &mut Vec<u8>) {
         let mut escaped = String::with_capacity(text.len() + 16);
         write_string(text, &mut escaped);
         out.extend_from_slice(escaped.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::compile::flagsmith::{Policy, compile};
+    use crate::dialect::flagsmith::{document, mapping};
+
+    fn program(server_key_only: &Value) -> Program {
+        let state = |name: &str, id: i64, variants: Value| {
+            json!({
+                "feature": {"id": id, "name": name, "type": "STANDARD"}, "enabled": true,
+                "django_id": id, "feature_state_value": name,
+                "multivariate_feature_state_values": variants,
+            })
+        };
+        let split = json!([{"id": 1, "percentage_allocation": 50.0,
+                            "multivariate_feature_option": {"value": "other"}}]);
+        let pro = json!({"operator": "EQUAL", "property_": "plan", "value": "pro"});
+        let document = json!({
+            "api_key": "key",
+            "feature_states": [state("a", 1, json!([])), state("b", 2, split), state("c", 3, json!([]))],
+            "identity_overrides": [
+                {"identifier": "known", "identity_features": [state("c", 3, json!([]))]},
+            ],
+            "project": {
+                "server_key_only_feature_ids": server_key_only,
+                "segments": [{
+                    "id": 1, "name": "s", "rules": [{"type": "ALL", "conditions": [pro]}],
+                    "feature_states": [
+                        {"feature": {"id": 3, "name": "c"}, "enabled": false, "django_id": 9},
+                    ],
+                }],
+            },
+        });
+        let document = bytes::Bytes::from(document.to_string());
+        compile(&document::read(&document).unwrap(), &Policy::default()).program
+    }
+
+    fn body(program: &Program, class: KeyClass, request: &str, into: &mut Kept) -> Vec<u8> {
+        let answers = into.answers.get_or_insert_with(|| Answers::prepare(program));
+        let identity = mapping::read_identity(request.as_bytes(), None).unwrap();
+        let identifier = identity.identifier.as_deref().unwrap();
+        into.context.reset(program);
+        into.context.set_identity(program, identifier);
+        for sent in &identity.traits {
+            into.context.set_trait(program, &sent.key, sent.scalar(&mut into.text));
+        }
+        let evaluation = evaluate(program, &mut into.context);
+        let mut body = Vec::with_capacity(answers.longest() + 2 * request.len() + 256);
+        answers.write_identity(class, &evaluation, identifier, &identity, false, &mut body);
+        body
+    }
+
+    #[derive(Default)]
+    struct Kept {
+        answers: Option<Answers>,
+        context: EvaluationContext,
+        text: String,
+    }
+
+    const PRO: &str =
+        r#"{"identifier":"known-not","traits":[{"trait_key":"plan","trait_value":"pro"}]}"#;
+
+    #[test]
+    fn from_request_to_answer_the_body_alone_is_allocated() {
+        let program = program(&json!([]));
+        let mut kept = Kept::default();
+        let first = body(&program, KeyClass::Publishable, PRO, &mut kept);
+        let counted = allocation_counter::measure(|| {
+            assert_eq!(body(&program, KeyClass::Publishable, PRO, &mut kept), first);
+        });
+        assert_eq!(counted.count_total, 1);
+    }
+
+    #[test]
+    fn hidden_features_are_left_out_wherever_they_stand() {
+        for (hidden, expected) in [
+            (json!([]), vec!["a", "b", "c"]),
+            (json!([1]), vec!["b", "c"]),
+            (json!([2]), vec!["a", "c"]),
+            (json!([3]), vec!["a", "b"]),
+            (json!([1, 2, 3]), vec![]),
+        ] {
+            let program = program(&hidden);
+            let mut kept = Kept::default();
+            for request in [PRO, r#"{"identifier":"known"}"#, r#"{"identifier":"x"}"#] {
+                let names = |class, kept: &mut Kept| -> Vec<String> {
+                    let body = body(&program, class, request, kept);
+                    let body: Value = serde_json::from_slice(&body).unwrap();
+                    let flags = body["flags"].as_array().unwrap().iter();
+                    flags.map(|flag| flag["feature"]["name"].as_str().unwrap().to_owned()).collect()
+                };
+                assert_eq!(names(KeyClass::Publishable, &mut kept), expected);
+                assert_eq!(names(KeyClass::Secret, &mut kept), ["a", "b", "c"]);
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,8 +16,8 @@ use serde_json::value::RawValue;
 use crate::evaluate::flagsmith::python;
 use crate::json::{Kind, Malformed, Reader};
 use crate::model::flagsmith::{
-    Broken, Condition, Environment, Feature, FeatureState, Operand, Operator, Override, Rule,
-    RuleKind, Segment, UpdatedAt, Variant, VendorSettings,
+    Broken, Condition, Environment, Feature, FeatureState, Named, Operand, Operator, Override,
+    Rule, RuleKind, Segment, UpdatedAt, Variant, VendorSettings,
 };
 
 /// Why a whole document cannot be used. Single bad parts are no such reason.
@@ -31,14 +32,23 @@ pub enum DocumentError {
     /// JSON, but not an environment document.
     #[error("the document is not an environment document: {0}")]
     NotEnvironment(String),
+    /// Its pages are of different states.
+    #[error("the document's pages are of different states")]
+    Mixed,
 }
 
 /// Reads a whole document.
 pub fn read(document: &Bytes) -> Result<Environment, DocumentError> {
+    let document = &without_mark(document);
     if document.trim_ascii().is_empty() {
         return Err(DocumentError::Empty);
     }
     let wire: WireDocument<'_> = serde_json::from_slice(document).map_err(classify)?;
+    if wire.api_key.is_empty() {
+        return Err(DocumentError::NotEnvironment("`api_key` is empty".to_owned()));
+    }
+    let project: WireProject<'_> = parse(wire.project)
+        .map_err(|error| DocumentError::NotEnvironment(format!("`project`: {error}")))?;
     let mut environment = Environment {
         key: wire.api_key,
         name: wire.name,
@@ -48,48 +58,89 @@ pub fn read(document: &Bytes) -> Result<Environment, DocumentError> {
         hide_disabled_from_servers: wire.hide_disabled_flags == Some(true),
         hide_disabled_flags: wire
             .hide_disabled_flags
-            .or(wire.project.hide_disabled_flags)
+            .or(project.hide_disabled_flags)
             .unwrap_or(false),
-        server_key_only: wire.project.server_key_only_feature_ids.unwrap_or_default(),
+        server_key_only: project.server_key_only_feature_ids.unwrap_or_default(),
         verbatim: document.clone(),
         ..Environment::default()
     };
     environment.vendor = vendor_settings(
         (wire.allow_client_traits, wire.hide_sensitive_data),
-        wire.project.enable_realtime_updates,
-        &wire.project.organisation.unwrap_or_default(),
+        project.enable_realtime_updates,
+        &project.organisation.unwrap_or_default(),
     );
-    if let Some(text) = wire.updated_at.filter(|_| environment.updated_at.is_none()) {
-        environment.warnings.push(format!("`updated_at` is no moment: `{text}`"));
+    if wire.updated_at.is_some() && environment.updated_at.is_none() {
+        environment.warnings.push("`updated_at` is no moment".to_owned());
     }
     read_features(&wire.feature_states, &mut environment);
-    read_segments(&wire.project.segments.unwrap_or_default(), &mut environment);
+    read_segments(&project.segments.unwrap_or_default(), &mut environment);
     read_identities(&wire.identity_overrides.unwrap_or_default(), &mut environment);
     Ok(environment)
 }
 
+/// Without a byte order mark: readers may pass over it and writers must not send one (RFC 8259, 8.1).
+fn without_mark(document: &Bytes) -> Bytes {
+    let mark = "\u{feff}".as_bytes();
+    if document.starts_with(mark) { document.slice(mark.len()..) } else { document.clone() }
+}
+
+/// The document as it is handed out: byte for byte, but for parts that would break those who read
+/// it. In their place stands their last good form, or nothing.
+pub fn served(environment: &Environment) -> Bytes {
+    let document = &environment.verbatim;
+    if environment.broken.is_empty() {
+        return document.clone();
+    }
+    let mut broken: Vec<&Broken> = environment.broken.iter().collect();
+    broken.sort_by_key(|broken| broken.place.start);
+    let mut out = Vec::with_capacity(document.len());
+    let mut at = 0;
+    for Broken { place, replacement, .. } in broken {
+        out.extend_from_slice(&document[at..place.start]);
+        at = place.end;
+        if let Some(replacement) = replacement {
+            out.extend_from_slice(replacement);
+            continue;
+        }
+        // One of the commas beside it goes along: the one behind, or else the one before.
+        let blanks = document[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        if document.get(at + blanks) == Some(&b',') {
+            at += blanks + 1;
+        } else {
+            let end = out.trim_ascii_end();
+            let kept = end.strip_suffix(b",").map_or(end.len(), <[u8]>::len);
+            out.truncate(kept);
+        }
+    }
+    out.extend_from_slice(&document[at..]);
+    out.into()
+}
+
 /// Puts the pages of one document together: the first, with the `identity_overrides` of the others
-/// behind its own. Nothing else of the others counts, and nothing is spelled anew.
+/// behind its own. Nothing is spelled anew. Pages repeat what they are pages of; those that say
+/// something else there are of another document, or of another state of it.
 pub fn join_pages(first: &Bytes, others: &[Bytes]) -> Result<Bytes, DocumentError> {
-    let overrides_of = |page: &Bytes| -> Result<Option<std::ops::Range<usize>>, DocumentError> {
-        let text = std::str::from_utf8(page)
-            .map_err(|_| DocumentError::NotEnvironment("a page is not UTF-8".to_owned()))?;
-        find_overrides(text)
-            .map_err(|error| DocumentError::NotEnvironment(format!("a page is not JSON: {error}")))
-    };
+    let first = without_mark(first);
+    if others.is_empty() {
+        return Ok(first);
+    }
+    let others: Vec<Bytes> = others.iter().map(without_mark).collect();
+    let base = Page::read(&first)?;
     let mut more: Vec<&[u8]> = Vec::new();
-    for page in others {
-        if let Some(inside) = overrides_of(page)? {
-            let inside = page[inside].trim_ascii();
+    for bytes in &others {
+        let page = Page::read(bytes)?;
+        base.expect_same(&page)?;
+        if let Some(inside) = page.overrides {
+            let inside = bytes[inside].trim_ascii();
             if !inside.is_empty() {
                 more.push(inside);
             }
         }
     }
     if more.is_empty() {
-        return Ok(first.clone());
+        return Ok(first);
     }
-    let Some(inside) = overrides_of(first)? else {
+    let Some(inside) = base.overrides else {
         let what = "its first page has no `identity_overrides`";
         return Err(DocumentError::NotEnvironment(what.to_owned()));
     };
@@ -108,32 +159,72 @@ pub fn join_pages(first: &Bytes, others: &[Bytes]) -> Result<Bytes, DocumentErro
     Ok(joined.into())
 }
 
-/// Where the inside of the array `identity_overrides` lies.
-fn find_overrides(text: &str) -> Result<Option<std::ops::Range<usize>>, Malformed> {
-    let mut reader = Reader::new(text);
-    let mut first = true;
-    let mut found = None;
-    reader.open_object()?;
-    while let Some(name) = reader.next_member(&mut first)? {
-        let is_array = reader.kind()? == Kind::Array;
-        let start = reader.position() + 1;
-        reader.skip()?;
-        if name.plain() == Some("identity_overrides") {
-            found = is_array.then(|| start..reader.position() - 1);
-        }
+/// What a page is of, and where the inside of its array `identity_overrides` lies.
+#[derive(Default)]
+struct Page<'a> {
+    /// As they are spelled.
+    api_key: Option<&'a str>,
+    updated_at: Option<&'a str>,
+    overrides: Option<Range<usize>>,
+}
+
+impl<'a> Page<'a> {
+    fn read(page: &'a Bytes) -> Result<Self, DocumentError> {
+        let text = std::str::from_utf8(page)
+            .map_err(|_| DocumentError::NotEnvironment("a page is not UTF-8".to_owned()))?;
+        Self::find(text)
+            .map_err(|error| DocumentError::NotEnvironment(format!("a page is not JSON: {error}")))
     }
-    reader.end()?;
-    Ok(found)
+
+    fn find(text: &'a str) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(text);
+        let mut first = true;
+        let mut found = Self::default();
+        reader.open_object()?;
+        while let Some(name) = reader.next_member(&mut first)? {
+            let is_array = reader.kind()? == Kind::Array;
+            let start = reader.position();
+            reader.skip()?;
+            match name.plain() {
+                Some("api_key") => found.api_key = Some(reader.since(start)),
+                Some("updated_at") => found.updated_at = Some(reader.since(start)),
+                Some("identity_overrides") => {
+                    found.overrides = is_array.then(|| start + 1..reader.position() - 1);
+                }
+                _ => {}
+            }
+        }
+        reader.end()?;
+        Ok(found)
+    }
+
+    fn expect_same(&self, other: &Self) -> Result<(), DocumentError> {
+        let differ = |own: Option<&str>, others: Option<&str>| others.is_some() && own != others;
+        if differ(self.api_key, other.api_key) {
+            let what = "a page is of another environment";
+            return Err(DocumentError::NotEnvironment(what.to_owned()));
+        }
+        if differ(self.updated_at, other.updated_at) { Err(DocumentError::Mixed) } else { Ok(()) }
+    }
 }
 
 fn classify(error: serde_json::Error) -> DocumentError {
     if error.is_data() {
-        let text = error.to_string();
-        let what = text.split(" at line ").next().unwrap_or(&text);
-        DocumentError::NotEnvironment(what.to_owned())
+        DocumentError::NotEnvironment(without_quotes(&error))
     } else {
         DocumentError::NotJson(error)
     }
+}
+
+/// What is wrong, without the place and without the document's own texts: those may be anything.
+fn without_quotes(error: &serde_json::Error) -> String {
+    let mut text = error.to_string();
+    if let (Some(start), Some(end)) = (text.find(" \""), text.rfind("\", "))
+        && start < end
+    {
+        text.replace_range(start..=end, "");
+    }
+    text.split(" at line ").next().unwrap_or(&text).to_owned()
 }
 
 #[derive(Deserialize)]
@@ -145,7 +236,7 @@ struct WireDocument<'a> {
     #[serde(default)]
     updated_at: Option<String>,
     #[serde(borrow)]
-    project: WireProject<'a>,
+    project: &'a RawValue,
     #[serde(borrow)]
     feature_states: Vec<&'a RawValue>,
     #[serde(borrow, default)]
@@ -300,7 +391,8 @@ fn read_features(raw: &[&RawValue], environment: &mut Environment) {
         let read = parse::<WireFeatureState>(raw).and_then(|wire| {
             let id = wire.feature.id;
             let kind = wire.feature.kind.clone().unwrap_or_else(|| "STANDARD".into());
-            Ok(Feature { id, kind, state: feature_state(wire)?.state })
+            let place = place_of(raw, &environment.verbatim);
+            Ok(Feature { id, kind, state: feature_state(wire)?.state, place })
         });
         match read {
             Ok(feature) => match places.entry(feature.state.feature.clone()) {
@@ -316,11 +408,11 @@ fn read_features(raw: &[&RawValue], environment: &mut Environment) {
                 }
             },
             Err(reason) => {
-                let part = match name_of(raw, Some("feature")) {
-                    Some(name) => format!("feature `{name}`"),
-                    None => format!("feature_states[{index}]"),
+                let (part, named) = match name_of(raw, true) {
+                    Some(name) => (format!("feature `{name}`"), Named::Feature(name.into())),
+                    None => (format!("feature_states[{index}]"), Named::Other),
                 };
-                environment.broken.push(Broken { part, reason });
+                set_aside(part, reason, named, raw, environment);
             }
         }
     }
@@ -328,19 +420,24 @@ fn read_features(raw: &[&RawValue], environment: &mut Environment) {
 
 fn read_segments(raw: &[&RawValue], environment: &mut Environment) {
     for (index, raw) in raw.iter().enumerate() {
-        let name = || match name_of(raw, None) {
+        let name = || match name_of(raw, false) {
             Some(name) => format!("segment `{name}`"),
             None => format!("project.segments[{index}]"),
         };
-        match parse::<WireSegment<'_>>(raw).and_then(|wire| segment(wire, &name, environment)) {
+        match parse::<WireSegment<'_>>(raw).and_then(|wire| segment(wire, raw, &name, environment))
+        {
             Ok(segment) => environment.segments.push(segment),
-            Err(reason) => environment.broken.push(Broken { part: name(), reason }),
+            Err(reason) => {
+                let named = name_of(raw, false).map_or(Named::Other, |n| Named::Segment(n.into()));
+                set_aside(name(), reason, named, raw, environment);
+            }
         }
     }
 }
 
 fn segment(
     wire: WireSegment<'_>,
+    raw: &RawValue,
     name: &dyn Fn() -> String,
     environment: &mut Environment,
 ) -> Result<Segment, String> {
@@ -355,13 +452,14 @@ fn segment(
         match parse::<WireFeatureState>(raw).and_then(feature_state) {
             Ok(overriding) => overrides.push(overriding),
             Err(reason) => {
-                let feature = name_of(raw, Some("feature")).unwrap_or_else(|| "?".to_owned());
+                let feature = name_of(raw, true).unwrap_or_else(|| "?".to_owned());
                 let part = format!("feature `{feature}` of {}", name());
-                environment.broken.push(Broken { part, reason });
+                set_aside(part, reason, Named::Other, raw, environment);
             }
         }
     }
-    Ok(Segment { key, name: wire.name, rules, overrides })
+    let place = place_of(raw, &environment.verbatim);
+    Ok(Segment { key, name: wire.name, rules, overrides, place })
 }
 
 /// Several entries of one identity are put together: some sources give one for each feature.
@@ -372,7 +470,7 @@ fn read_identities(raw: &[&RawValue], environment: &mut Environment) {
         let wire = match parse::<WireIdentity<'_>>(raw) {
             Ok(wire) => wire,
             Err(reason) => {
-                environment.broken.push(Broken { part: part(), reason });
+                set_aside(part(), reason, Named::Other, raw, environment);
                 continue;
             }
         };
@@ -380,11 +478,28 @@ fn read_identities(raw: &[&RawValue], environment: &mut Environment) {
         for raw in wire.identity_features.unwrap_or_default() {
             match parse::<WireFeatureState>(raw).and_then(feature_state) {
                 Ok(overriding) => states.push(overriding.state),
-                Err(reason) => environment.broken.push(Broken { part: part(), reason }),
+                Err(reason) => set_aside(part(), reason, Named::Other, raw, environment),
             }
         }
         environment.identity_overrides.entry(wire.identifier).or_default().append(&mut states);
     }
+}
+
+fn set_aside(
+    part: String,
+    reason: String,
+    named: Named,
+    raw: &RawValue,
+    environment: &mut Environment,
+) {
+    let place = place_of(raw, &environment.verbatim);
+    environment.broken.push(Broken { part, reason, named, place, replacement: None });
+}
+
+/// Where a value stands in the document that it was read from.
+fn place_of(raw: &RawValue, document: &Bytes) -> Range<usize> {
+    let start = raw.get().as_ptr() as usize - document.as_ptr() as usize;
+    start..start + raw.get().len()
 }
 
 fn feature_state(wire: WireFeatureState) -> Result<Override, String> {
@@ -483,18 +598,35 @@ pub fn operand(value: Value) -> Operand {
     }
 }
 
+/// Whether this JSON is an object: read as one, a list would count as its members in their order.
+fn is_object(json: &str) -> bool {
+    json.trim_ascii_start().starts_with('{')
+}
+
 fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, String> {
-    serde_json::from_str(raw.get()).map_err(|error| {
-        let text = error.to_string();
-        text.split(" at line ").next().unwrap_or(&text).to_owned()
-    })
+    if !is_object(raw.get()) {
+        return Err("it is not an object".to_owned());
+    }
+    serde_json::from_str(raw.get()).map_err(|error| without_quotes(&error))
 }
 
 /// The name of a part that could not be read, as far as it has one.
-fn name_of(raw: &RawValue, inside: Option<&str>) -> Option<String> {
-    let value: Value = serde_json::from_str(raw.get()).ok()?;
-    let named = inside.map_or(Some(&value), |member| value.get(member))?;
-    named.get("name")?.as_str().map(str::to_owned)
+fn name_of(raw: &RawValue, of_feature: bool) -> Option<String> {
+    #[derive(Deserialize)]
+    struct WireNamed {
+        name: Option<String>,
+        feature: Option<WireNamedFeature>,
+    }
+    #[derive(Deserialize)]
+    struct WireNamedFeature {
+        name: Option<String>,
+    }
+    if !is_object(raw.get()) {
+        return None;
+    }
+    // Passes over the other members, however deep they are.
+    let named: WireNamed = serde_json::from_str(raw.get()).ok()?;
+    if of_feature { named.feature?.name } else { named.name }
 }
 
 /// Reads an ISO 8601 moment: with an offset, with `Z`, or without either, which means UTC.
@@ -649,6 +781,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_handed_out_lacks_what_is_broken_and_nothing_else() {
+        let good = state("a", 1);
+        for (states, left) in [
+            ("7", ""),
+            ("{} , 7,null", ""),
+            (" 7 , GOOD", "GOOD"),
+            ("GOOD , 7 ", "GOOD"),
+            ("7,{},GOOD,7 , [ ] ", "GOOD"),
+            ("GOOD ,\n 7, GOOD", "GOOD,GOOD"),
+        ] {
+            let whole = |states: &str| {
+                let states = states.replace("GOOD", &good.to_string());
+                format!("{{\"api_key\":\"k\",\"feature_states\":[{states}], \"project\":{{}}}}")
+            };
+            let read = read(&Bytes::from(whole(states))).unwrap();
+            let handed_out = String::from_utf8(served(&read).to_vec()).unwrap();
+            // Which of the blanks beside a part go along does not matter.
+            let bare = |text: &str| text.replace([' ', '\n'], "");
+            assert_eq!(bare(&handed_out), bare(&whole(left)), "{states}");
+            let again = super::read(&served(&read)).unwrap();
+            assert_eq!((again.features.len(), again.broken), (read.features.len(), vec![]));
+        }
+    }
+
+    #[test]
     fn of_two_states_of_a_feature_the_later_counts_in_the_earlier_ones_place() {
         let mut twice = document();
         twice["feature_states"] = json!([state("a", 1), state("b", 2), state("a", 9)]);
@@ -709,6 +866,14 @@ mod tests {
             join_pages(&empty, &others[..1]).unwrap(),
             r#"{"identity_overrides":[ {"n":2},{"n":3.0}]}"#
         );
+        let marked = page("\u{feff}{\"identity_overrides\":[]}");
+        assert_eq!(
+            join_pages(&marked, &others[..1]).unwrap(),
+            r#"{"identity_overrides":[{"n":2},{"n":3.0}]}"#
+        );
+        let mixed = [page(r#"{"updated_at":"b","identity_overrides":[]}"#)];
+        let of = page(r#"{"updated_at":"a","identity_overrides":[]}"#);
+        assert!(matches!(join_pages(&of, &mixed), Err(DocumentError::Mixed)));
         assert!(join_pages(&page("{}"), &others).is_err());
         assert!(join_pages(&first, &[page("[")]).is_err());
     }

@@ -7,11 +7,14 @@ use std::fmt::Write;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 
 use crate::dialect::query::{Parameters, decode};
 use crate::dialect::{Fault, Forbidden, Rejection};
-use crate::evaluate::flagsmith::{Scalar, python};
+use crate::evaluate::flagsmith::{Scalar, is_path, python};
+use crate::evaluate::{Bounds, ContextError, ContextWriter, Part, limits};
 use crate::json::{Kind, Malformed, Reader, Text};
+use crate::model::KeyClass;
 
 /// Longest text of a trait in characters, as in the vendor's API.
 const TRAIT_TEXT: usize = 2_000;
@@ -21,8 +24,11 @@ const TRAIT_TEXT: usize = 2_000;
 pub struct Identity<'a> {
     /// None for somebody without a name.
     pub identifier: Option<Cow<'a, str>>,
-    /// As they were sent, doubles included; of those the last counts.
-    pub traits: Vec<Trait<'a>>,
+    /// As they were sent, doubles included; of those the last counts. A few take no memory of their
+    /// own.
+    pub traits: SmallVec<[Trait<'a>; 8]>,
+    /// Their text, where they were sent just as answers spell them.
+    pub verbatim: Option<&'a str>,
 }
 
 /// What is known of an identity.
@@ -32,6 +38,20 @@ pub struct Trait<'a> {
     pub key: Cow<'a, str>,
     /// A JSON scalar as it was sent.
     pub value: &'a str,
+    /// The value itself, when it is text without escapes.
+    pub text: Option<&'a str>,
+}
+
+impl<'a> Trait<'a> {
+    /// A trait whose value is this JSON scalar.
+    pub fn new(key: impl Into<Cow<'a, str>>, value: &'a str) -> Self {
+        Self { key: key.into(), value, text: None }
+    }
+
+    /// The value as the engine takes it. Escaped text is undone in `buffer`.
+    pub fn scalar<'b>(&'b self, buffer: &'b mut String) -> Scalar<'b> {
+        self.text.map_or_else(|| scalar(self.value, buffer), Scalar::Text)
+    }
 }
 
 /// Reads the body of `POST identities/`. `media_type` is the request's `Content-Type`.
@@ -39,13 +59,16 @@ pub fn read_identity<'a>(
     body: &'a [u8],
     media_type: Option<&[u8]>,
 ) -> Result<Identity<'a>, Rejection> {
-    if !media_type.is_none_or(is_json) {
+    if !media_type.is_none_or(|media_type| media_type == JSON || is_json(media_type)) {
         return Err(fault(&["body"], "model_attributes_type", "the Content-Type is not JSON"));
     }
     let text = std::str::from_utf8(body)
         .map_err(|_| Rejection::Invalid("the body is not UTF-8".into()))?;
     read_members(text)
 }
+
+/// How nearly everybody spells it.
+const JSON: &[u8] = b"application/json";
 
 /// `application/json`, `application/something+json`.
 fn is_json(media_type: &[u8]) -> bool {
@@ -65,23 +88,40 @@ fn read_members(text: &str) -> Result<Identity<'_>, Rejection> {
     }
     // What is wrong with a member counts only once the whole body is known to be JSON.
     let mut wrong = None;
+    let mut others = Bounds::default();
     let mut first = true;
     reader.open_object().map_err(malformed)?;
     while let Some(name) = reader.next_member(&mut first).map_err(malformed)? {
         let read = match &*plain(name) {
             "identifier" => read_identifier(&mut reader)
                 .map(|read| read.map(|identifier| identity.identifier = identifier)),
-            "traits" => {
-                read_traits(&mut reader).map(|read| read.map(|traits| identity.traits = traits))
-            }
-            _ => reader.skip().map(Ok),
+            "traits" => read_traits(&mut reader, &mut identity),
+            _ => match others.skip(&mut reader, 1) {
+                Ok(()) => Ok(Ok(())),
+                Err(ContextError::Malformed(error)) => Err(error),
+                Err(error) => return Err(out_of_bounds(error)),
+            },
         };
         if let Err(rejection) = read.map_err(malformed)? {
             wrong = wrong.or(Some(rejection));
         }
     }
     reader.end().map_err(malformed)?;
-    wrong.map_or(Ok(identity), Err)
+    match wrong {
+        Some(rejection) => Err(rejection),
+        None if identity.traits.len() > limits::MEMBERS => {
+            Err(out_of_bounds(ContextError::TooManyMembers))
+        }
+        None if identity.traits.iter().any(|sent| sent.key.len() > limits::NAME) => {
+            Err(out_of_bounds(ContextError::NameTooLong))
+        }
+        None => Ok(identity),
+    }
+}
+
+/// More than anybody may send (DESIGN section 7).
+fn out_of_bounds(error: ContextError) -> Rejection {
+    Rejection::Invalid(format!("the body: {error}").into())
 }
 
 type Read<T> = Result<Result<T, Rejection>, Malformed>;
@@ -101,22 +141,69 @@ fn read_identifier<'a>(reader: &mut Reader<'a>) -> Read<Option<Cow<'a, str>>> {
     })
 }
 
-fn read_traits<'a>(reader: &mut Reader<'a>) -> Read<Vec<Trait<'a>>> {
+fn read_traits<'a>(reader: &mut Reader<'a>, identity: &mut Identity<'a>) -> Read<()> {
     if reader.kind()? != Kind::Array {
         reader.skip()?;
         return Ok(Err(fault(&["body", "traits"], "list_type", "the traits are not a list")));
     }
-    let (mut traits, mut wrong) = (Vec::new(), None);
+    identity.traits.clear();
+    let mut wrong = None;
     let mut first = true;
     reader.open_array()?;
+    let inside = reader.position();
+    // How long the list is where nothing is between its elements but commas.
+    let (mut length, mut spelled_alike) = (0, true);
     while reader.next_element(&mut first)? {
-        match read_trait(reader, traits.len())? {
-            Ok(read) => traits.push(read),
+        reader.kind()?;
+        if let Some(read) = read_as_answers_spell(reader) {
+            length += TRAIT_FRAME + read.key.len() + read.value.len() + 1;
+            identity.traits.push(read);
+            continue;
+        }
+        spelled_alike = false;
+        match read_trait(reader, identity.traits.len())? {
+            Ok(read) => identity.traits.push(read),
             Err(rejection) => wrong = wrong.or(Some(rejection)),
         }
     }
-    Ok(wrong.map_or(Ok(traits), Err))
+    let text = reader.since(inside);
+    identity.verbatim = (spelled_alike && length == text.len()).then(|| &text[..length - 1]);
+    Ok(wrong.map_or(Ok(()), Err))
 }
+
+/// Length of a trait beside its key and its value, in answers and in most requests.
+const TRAIT_FRAME: usize = r#"{"trait_key":"","trait_value":}"#.len();
+
+/// Reads a trait that is spelled as most SDKs do, and as answers do: no blanks, the key first and
+/// without escapes, nothing else. None for any other, of which nothing is read then.
+fn read_as_answers_spell<'a>(reader: &mut Reader<'a>) -> Option<Trait<'a>> {
+    let mut ahead = reader.clone();
+    if !ahead.take(r#"{"trait_key":"#) {
+        return None;
+    }
+    let start = ahead.position();
+    let key = ahead.string().ok()?.plain()?;
+    if ahead.position() - start != key.len() + 2 || !ahead.take(r#","trait_value":"#) {
+        return None;
+    }
+    let start = ahead.position();
+    let mut text = None;
+    match ahead.kind().ok()? {
+        Kind::String => text = ahead.string().ok()?.plain(),
+        Kind::Number => drop(ahead.number().ok()?),
+        Kind::True | Kind::False | Kind::Null => drop(ahead.literal().ok()?),
+        Kind::Object | Kind::Array => return None,
+    }
+    let value = ahead.since(start);
+    if value.starts_with(BLANKS) || is_too_long(value) || !ahead.take("}") {
+        return None;
+    }
+    *reader = ahead;
+    Some(Trait { key: Cow::Borrowed(key), value, text })
+}
+
+/// White space in JSON.
+const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
 
 fn read_trait<'a>(reader: &mut Reader<'a>, index: usize) -> Read<Trait<'a>> {
     let place = |member: &'static str| {
@@ -161,7 +248,7 @@ fn read_trait<'a>(reader: &mut Reader<'a>, index: usize) -> Read<Trait<'a>> {
     Ok(match (wrong, key) {
         (Some(rejection), _) => Err(rejection),
         (None, None) => Err(bad("trait_key", "missing", "a trait has no key")),
-        (None, Some(key)) => Ok(Trait { key, value }),
+        (None, Some(key)) => Ok(Trait { key, value, text: None }),
     })
 }
 
@@ -192,7 +279,7 @@ fn fault(place: &[&'static str], kind: &'static str, message: &'static str) -> R
 pub fn identity_of_query(query: &str) -> Result<Identity<'_>, Rejection> {
     let identifier = last(query, "identifier")?;
     let missing = || fault(&["query", "identifier"], "missing", "the identifier is missing");
-    Ok(Identity { identifier: Some(identifier.ok_or_else(missing)?), traits: Vec::new() })
+    Ok(Identity { identifier: Some(identifier.ok_or_else(missing)?), ..Identity::default() })
 }
 
 /// The feature that `GET flags/` is narrowed to. An empty name means all.
@@ -204,8 +291,11 @@ pub fn feature(query: &str) -> Result<Option<Cow<'_, str>>, Rejection> {
 fn last<'a>(query: &'a str, name: &'static str) -> Result<Option<Cow<'a, str>>, Rejection> {
     let mut found = None;
     for parameter in Parameters(query) {
-        let own = decode(parameter.name);
-        if own.as_deref() == Some(name) {
+        if !parameter.escaped {
+            if parameter.name == name {
+                found = Some(Cow::Borrowed(parameter.value));
+            }
+        } else if decode(parameter.name).as_deref() == Some(name) {
             let value = decode(parameter.value);
             let undecodable =
                 || fault(&["query"], "string_type", "a parameter is not encoded UTF-8");
@@ -278,6 +368,50 @@ pub fn scalar<'a>(json: &'a str, buffer: &'a mut String) -> Scalar<'a> {
     }
 }
 
+/// Writes an identity into a context for Reflag's rules (DESIGN section 4): traits are attributes of
+/// the user, save those named `company.X` and `other.X`; `company_id` or `companyId` names the
+/// company where nothing else does.
+pub fn write_identity(
+    class: KeyClass,
+    identity: &Identity<'_>,
+    identifier: &str,
+    writer: &mut ContextWriter<'_>,
+) -> Result<(), ContextError> {
+    let mut buffer = String::new();
+    for alias in ["companyId", "company_id"] {
+        for sent in identity.traits.iter().filter(|sent| sent.key == alias) {
+            write_trait(Part::Company, "id", sent, writer, &mut buffer)?;
+        }
+    }
+    for sent in &identity.traits {
+        let part =
+            |part: Part| Some((part, sent.key.strip_prefix(part.name())?.strip_prefix('.')?));
+        let (part, path) =
+            part(Part::Company).or_else(|| part(Part::Other)).unwrap_or((Part::User, &sent.key));
+        // A trait that reads as a path counts only from those who hold a secret key, as it does with
+        // Flagsmith's own rules.
+        if class == KeyClass::Secret || !is_path(&sent.key) {
+            write_trait(part, path, sent, writer, &mut buffer)?;
+        }
+    }
+    writer.set_user_id(identifier);
+    Ok(())
+}
+
+/// Null means that there is no such trait.
+fn write_trait(
+    part: Part,
+    path: &str,
+    sent: &Trait<'_>,
+    writer: &mut ContextWriter<'_>,
+    buffer: &mut String,
+) -> Result<(), ContextError> {
+    match scalar(sent.value, buffer) {
+        Scalar::Null => Ok(()),
+        value => writer.set(part, path, value),
+    }
+}
+
 /// Checks a report of how often flags were asked for and counts the evaluations in it
 /// (flagsmith.md section 16). Counts that are no numbers are skipped, as the vendor's API does.
 pub fn check_analytics(form: u8, body: &[u8]) -> Result<u64, Rejection> {
@@ -342,5 +476,81 @@ fn status_word(rejection: &Rejection) -> &'static str {
         501 => "not_implemented",
         503 => "service_unavailable",
         _ => "bad_request",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn traits(list: &str) -> String {
+        format!(r#"{{"traits":{list},"identifier":"i"}}"#)
+    }
+
+    #[test]
+    fn traits_that_are_spelled_as_answers_spell_them_are_echoed_as_they_came() {
+        let one = r#"{"trait_key":"a","trait_value":"x"}"#;
+        let escaped =
+            r#"{"trait_key":"a","trait_value":"\u00e9\""},{"trait_key":"é","trait_value":true}"#;
+        let numbers =
+            r#"{"trait_key":"","trait_value":null},{"trait_key":"b","trait_value":-1.50e3}"#;
+        for list in [one, &format!("{one},{one}"), numbers, escaped] {
+            let body = traits(&format!("[{list}]"));
+            let identity = read_members(&body).unwrap();
+            assert_eq!(identity.verbatim, Some(list));
+            let own = identity.traits.iter().map(|sent| sent.key.len() + sent.value.len());
+            let frames = identity.traits.len() * (TRAIT_FRAME + 1) - 1;
+            assert_eq!(own.sum::<usize>() + frames, list.len());
+        }
+    }
+
+    #[test]
+    fn other_spellings_are_read_alike_and_spelled_anew() {
+        for list in [
+            r#"[ {"trait_key":"a","trait_value":"x"}]"#,
+            r#"[{"trait_key":"a","trait_value":"x"} ]"#,
+            r#"[{"trait_key": "a","trait_value":"x"}]"#,
+            r#"[{"trait_key":"a","trait_value": "x"}]"#,
+            r#"[{"trait_key":"a","trait_value":"x" }]"#,
+            r#"[{"trait_value":"x","trait_key":"a"}]"#,
+            r#"[{"trait_key":"\u0061","trait_value":"x"}]"#,
+            r#"[{"trait_key":"a","trait_value":"x","transient":true}]"#,
+            r#"[{"trait_key":"b","trait_key":"a","trait_value":"x"}]"#,
+        ] {
+            let body = traits(list);
+            let identity = read_members(&body).unwrap();
+            assert_eq!(identity.verbatim, None, "{list}");
+            assert_eq!(identity.traits.len(), 1, "{list}");
+            let sent = &identity.traits[0];
+            assert_eq!((&*sent.key, sent.value), ("a", r#""x""#), "{list}");
+            assert_eq!(sent.scalar(&mut String::new()), Scalar::Text("x"));
+        }
+        assert_eq!(read_members(&traits("[]")).unwrap().verbatim, None);
+    }
+
+    #[test]
+    fn of_two_lists_of_traits_the_later_counts() {
+        let body = r#"{"traits":[{"trait_key":"a","trait_value":1}],"traits":[ ]}"#;
+        let identity = read_members(body).unwrap();
+        assert_eq!((identity.traits.len(), identity.verbatim), (0, None));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_trait_is_told_whatever_comes_before_it() {
+        let fine = r#"{"trait_key":"a","trait_value":1}"#;
+        let long = format!(r#"{{"trait_key":"b","trait_value":"{}"}}"#, "x".repeat(TRAIT_TEXT + 1));
+        for (bad, kind) in [
+            (r#"{"trait_key":"b","trait_value":[1]}"#, "string_type"),
+            (r#"{"trait_key":7,"trait_value":1}"#, "string_type"),
+            (r#"{"trait_value":1}"#, "missing"),
+            (&*long, "string_too_long"),
+            ("7", "model_attributes_type"),
+        ] {
+            let refusal = read_members(&traits(&format!("[{fine},{bad}]"))).unwrap_err();
+            let Rejection::Unprocessable(fault) = refusal else { unreachable!("{bad}") };
+            assert_eq!((fault.kind, &*fault.place[2]), (kind, "1"), "{bad}");
+        }
+        let refusal = read_members(&traits(&format!("[{fine}{fine}]"))).unwrap_err();
+        assert!(matches!(refusal, Rejection::Invalid(_)));
     }
 }

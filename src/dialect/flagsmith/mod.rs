@@ -2,7 +2,12 @@
 
 mod answers;
 pub mod document;
+pub mod feature;
+mod flags;
+pub mod listing;
 pub mod mapping;
 pub mod routes;
+pub mod translate;
 
 pub use answers::Answers;
+pub use flags::Flags;

@@ -1,16 +1,11 @@
-//! `OpenFeature` Remote Evaluation Protocol. So far only its refusals: the paths below `/ofrep/v1/`
-//! are its own.
+//! `OpenFeature` Remote Evaluation Protocol (ofrep.md; OFREP 0.3.0).
+//!
+//! The protocol has one value per key and never says which type the application asked for, while
+//! both vendors' flags have an on and off beside their value. So a flag answers to several keys: its
+//! own, and with a suffix the part of it that is meant ([`Form`]).
 
-use serde_json::json;
+mod evaluations;
+pub mod mapping;
+pub mod routes;
 
-use super::Rejection;
-
-/// Status and body of a refusal (DESIGN section 3, ofrep.md section 4).
-pub fn reject(rejection: &Rejection) -> (u16, String) {
-    let code = match rejection {
-        Rejection::Invalid(_) => "INVALID_CONTEXT",
-        _ => "GENERAL",
-    };
-    let body = json!({"errorCode": code, "errorDetails": rejection.message(), "metadata": {}});
-    (rejection.status(), body.to_string())
-}
+pub use evaluations::{Asked, BareKey, Evaluations, Form, Found};

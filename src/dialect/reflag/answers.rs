@@ -6,7 +6,6 @@
 //! depend on nothing are joined with their neighbours into one piece. What remains to be written
 //! at request time is the outcome of long rule lists and the names of missing attributes.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
 
@@ -39,6 +38,23 @@ pub enum Selection<'a> {
     OneEnabled(&'a str),
 }
 
+impl<'a> Selection<'a> {
+    /// Narrowed to the flag that was asked for, if one was.
+    #[must_use]
+    pub fn of(self, flag: Option<&'a str>) -> Self {
+        match (self, flag) {
+            (selection, None) => selection,
+            (Self::Enabled | Self::OneEnabled(_), Some(key)) => Self::OneEnabled(key),
+            (Self::All | Self::One(_), Some(key)) => Self::One(key),
+        }
+    }
+
+    /// Whether it is about one flag.
+    pub fn is_one(self) -> bool {
+        matches!(self, Self::One(_) | Self::OneEnabled(_))
+    }
+}
+
 /// The pieces of one environment's answers.
 #[derive(Debug)]
 pub struct Answers {
@@ -47,7 +63,6 @@ pub struct Answers {
     pieces: Vec<Piece>,
     lists: Vec<Outcomes>,
     flags: Vec<FlagLists>,
-    by_key: HashMap<Box<str>, FlagIndex, FixedState>,
     publishable: Plan,
     secret: Plan,
     /// Length of the longest answer in which nothing is missing.
@@ -139,10 +154,8 @@ impl Answers {
             flags.push(FlagLists { targeting, config });
         }
         let longest = lists.iter().map(|list| text.longest(list)).sum::<usize>() + 128;
-        let keys = program.flags().map(|(index, flag)| (flag.key.clone(), index));
         let mut answers = Self {
             longest,
-            by_key: keys.collect(),
             text: text.text,
             pieces: text.pieces,
             head,
@@ -294,12 +307,12 @@ impl Answers {
                 }
             }
             Selection::One(key) => {
-                if let Some(index) = self.find(key, class, evaluator.program()) {
+                if let Some(index) = find(key, class, evaluator.program()) {
                     self.write_flag(index, evaluator, answer);
                 }
             }
             Selection::OneEnabled(key) => {
-                if let Some(index) = self.find(key, class, evaluator.program()) {
+                if let Some(index) = find(key, class, evaluator.program()) {
                     self.write_if_enabled(index, evaluator, answer);
                 }
             }
@@ -311,12 +324,6 @@ impl Answers {
             None => answer.body.push(b'{'),
         }
         answer.body.extend_from_slice(b"}}");
-    }
-
-    /// The flag of a key, when the class may see it.
-    fn find(&self, key: &str, class: KeyClass, program: &Program) -> Option<FlagIndex> {
-        let index = *self.by_key.get(key)?;
-        (class == KeyClass::Secret || program.flag(index).public).then_some(index)
     }
 
     fn write_all(&self, plan: &Plan, evaluator: &mut Evaluator<'_>, answer: &mut Answer) {
@@ -419,6 +426,12 @@ impl Answers {
         answer.body.extend_from_slice(&self.text.as_bytes()[answer.run.clone()]);
         answer.run = 0..0;
     }
+}
+
+/// The flag of a key, when the class may see it.
+fn find(key: &str, class: KeyClass, program: &Program) -> Option<FlagIndex> {
+    let index = program.find(key)?;
+    (class == KeyClass::Secret || program.flag(index).public).then_some(index)
 }
 
 /// Writes pieces one after the other.

@@ -184,7 +184,7 @@ fn read_config(raw: &RawValue) -> Result<Option<RemoteConfig>, String> {
     let wire: WireConfig = parse(raw, "config")?;
     let read = |(at, variant): (usize, WireVariant)| {
         let filter = read_filter(&variant.filter, &format!("config.variants[{at}].filter"))?;
-        Ok(Variant { key: variant.key.into(), filter, payload: variant.payload })
+        Ok(Variant { key: variant.key.into(), filter, payload: variant.payload.map(Arc::from) })
     };
     let variants =
         wire.variants.into_iter().enumerate().map(read).collect::<Result<_, String>>()?;

@@ -2,8 +2,11 @@
 
 pub mod answers;
 pub mod definitions;
+mod entries;
 pub mod mapping;
 pub mod routes;
 pub mod tracking;
+pub mod translate;
 
 pub use answers::{Answer, Answers, Selection};
+pub use entries::Entries;

@@ -6,7 +6,9 @@
 use serde_json::Value;
 
 use super::python;
-use super::{Budget, Constant, InputIndex, OutcomeIndex, Program, STEPS};
+use super::{
+    Budget, Constant, Draw, FeatureIndex, InputIndex, OutcomeIndex, Program, Remainder, STEPS,
+};
 
 /// A trait's value as it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +77,8 @@ const UNKNOWN: Held = Held { kind: Kind::Unknown, start: 0, end: 0 };
 pub(super) const UNANSWERED: u8 = u8::MAX;
 /// A feature without an outcome so far.
 pub(super) const UNDECIDED: OutcomeIndex = OutcomeIndex(u32::MAX);
-/// A feature that the identity does not override.
-pub(super) const NO_STATE: u32 = u32::MAX;
+/// A feature that no segment overrides so far.
+pub(super) const NO_CANDIDATE: u32 = u32::MAX;
 
 /// Text capacity that is kept between requests; more is given back.
 const KEPT_TEXT: usize = 64 * 1024;
@@ -101,12 +103,16 @@ pub struct EvaluationContext {
     pub(super) looked_up: Vec<bool>,
     /// Per segment.
     pub(super) segments: Vec<u8>,
-    /// Per feature: the state that the identity's own override gives it.
-    pub(super) overridden: Vec<u32>,
+    /// Per feature: the strongest override by a segment so far.
+    pub(super) candidates: Vec<u32>,
+    /// Features that have one.
+    pub(super) overridden: Vec<FeatureIndex>,
     /// Per feature.
     pub(super) outcomes: Vec<OutcomeIndex>,
-    /// Splits that are to be hashed: feature, state and split.
-    pub(super) pending: Vec<(u32, u32, u32)>,
+    /// Where the identity falls in each of the program's draws.
+    pub(super) remainders: Vec<Remainder>,
+    /// What is still to be drawn.
+    pub(super) pending: Vec<Draw>,
     pub(super) budget: Budget,
     /// All traits, where queries may ask for any.
     all_traits: serde_json::Map<String, Value>,
@@ -138,8 +144,10 @@ impl EvaluationContext {
         refill(&mut self.answers, program.leaves.len(), UNANSWERED);
         refill(&mut self.looked_up, program.properties.len(), false);
         refill(&mut self.segments, program.segments.len(), UNANSWERED);
-        refill(&mut self.overridden, program.features.len(), NO_STATE);
+        refill(&mut self.candidates, program.features.len(), NO_CANDIDATE);
+        self.overridden.clear();
         refill(&mut self.outcomes, program.features.len(), UNDECIDED);
+        self.remainders.clear();
         self.pending.clear();
         self.all_traits.clear();
         self.query_results.clear();

@@ -19,11 +19,12 @@ pub use context::{EvaluationContext, Scalar, is_path};
 pub use lookups::{Domain, Lookups};
 pub use pattern::{Budget, Pattern, STEPS};
 pub use program::{
-    Bucket, Candidate, Check, Comparison, Constant, FeatureIndex, FeatureProgram, FlagMember,
-    Identities, InputIndex, Leaf, LeafIndex, Names, Node, Operand, Origin, Outcome, OutcomeIndex,
-    Program, Property, Reason, SegmentIndex, SegmentProgram, Slot, Source, Split, State,
-    StateIndex, Test,
+    Bucket, Candidate, Check, Comparison, Constant, Draw, FeatureIndex, FeatureProgram, FlagMember,
+    Identities, InputIndex, Leaf, LeafIndex, Names, Node, Operand, Origin, Outcome, Program,
+    Property, Reason, SegmentIndex, SegmentProgram, Slot, Source, Split, State, StateIndex, Test,
 };
-pub use rules::{Evaluation, evaluate, evaluate_one};
+pub use rules::{Evaluation, Met, evaluate, evaluate_one};
 pub use split::{LANES, Remainder, Seed, first_above, first_from, percentage};
-pub use version::Version;
+pub use version::{Version, release};
+
+pub use super::OutcomeIndex;

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use serde_json_path::JsonPath;
 
 use super::{Lookups, Pattern, Remainder, Seed};
+use crate::evaluate::{OutcomeIndex, Places};
 use crate::model::KeyClass;
 
 /// One environment, compiled. Immutable.
@@ -52,6 +53,14 @@ pub struct Program {
     pub features: Vec<FeatureProgram>,
     /// Overrides by segments, those of one feature together, the strongest first.
     pub candidates: Vec<Candidate>,
+    /// The same by segment: places in `candidates`, those of features that depend on themselves left
+    /// out.
+    pub overrides: Vec<(FeatureIndex, u32)>,
+    /// What features come to for an identity that nothing overrides or splits, and what they come to
+    /// without an identity.
+    pub defaults: [Vec<OutcomeIndex>; 2],
+    /// What is drawn for every identity, whatever its traits.
+    pub draws: Vec<Draw>,
     /// Whatever features can be.
     pub states: Vec<State>,
     /// How states are split among identities.
@@ -60,6 +69,8 @@ pub struct Program {
     pub outcomes: Vec<Outcome>,
     /// Overrides by identifier.
     pub identities: Identities,
+    /// Where features are, by name.
+    pub places: Places,
 }
 
 /// Number of a value that rules read.
@@ -85,10 +96,6 @@ pub struct FeatureIndex(pub u32);
 /// Number of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StateIndex(pub u32);
-
-/// Number of an outcome: what dialects keep their prepared pieces by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OutcomeIndex(pub u32);
 
 /// Where a slot's value comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -208,6 +215,8 @@ pub struct Operand {
     pub text: Box<str>,
     /// Whether text is compared as semantic versions.
     pub is_version: bool,
+    /// The version's numbers, when it has nothing else.
+    pub release: Option<[u32; 3]>,
     /// For integers: canonical decimal text, and the number where it fits.
     pub integer: Option<(Box<str>, Option<i64>)>,
     /// For floats.
@@ -247,6 +256,18 @@ pub struct SegmentProgram {
     pub name: Box<str>,
     /// Index of the root of its rules in [`Program::nodes`].
     pub root: u32,
+    /// From where to where in [`Program::overrides`].
+    pub overrides: (u32, u32),
+}
+
+/// A hash of an identity's key, and what hangs on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Draw {
+    /// Whether a percentage of all identities holds this one: the comparison, its seed, and the
+    /// first remainder that is outside.
+    Share(LeafIndex, u32, Remainder),
+    /// The variant of a feature that nothing overrides: the feature, its state and its split.
+    Variant(FeatureIndex, StateIndex, u32),
 }
 
 /// One feature.
@@ -295,6 +316,32 @@ pub struct Split {
     pub seed: Seed,
     /// In the order in which they are tried. Who falls into none gets the control.
     pub buckets: Vec<Bucket>,
+    /// Whether the buckets lie side by side from 0 on, as they do unless a share is negative.
+    pub is_row: bool,
+}
+
+impl Split {
+    /// Hashed with `seed`; the buckets in the order in which they are tried.
+    pub fn new(seed: Seed, buckets: Vec<Bucket>) -> Self {
+        let mut end = 0;
+        let is_row = buckets.iter().all(|bucket| {
+            let follows = bucket.first == end && bucket.end >= bucket.first;
+            end = bucket.end;
+            follows
+        });
+        Self { seed, buckets, is_row }
+    }
+
+    /// The bucket that a remainder falls into.
+    #[inline]
+    fn bucket(&self, remainder: Remainder) -> Option<usize> {
+        if self.is_row {
+            // Counted, not searched: no processor can guess where a hash falls.
+            let before = self.buckets.iter().map(|b| usize::from(b.end <= remainder)).sum();
+            return (before < self.buckets.len()).then_some(before);
+        }
+        self.buckets.iter().position(|b| b.first <= remainder && remainder < b.end)
+    }
 }
 
 /// The share of one variant.
@@ -374,6 +421,12 @@ impl Program {
         self.features.iter().enumerate().map(|(at, feature)| (FeatureIndex(at as u32), feature))
     }
 
+    /// The feature of a name.
+    pub fn find(&self, name: &str) -> Option<FeatureIndex> {
+        let place = self.places.find(name, |place| &self.features[place].name)?;
+        Some(FeatureIndex(place as u32))
+    }
+
     /// One feature.
     pub fn feature(&self, index: FeatureIndex) -> &FeatureProgram {
         &self.features[index.0 as usize]
@@ -389,6 +442,12 @@ impl Program {
         &self.outcomes[index.0 as usize]
     }
 
+    /// The state that an outcome is of. Outcomes of one state lie behind each other.
+    pub fn state_of(&self, outcome: OutcomeIndex) -> &State {
+        let behind = self.states.partition_point(|state| state.outcome <= outcome);
+        &self.states[behind - 1]
+    }
+
     /// Whether keys of a class see a feature that comes to this.
     #[inline]
     pub fn is_visible(&self, outcome: &Outcome, class: KeyClass) -> bool {
@@ -398,9 +457,26 @@ impl Program {
         }
     }
 
-    /// What a feature comes to without an identity, where segments need one.
-    pub fn default_outcome(&self, feature: FeatureIndex) -> OutcomeIndex {
-        self.states[self.feature(feature).state.0 as usize].outcome
+    /// What features come to when nothing overrides them, those that are split for an identity being
+    /// the control.
+    pub fn default_outcomes(&self, has_identity: bool) -> &[OutcomeIndex] {
+        &self.defaults[usize::from(!has_identity)]
+    }
+
+    /// What an identity that falls on `remainder` draws of a state.
+    #[inline]
+    pub fn drawn(&self, state: StateIndex, split: u32, remainder: Remainder) -> OutcomeIndex {
+        let bucket = self.splits[split as usize].bucket(remainder);
+        let control = self.states[state.0 as usize].control;
+        OutcomeIndex(control.0 + bucket.map_or(0, |bucket| bucket as u32 + 1))
+    }
+
+    /// What is hashed for a draw.
+    pub fn seed_of(&self, draw: Draw) -> &Seed {
+        match draw {
+            Draw::Share(_, seed, _) => &self.seeds[seed as usize],
+            Draw::Variant(_, _, split) => &self.splits[split as usize].seed,
+        }
     }
 }
 
@@ -450,7 +526,7 @@ pub struct Identities {
 }
 
 impl Identities {
-    /// Adds an identifier that was not added before.
+    /// Adds an identifier that was not added before; its overrides sorted by feature.
     pub fn add(&mut self, identifier: &str, overrides: &[(FeatureIndex, StateIndex)]) {
         self.names.intern(identifier);
         self.overrides.extend_from_slice(overrides);

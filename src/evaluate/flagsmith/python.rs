@@ -58,11 +58,12 @@ pub fn is_integer(text: &str) -> bool {
 
 /// Whether `text` is `-?[0-9]+\.[0-9]+`, which the engine takes as a float.
 pub fn is_decimal(text: &str) -> bool {
-    text.split_once('.').is_some_and(|(whole, fraction)| {
-        is_integer(whole)
-            && !fraction.is_empty()
-            && fraction.bytes().all(|byte| byte.is_ascii_digit())
-    })
+    let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
+    let whole = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    whole > 0
+        && digits.get(whole) == Some(&b'.')
+        && digits.len() > whole + 1
+        && digits[whole + 1..].iter().all(u8::is_ascii_digit)
 }
 
 /// Appends the canonical decimal text of what [`is_integer`] accepts: no leading zeros, zero without

@@ -2,13 +2,15 @@
 
 use std::cmp::Ordering;
 
-use super::context::{Held, Kind, MISSING, NO_STATE, UNANSWERED, UNDECIDED};
+use super::context::{Held, Kind, MISSING, NO_CANDIDATE, UNANSWERED, UNDECIDED};
 use super::program::{
-    Check, Comparison, FeatureIndex, FlagMember, LeafIndex, Operand, OutcomeIndex, Program,
-    Property, SegmentIndex, Slot, Source, State, Test,
+    Check, Comparison, Draw, FeatureIndex, FlagMember, LeafIndex, Operand, Program, Property,
+    SegmentIndex, Slot, Source, StateIndex, Test,
 };
 use super::python::{self, Integer};
-use super::{Domain, EvaluationContext, LANES, Remainder, Scalar, Seed, Split, Version};
+use super::{
+    Domain, EvaluationContext, LANES, OutcomeIndex, Remainder, Scalar, Seed, Version, release,
+};
 
 /// What an evaluation came to. Borrows its context.
 #[derive(Clone, Copy, Debug)]
@@ -34,29 +36,64 @@ impl<'a> Evaluation<'a> {
         self.context.patterns_given_up()
     }
 
+    /// What the rules of a segment met, where they come to a single comparison that was made.
+    pub fn met(&self, segment: SegmentIndex) -> Option<Met<'a>> {
+        let root = self.program.segments[segment.0 as usize].root;
+        let Test::Leaf(leaf) = self.program.nodes[root as usize].test else { return None };
+        let slot = self.program.leaves[leaf.0 as usize].slot;
+        let held = self.context.values[slot.0 as usize];
+        match held.kind {
+            // Shares of the identity's key are drawn together, without a look at the slot.
+            Kind::Unknown if self.program.properties[slot.0 as usize] == Property::IdentityKey => {
+                self.context.identifier().map(|_| Met::Text(&self.context.key))
+            }
+            Kind::Unknown => None,
+            Kind::Missing => Some(Met::Missing),
+            Kind::Bool(value) => Some(Met::Bool(value)),
+            Kind::Small(_) | Kind::Large => Some(Met::Integer(self.context.text_of(held))),
+            Kind::Float(number) => Some(Met::Float(number)),
+            Kind::Text => Some(Met::Text(self.context.text_of(held))),
+        }
+    }
+
     /// The program that was evaluated.
     pub fn program(&self) -> &'a Program {
         self.program
     }
 }
 
+/// A value that a comparison met, coerced.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Met<'a> {
+    /// There was none.
+    Missing,
+    /// A boolean.
+    Bool(bool),
+    /// Canonical decimal text.
+    Integer(&'a str),
+    /// A number with a fraction, or one that was written so.
+    Float(f64),
+    /// Text.
+    Text(&'a str),
+}
+
 /// Evaluates all features. `context` must have been filled for this `program`.
 pub fn evaluate<'a>(program: &'a Program, context: &'a mut EvaluationContext) -> Evaluation<'a> {
     let mut evaluator = Evaluator::new(program, context);
+    evaluator.draw_all();
     if evaluator.applies_segments {
         for index in 0..program.segments.len() as u32 {
             evaluator.is_member(SegmentIndex(index));
         }
     }
-    for index in 0..program.features.len() as u32 {
-        if let Some((state, at)) = evaluator.undecided(FeatureIndex(index)) {
-            match state.split {
-                Some(split) => evaluator.context.pending.push((index, at, split)),
-                None => evaluator.context.outcomes[index as usize] = state.control,
-            }
-        }
-    }
-    evaluator.split_pending();
+    // What segments may have asked for by then is found out again, all at once: it is the same.
+    let defaults = program.default_outcomes(evaluator.has_identity);
+    evaluator.context.outcomes.clear();
+    evaluator.context.outcomes.extend_from_slice(defaults);
+    evaluator.take_variants();
+    evaluator.override_by_segments();
+    evaluator.override_by_identity();
+    evaluator.draw_pending();
     Evaluation { program, context }
 }
 
@@ -75,6 +112,8 @@ struct Evaluator<'a> {
     context: &'a mut EvaluationContext,
     has_identity: bool,
     applies_segments: bool,
+    /// The identity's own overrides, sorted by feature.
+    own: &'a [(FeatureIndex, StateIndex)],
 }
 
 impl<'a> Evaluator<'a> {
@@ -84,79 +123,138 @@ impl<'a> Evaluator<'a> {
         if applies_segments && !program.queries.is_empty() {
             context.run_queries(program);
         }
-        if let Some(identifier) = context.identifier() {
-            for &(feature, state) in program.identities.find(identifier) {
-                context.overridden[feature.0 as usize] = state.0;
+        let own = context.identifier().map_or(&[][..], |name| program.identities.find(name));
+        Self { program, context, has_identity, applies_segments, own }
+    }
+
+    /// Draws what every identity draws.
+    fn draw_all(&mut self) {
+        if !self.has_identity {
+            return;
+        }
+        for group in self.program.draws.chunks(LANES) {
+            let remainders = self.draw(group);
+            for (draw, remainder) in group.iter().zip(remainders) {
+                if let Draw::Share(leaf, _, end) = *draw {
+                    self.context.answers[leaf.0 as usize] = u8::from(remainder < end);
+                }
+            }
+            self.context.remainders.extend_from_slice(&remainders[..group.len()]);
+        }
+    }
+
+    /// Hashes for a few draws, side by side.
+    fn draw(&self, group: &[Draw]) -> [Remainder; LANES] {
+        let mut seeds = [self.program.seed_of(group[0]); LANES];
+        for (seed, draw) in seeds.iter_mut().zip(group) {
+            *seed = self.program.seed_of(*draw);
+        }
+        Seed::remainders(&seeds[..group.len()], &self.context.key)
+    }
+
+    /// Gives features that are split the variants that were drawn at the beginning.
+    fn take_variants(&mut self) {
+        let context = &mut *self.context;
+        for (draw, remainder) in self.program.draws.iter().zip(&context.remainders) {
+            if let Draw::Variant(feature, state, split) = *draw {
+                context.outcomes[feature.0 as usize] = self.program.drawn(state, split, *remainder);
             }
         }
-        Self { program, context, has_identity, applies_segments }
     }
 
-    fn outcome(&mut self, feature: FeatureIndex) -> OutcomeIndex {
-        if let Some((state, _)) = self.undecided(feature) {
-            let outcome = match state.split {
-                Some(split) => {
-                    let split = &self.program.splits[split as usize];
-                    drawn(state, split, split.seed.remainder(&self.context.key))
+    /// Of the overrides of one feature by several segments the strongest counts.
+    fn override_by_segments(&mut self) {
+        let context = &mut *self.context;
+        for (segment, answer) in self.program.segments.iter().zip(&context.segments) {
+            if *answer != 1 {
+                continue;
+            }
+            let (first, end) = segment.overrides;
+            for &(feature, candidate) in &self.program.overrides[first as usize..end as usize] {
+                let strongest = &mut context.candidates[feature.0 as usize];
+                if *strongest == NO_CANDIDATE {
+                    context.overridden.push(feature);
                 }
-                None => state.control,
-            };
-            self.context.outcomes[feature.0 as usize] = outcome;
+                *strongest = candidate.min(*strongest);
+            }
         }
-        self.context.outcomes[feature.0 as usize]
+        for at in 0..self.context.overridden.len() {
+            let feature = self.context.overridden[at];
+            let candidate = self.context.candidates[feature.0 as usize];
+            self.take_state(feature, self.program.candidates[candidate as usize].state);
+        }
     }
 
-    /// The state of a feature without an outcome, and the state's number.
-    fn undecided(&mut self, feature: FeatureIndex) -> Option<(State, u32)> {
-        if self.context.outcomes[feature.0 as usize] != UNDECIDED {
-            return None;
+    fn override_by_identity(&mut self) {
+        for &(feature, state) in self.own {
+            self.context
+                .pending
+                .retain(|draw| !matches!(draw, Draw::Variant(f, ..) if *f == feature));
+            self.take_state(feature, state);
+        }
+    }
+
+    fn take_state(&mut self, feature: FeatureIndex, at: StateIndex) {
+        let state = self.program.states[at.0 as usize];
+        let outcome = if self.has_identity { state.control } else { state.outcome };
+        self.context.outcomes[feature.0 as usize] = outcome;
+        if let (true, Some(split)) = (self.has_identity, state.split) {
+            self.context.pending.push(Draw::Variant(feature, at, split));
+        }
+    }
+
+    /// Draws variants of overrides.
+    fn draw_pending(&mut self) {
+        let pending = std::mem::take(&mut self.context.pending);
+        for group in pending.chunks(LANES) {
+            let remainders = self.draw(group);
+            for (draw, remainder) in group.iter().zip(remainders) {
+                if let Draw::Variant(feature, state, split) = *draw {
+                    self.context.outcomes[feature.0 as usize] =
+                        self.program.drawn(state, split, remainder);
+                }
+            }
+        }
+        self.context.pending = pending;
+    }
+
+    /// What one feature comes to, and no more than it depends on.
+    fn outcome(&mut self, feature: FeatureIndex) -> OutcomeIndex {
+        let known = self.context.outcomes[feature.0 as usize];
+        if known != UNDECIDED {
+            return known;
         }
         let at = self.state(feature);
-        let mut state = self.program.states[at as usize];
-        if !self.has_identity {
-            state = State { control: state.outcome, split: None, ..state };
-        }
-        Some((state, at))
+        let state = self.program.states[at.0 as usize];
+        let outcome = match (self.has_identity, state.split) {
+            (false, _) => state.outcome,
+            (true, None) => state.control,
+            (true, Some(split)) => {
+                let seed = &self.program.splits[split as usize].seed;
+                self.program.drawn(at, split, seed.remainder(&self.context.key))
+            }
+        };
+        self.context.outcomes[feature.0 as usize] = outcome;
+        outcome
     }
 
-    fn state(&mut self, feature: FeatureIndex) -> u32 {
+    fn state(&mut self, feature: FeatureIndex) -> StateIndex {
         let compiled = self.program.feature(feature);
         if compiled.is_circular {
-            return compiled.state.0;
+            return compiled.state;
         }
-        let overridden = self.context.overridden[feature.0 as usize];
-        if overridden != NO_STATE {
-            return overridden;
+        if let Ok(at) = self.own.binary_search_by_key(&feature, |(feature, _)| *feature) {
+            return self.own[at].1;
         }
         if self.applies_segments {
             let (first, end) = compiled.candidates;
             for candidate in &self.program.candidates[first as usize..end as usize] {
                 if self.is_member(candidate.segment) {
-                    return candidate.state.0;
+                    return candidate.state;
                 }
             }
         }
-        compiled.state.0
-    }
-
-    /// Hashes the splits that were put off, several at once.
-    fn split_pending(&mut self) {
-        let program = self.program;
-        let pending = std::mem::take(&mut self.context.pending);
-        for group in pending.chunks(LANES) {
-            // A group that is not full hashes its last member again.
-            let splits: [(State, &Split); LANES] = std::array::from_fn(|lane| {
-                let (_, state, split) = group[lane.min(group.len() - 1)];
-                (program.states[state as usize], &program.splits[split as usize])
-            });
-            let seeds = splits.map(|(_, split)| &split.seed);
-            let remainders = Seed::remainders(seeds, &self.context.key);
-            for (lane, (feature, ..)) in group.iter().enumerate() {
-                let (state, split) = splits[lane];
-                self.context.outcomes[*feature as usize] = drawn(state, split, remainders[lane]);
-            }
-        }
-        self.context.pending = pending;
+        compiled.state
     }
 
     fn is_member(&mut self, segment: SegmentIndex) -> bool {
@@ -378,10 +476,13 @@ impl<'a> Evaluator<'a> {
                 None => return false,
             },
             Kind::Text if operand.is_version => {
-                let ours = Version::parse(self.context.text_of(held));
-                match (ours, Version::parse(&operand.text)) {
-                    (Some(ours), Some(theirs)) => Some(ours.compare(theirs)),
-                    _ => return false,
+                let ours = self.context.text_of(held);
+                match (release(ours), operand.release) {
+                    (Some(ours), Some(theirs)) => Some(ours.cmp(&theirs)),
+                    _ => match (Version::parse(ours), Version::parse(&operand.text)) {
+                        (Some(ours), Some(theirs)) => Some(ours.compare(theirs)),
+                        _ => return false,
+                    },
                 }
             }
             Kind::Text => Some(self.context.text_of(held).cmp(&*operand.text)),
@@ -397,12 +498,6 @@ impl<'a> Evaluator<'a> {
             (Comparison::LessOrEqual, Some(order)) => order != Ordering::Greater,
         }
     }
-}
-
-/// What an identity draws.
-fn drawn(state: State, split: &Split, remainder: Remainder) -> OutcomeIndex {
-    let bucket = split.buckets.iter().position(|b| b.first <= remainder && remainder < b.end);
-    OutcomeIndex(state.control.0 + bucket.map_or(0, |bucket| bucket as u32 + 1))
 }
 
 fn bool_text(value: bool) -> &'static str {

@@ -6,6 +6,10 @@
 //! protocol; it is no protection here.
 
 use std::array::from_fn;
+use std::num::Wrapping;
+use std::ops::{Add, BitAnd, BitOr, BitXor, Not};
+
+use fearless_simd::{Level, Simd, dispatch, prelude::*, u32x8, u32x16};
 
 /// What is hashed before a value: its MD5 state as far as it is known.
 #[derive(Clone, Debug)]
@@ -16,84 +20,124 @@ pub struct Seed {
     state: [u32; 4],
     /// Length of the prefix that `state` covers.
     hashed: usize,
+    /// The rest of the prefix, zeros behind it.
+    tail: [u8; BLOCK],
 }
 
 /// A remainder: 0..=9997, in proportion to the percentage.
 pub type Remainder = u16;
 
 const BLOCK: usize = 64;
-/// Longest end of a text that takes a single block more.
-const SINGLE: usize = BLOCK - 9;
+/// What a text's last block holds beside it: a mark and the length.
+const PADDING: usize = 9;
+/// Longest end of a text that takes a single block more, and two blocks.
+const SINGLE: usize = BLOCK - PADDING;
+const DOUBLE: usize = 2 * BLOCK - PADDING;
 const MODULUS: u64 = 9_999;
 /// The remainder that would be 100 %: hashed again.
 const REJECTED: Remainder = 9_998;
 
-/// How many texts are hashed at once.
-pub const LANES: usize = 4;
+/// How many texts are hashed at once, at most.
+pub const LANES: usize = 16;
+/// The narrower width, for the rest of a list.
+const FEW: usize = 8;
 
 impl Seed {
     /// Hashes as much of `id` and its comma as can be hashed before the value is known.
     pub fn new(id: &str) -> Self {
         let prefix = format!("{id},");
         let hashed = prefix.len() / BLOCK * BLOCK;
-        let mut state = INITIAL;
-        for block in prefix.as_bytes()[..hashed].chunks_exact(BLOCK) {
-            state = compress_one(state, block);
-        }
-        Self { prefix: prefix.into(), state, hashed }
+        let (blocks, rest) = prefix.as_bytes().as_chunks();
+        let state = blocks.iter().fold(INITIAL, compress_one);
+        let mut tail = [0; BLOCK];
+        tail[..rest.len()].copy_from_slice(rest);
+        Self { prefix: prefix.into(), state, hashed, tail }
     }
 
     /// Where `value` falls.
     pub fn remainder(&self, value: &str) -> Remainder {
-        let tail = &self.prefix.as_bytes()[self.hashed..];
-        let remainder = if tail.len() + value.len() <= SINGLE {
-            remainder(compress_one(self.state, &self.last_block(value)))
-        } else {
-            self.long(value)
-        };
-        if remainder == REJECTED { self.repeated(value) } else { remainder }
+        if self.rest_len() + value.len() > SINGLE {
+            return self.long(value);
+        }
+        let mut block = [0; BLOCK];
+        self.write_single(value, &mut block);
+        self.accepted(remainder(compress_one(self.state, &block)), value)
     }
 
-    /// Where `value` falls for each of several seeds: the hashes are computed side by side.
-    pub fn remainders(seeds: [&Self; LANES], value: &str) -> [Remainder; LANES] {
-        if seeds.iter().any(|seed| seed.prefix.len() - seed.hashed + value.len() > SINGLE) {
-            return seeds.map(|seed| seed.remainder(value));
+    /// Where `value` falls for each of several seeds, [`LANES`] at most: the hashes are computed
+    /// side by side. What comes behind the last seed's remainder means nothing.
+    pub fn remainders(seeds: &[&Self], value: &str) -> [Remainder; LANES] {
+        let seeds = &seeds[..seeds.len().min(LANES)];
+        let mut found = [0; LANES];
+        let longest = seeds.iter().map(|seed| seed.rest_len()).max().unwrap_or(0) + value.len();
+        if seeds.len() < 2 || longest > DOUBLE {
+            seeds.iter().zip(&mut found).for_each(|(seed, found)| *found = seed.remainder(value));
+            return found;
         }
-        let blocks: [[u8; BLOCK]; LANES] = from_fn(|lane| seeds[lane].last_block(value));
-        let words = from_fn(|word| {
-            from_fn(|lane| {
-                let at = 4 * word;
-                let block = &blocks[lane];
-                u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
-            })
-        });
-        let state = from_fn(|word| from_fn(|lane| seeds[lane].state[word]));
-        let state = compress::<LANES>(state, &words);
-        from_fn(|lane| {
-            let found = remainder(from_fn(|word| state[word][lane]));
-            if found == REJECTED { seeds[lane].repeated(value) } else { found }
-        })
+        let level = Level::new();
+        let two_blocks = longest > SINGLE;
+        if seeds.len() > FEW {
+            dispatch!(level, simd => side_by_side::<_, u32x16<_>, LANES>(
+                simd, seeds, value, two_blocks, &mut found
+            ));
+        } else {
+            dispatch!(level, simd => side_by_side::<_, u32x8<_>, FEW>(
+                simd, seeds, value, two_blocks, &mut found
+            ));
+        }
+        for (seed, found) in seeds.iter().zip(&mut found) {
+            *found = seed.accepted(*found, value);
+        }
+        found
+    }
+
+    /// Length of the prefix that `state` does not cover.
+    fn rest_len(&self) -> usize {
+        self.prefix.len() - self.hashed
     }
 
     /// The only block behind `state`.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "of the loop that it is in")]
+    fn write_single(&self, value: &str, block: &mut [u8; BLOCK]) {
+        let len = self.rest_len() + value.len();
+        *block = self.tail;
+        block[self.rest_len()..len].copy_from_slice(value.as_bytes());
+        block[len] = MARK;
+        block[BLOCK - 8..].copy_from_slice(&self.bits(len));
+    }
+
+    /// Both blocks behind `state`, or the only one and one that means nothing. Says whether there
+    /// are two.
+    fn write_double(&self, value: &str, blocks: &mut [[u8; BLOCK]; 2]) -> bool {
+        let len = self.rest_len() + value.len();
+        *blocks = [self.tail, [0; BLOCK]];
+        let bytes = blocks.as_flattened_mut();
+        bytes[self.rest_len()..len].copy_from_slice(value.as_bytes());
+        bytes[len] = MARK;
+        let is_double = len > SINGLE;
+        let end = if is_double { 2 * BLOCK } else { BLOCK };
+        bytes[end - 8..end].copy_from_slice(&self.bits(len));
+        is_double
+    }
+
+    /// The length in bits of the prefix and so much more, as the last block ends.
     #[inline]
-    fn last_block(&self, value: &str) -> [u8; BLOCK] {
-        let tail = &self.prefix.as_bytes()[self.hashed..];
-        let len = tail.len() + value.len();
-        let mut block = [0; BLOCK];
-        block[..tail.len()].copy_from_slice(tail);
-        block[tail.len()..len].copy_from_slice(value.as_bytes());
-        block[len] = 0x80;
-        let bits = (self.hashed + len) as u64 * 8;
-        block[BLOCK - 8..].copy_from_slice(&bits.to_le_bytes());
-        block
+    fn bits(&self, len: usize) -> [u8; 8] {
+        ((self.hashed + len) as u64 * 8).to_le_bytes()
     }
 
     #[cold]
     fn long(&self, value: &str) -> Remainder {
         let mut rest = self.prefix.as_bytes()[self.hashed..].to_vec();
         rest.extend_from_slice(value.as_bytes());
-        remainder(finish(self.state, rest, self.hashed))
+        self.accepted(remainder(finish(self.state, rest, self.hashed)), value)
+    }
+
+    /// The remainder, unless it is the one that is hashed again.
+    #[inline]
+    fn accepted(&self, remainder: Remainder, value: &str) -> Remainder {
+        if remainder == REJECTED { self.repeated(value) } else { remainder }
     }
 
     /// A text that comes to exactly 100 % is hashed twice over, then three times, and so on.
@@ -109,6 +153,57 @@ impl Seed {
                 return found;
             }
         }
+    }
+}
+
+/// The first byte behind a hashed text.
+const MARK: u8 = 0x80;
+
+/// Hashes `N` texts at once, one in each lane of the processor's vectors.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "else it is not compiled for the processor's vectors")]
+fn side_by_side<S: Simd, W: Vector<S>, const N: usize>(
+    simd: S,
+    seeds: &[&Seed],
+    value: &str,
+    two_blocks: bool,
+    found: &mut [Remainder; LANES],
+) {
+    let mut words = [[[0; N]; BLOCK / 4]; 2];
+    let mut state = [[0; N]; 4];
+    // Which lanes are finished with their first block.
+    let mut single = [true; N];
+    let mut blocks = [[0; BLOCK]; 2];
+    for (lane, seed) in seeds.iter().take(N).enumerate() {
+        if two_blocks {
+            single[lane] = !seed.write_double(value, &mut blocks);
+            spread(&blocks[1], lane, &mut words[1]);
+        } else {
+            seed.write_single(value, &mut blocks[0]);
+        }
+        spread(&blocks[0], lane, &mut words[0]);
+        state.iter_mut().zip(seed.state).for_each(|(lanes, word)| lanes[lane] = word);
+    }
+    let load = |lanes: &[u32; N]| W::from_slice(simd, lanes);
+    let mut end = compress(from_fn(|at| load(&state[at])), &from_fn(|at| load(&words[0][at])));
+    let mut ends = [[[0; N]; 4]; 2];
+    (0..4).for_each(|at| end[at].store_slice(&mut ends[0][at]));
+    if two_blocks {
+        end = compress(end, &from_fn(|at| load(&words[1][at])));
+        (0..4).for_each(|at| end[at].store_slice(&mut ends[1][at]));
+    }
+    for lane in 0..seeds.len().min(N) {
+        let ends = &ends[usize::from(!single[lane])];
+        found[lane] = remainder(from_fn(|at| ends[at][lane]));
+    }
+}
+
+/// Puts the words of a block into one lane.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "of the loop that it is in")]
+fn spread<const N: usize>(block: &[u8; BLOCK], lane: usize, words: &mut [[u32; N]; BLOCK / 4]) {
+    for (word, bytes) in words.iter_mut().zip(block.as_chunks().0) {
+        word[lane] = u32::from_le_bytes(*bytes);
     }
 }
 
@@ -142,70 +237,116 @@ fn first(reached: impl Fn(f64) -> bool) -> Remainder {
 }
 
 /// The digest, read as one big-endian number, modulo 9999.
+#[inline]
 fn remainder(state: [u32; 4]) -> Remainder {
-    let fold = |rest: u64, word: u32| (rest << 32 | u64::from(word.swap_bytes())) % MODULUS;
-    state.into_iter().fold(0, fold) as Remainder
+    // What a word is worth in its place. All four together stay below 2^48.
+    const WORTH: [u64; 3] = {
+        let word = (1 << 32) % MODULUS;
+        [word * word % MODULUS * word % MODULUS, word * word % MODULUS, word]
+    };
+    let [first, second, third, fourth] = state.map(|word| u64::from(word.swap_bytes()));
+    let sum = first * WORTH[0] + second * WORTH[1] + third * WORTH[2] + fourth;
+    (sum % MODULUS) as Remainder
 }
 
 /// Pads `rest` and hashes it behind `hashed` bytes that `state` covers.
 fn finish(mut state: [u32; 4], mut rest: Vec<u8>, hashed: usize) -> [u32; 4] {
     let bits = (hashed + rest.len()) as u64 * 8;
-    rest.push(0x80);
+    rest.push(MARK);
     while rest.len() % BLOCK != BLOCK - 8 {
         rest.push(0);
     }
     rest.extend_from_slice(&bits.to_le_bytes());
-    for block in rest.chunks_exact(BLOCK) {
+    for block in rest.as_chunks().0 {
         state = compress_one(state, block);
     }
     state
 }
 
-fn compress_one(state: [u32; 4], block: &[u8]) -> [u32; 4] {
-    let word = |at: usize| {
-        let mut bytes = [0; 4];
-        bytes.copy_from_slice(&block[4 * at..4 * at + 4]);
-        [u32::from_le_bytes(bytes)]
-    };
-    compress::<1>(state.map(|word| [word]), &from_fn(word)).map(|[word]| word)
+fn compress_one(state: [u32; 4], block: &[u8; BLOCK]) -> [u32; 4] {
+    let (words, _) = block.as_chunks();
+    let words = from_fn(|at| Wrapping(u32::from_le_bytes(words[at])));
+    compress(state.map(Wrapping), &words).map(|Wrapping(word)| word)
 }
 
 const INITIAL: [u32; 4] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
 
-/// One block of MD5 (RFC 1321) for `N` texts side by side: plain array arithmetic, which the
-/// compiler turns into vector instructions.
+/// A word of MD5, or one of each of several texts that are hashed side by side.
+trait Word:
+    Copy
+    + Add<Output = Self>
+    + BitAnd<Output = Self>
+    + BitOr<Output = Self>
+    + BitXor<Output = Self>
+    + Not<Output = Self>
+{
+    /// With `value` added in each lane.
+    fn plus(self, value: u32) -> Self;
+    /// Each lane rotated to the left.
+    fn rotated(self, bits: u32) -> Self;
+}
+
+/// Words that lie in one vector of the processor, or in a few.
+trait Vector<S: Simd>: Word + SimdInt<S, Element = u32> {}
+
+impl<S: Simd> Vector<S> for u32x8<S> {}
+impl<S: Simd> Vector<S> for u32x16<S> {}
+
+macro_rules! word {
+    ($vector:ident) => {
+        // Each is one instruction, or two.
+        impl<S: Simd> Word for $vector<S> {
+            #[inline(always)]
+            fn plus(self, value: u32) -> Self {
+                self + value
+            }
+
+            #[inline(always)]
+            fn rotated(self, bits: u32) -> Self {
+                self << bits | self >> (u32::BITS - bits)
+            }
+        }
+    };
+}
+
+word!(u32x8);
+word!(u32x16);
+
+impl Word for Wrapping<u32> {
+    fn plus(self, value: u32) -> Self {
+        Self(self.0.wrapping_add(value))
+    }
+
+    fn rotated(self, bits: u32) -> Self {
+        Self(self.0.rotate_left(bits))
+    }
+}
+
+/// One block of MD5 (RFC 1321).
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "both widths are called from one place in a hot loop")]
-fn compress<const N: usize>(state: [[u32; N]; 4], words: &[[u32; N]; 16]) -> [[u32; N]; 4] {
+#[expect(clippy::inline_always, reason = "else it is not compiled for the processor's vectors")]
+fn compress<W: Word>(state: [W; 4], words: &[W; 16]) -> [W; 4] {
     let [mut a, mut b, mut c, mut d] = state;
     macro_rules! round {
-        ($mix:expr, $shifts:expr, $word:expr, $first:expr) => {
-            for step in 0..16 {
-                let mixed: [u32; N] = from_fn(|lane| $mix(b[lane], c[lane], d[lane]));
-                let word = &words[$word(step) % 16];
-                let sum: [u32; N] = from_fn(|lane| {
-                    a[lane]
-                        .wrapping_add(mixed[lane])
-                        .wrapping_add(SINES[$first + step])
-                        .wrapping_add(word[lane])
-                        .rotate_left($shifts[step % 4])
-                        .wrapping_add(b[lane])
-                });
-                (a, d, c, b) = (d, c, b, sum);
+        ($mix:expr, [$($shift:literal)*], $word:expr, $first:expr) => {
+            let mut step = 0;
+            while step < 16 {
+                $(
+                    // What does not depend on the step before is added up by itself.
+                    let known = a + words[$word(step) % 16].plus(SINES[$first + step]);
+                    let next = (known + $mix(b, c, d)).rotated($shift) + b;
+                    (a, d, c, b) = (d, c, b, next);
+                    step += 1;
+                )*
             }
         };
     }
-    round!(|b: u32, c: u32, d: u32| d ^ (b & (c ^ d)), [7, 12, 17, 22], |step: usize| step, 0);
-    round!(
-        |b: u32, c: u32, d: u32| c ^ (d & (b ^ c)),
-        [5, 9, 14, 20],
-        |step: usize| 5 * step + 1,
-        16
-    );
-    round!(|b: u32, c: u32, d: u32| b ^ c ^ d, [4, 11, 16, 23], |step: usize| 3 * step + 5, 32);
-    round!(|b: u32, c: u32, d: u32| c ^ (b | !d), [6, 10, 15, 21], |step: usize| 7 * step, 48);
+    round!(|b: W, c: W, d: W| d ^ (b & (c ^ d)), [7 12 17 22], |step: usize| step, 0);
+    round!(|b: W, c: W, d: W| c ^ (d & (b ^ c)), [5 9 14 20], |step: usize| 5 * step + 1, 16);
+    round!(|b: W, c: W, d: W| b ^ c ^ d, [4 11 16 23], |step: usize| 3 * step + 5, 32);
+    round!(|b: W, c: W, d: W| c ^ (b | !d), [6 10 15 21], |step: usize| 7 * step, 48);
     let end = [a, b, c, d];
-    from_fn(|word| from_fn(|lane| state[word][lane].wrapping_add(end[word][lane])))
+    from_fn(|word| state[word] + end[word])
 }
 
 /// The standard's table: the integer part of 2^32 times the sine of 1 to 64, without its sign.
@@ -256,7 +397,7 @@ mod tests {
             let found = Seed::new(id).remainder(value);
             assert_eq!((found, percentage(found)), (expected, share));
             let seed = Seed::new(id);
-            assert_eq!(Seed::remainders([&seed; LANES], value), [expected; LANES]);
+            assert_eq!(Seed::remainders(&[&seed; LANES], value), [expected; LANES]);
         }
     }
 
@@ -270,10 +411,39 @@ mod tests {
                 let whole = remainder(finish(INITIAL, format!("{id},{value}").into(), 0));
                 assert_eq!(seed.remainder(&value), whole);
                 let other = Seed::new("other");
-                let lanes = from_fn(|lane| if lane % 2 == 0 { &other } else { &seed });
-                let side_by_side = Seed::remainders(lanes, &value);
-                assert_eq!(side_by_side, lanes.map(|seed| seed.remainder(&value)));
+                for count in 0..=LANES {
+                    let seeds: Vec<&Seed> =
+                        (0..count).map(|at| if at % 3 == 0 { &other } else { &seed }).collect();
+                    let side_by_side = Seed::remainders(&seeds, &value);
+                    let one_by_one: Vec<_> =
+                        seeds.iter().map(|seed| seed.remainder(&value)).collect();
+                    assert_eq!(side_by_side[..count], one_by_one);
+                }
             }
+        }
+    }
+
+    #[test]
+    fn every_width_of_vectors_hashes_alike() {
+        let ids: Vec<Seed> = (0..LANES).map(|at| Seed::new(&"9".repeat(4 * at))).collect();
+        let seeds: Vec<&Seed> = ids.iter().collect();
+        for value_len in [0, 17, 40, 55, 59, 70] {
+            let value = "v".repeat(value_len);
+            let expected: Vec<_> = seeds.iter().map(|seed| seed.remainder(&value)).collect();
+            let longest = seeds.iter().map(|seed| seed.rest_len()).max().unwrap() + value_len;
+            if longest > DOUBLE {
+                continue;
+            }
+            let level = Level::baseline();
+            let mut found = [0; LANES];
+            dispatch!(level, simd => side_by_side::<_, u32x16<_>, LANES>(
+                simd, &seeds, &value, true, &mut found
+            ));
+            assert_eq!(found[..], expected);
+            dispatch!(level, simd => side_by_side::<_, u32x8<_>, FEW>(
+                simd, &seeds, &value, true, &mut found
+            ));
+            assert_eq!(found[..FEW], expected[..FEW]);
         }
     }
 

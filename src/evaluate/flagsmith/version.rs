@@ -17,15 +17,18 @@ pub struct Version<'a> {
 impl<'a> Version<'a> {
     /// Reads `major.minor.patch`, `-pre.release` and `+build`.
     pub fn parse(text: &'a str) -> Option<Self> {
-        let (text, build) = split(text, '+');
-        let (core, pre_release) = split(text, '-');
-        let mut parts = core.split('.');
-        let core = [parts.next()?, parts.next()?, parts.next()?];
+        let (major, rest) = number(text)?;
+        let (minor, rest) = number(rest.strip_prefix('.')?)?;
+        let (patch, rest) = number(rest.strip_prefix('.')?)?;
+        let core = [major, minor, patch];
+        if rest.is_empty() {
+            return Some(Self { core, pre_release: None });
+        }
+        let (rest, build) = split(rest, '+');
+        let pre_release = if rest.is_empty() { None } else { Some(rest.strip_prefix('-')?) };
         let pre_release_ok =
             |part: &str| is_identifier(part) && (!is_number(part) || is_canonical(part));
-        let valid = parts.next().is_none()
-            && core.iter().all(|part| is_number(part) && is_canonical(part))
-            && pre_release.is_none_or(|parts| parts.split('.').all(pre_release_ok))
+        let valid = pre_release.is_none_or(|parts| parts.split('.').all(pre_release_ok))
             && build.is_none_or(|parts| parts.split('.').all(is_identifier));
         valid.then_some(Self { core, pre_release })
     }
@@ -42,6 +45,35 @@ impl<'a> Version<'a> {
             }
         })
     }
+}
+
+/// The numbers of a version that has neither pre-release nor build metadata and no large numbers, as
+/// nearly all have. Their order is the versions'.
+pub fn release(text: &str) -> Option<[u32; 3]> {
+    let mut numbers = [0; 3];
+    let mut bytes = text.bytes();
+    for (at, number) in numbers.iter_mut().enumerate() {
+        let mut digits = 0;
+        loop {
+            match bytes.next() {
+                Some(digit @ b'0'..=b'9') if digits < 9 && (digits == 0 || *number > 0) => {
+                    *number = 10 * *number + u32::from(digit - b'0');
+                    digits += 1;
+                }
+                Some(b'.') if digits > 0 && at < 2 => break,
+                None if digits > 0 && at == 2 => break,
+                _ => return None,
+            }
+        }
+    }
+    Some(numbers)
+}
+
+/// The number at the start, and what follows it.
+fn number(text: &str) -> Option<(&str, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, rest) = text.split_at(digits);
+    (digits > 0 && is_canonical(number)).then_some((number, rest))
 }
 
 fn split(text: &str, at: char) -> (&str, Option<&str>) {
@@ -83,6 +115,44 @@ fn compare_pre_releases(a: &str, b: &str) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plain_releases_are_ordered_like_versions() {
+        let texts = [
+            "0.0.0",
+            "0.0.1",
+            "0.10.0",
+            "1.2.3",
+            "1.2.10",
+            "10.2.3",
+            "999999999.0.1",
+            "1000000000.0.0",
+            "1.2.3-a",
+            "1.2.3+b",
+            "01.2.3",
+            "1.02.3",
+            "1.2.03",
+            "1.2",
+            "1.2.3.4",
+            "",
+            ".1.2",
+            "1..2",
+            "1.2.",
+            "a.b.c",
+            "1.2.3 ",
+        ];
+        for a in texts {
+            assert!(release(a).is_none() || Version::parse(a).is_some(), "{a}");
+            for b in texts {
+                if let (Some(ours), Some(theirs)) = (release(a), release(b)) {
+                    let (a, b) = (Version::parse(a).unwrap(), Version::parse(b).unwrap());
+                    assert_eq!(ours.cmp(&theirs), a.compare(b));
+                }
+            }
+        }
+        assert_eq!(release("999999999.0.10"), Some([999_999_999, 0, 10]));
+        assert_eq!(texts.iter().filter(|text| release(text).is_some()).count(), 7);
+    }
 
     #[test]
     fn versions_are_read_strictly() {

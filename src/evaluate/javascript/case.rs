@@ -4,6 +4,48 @@
 //! has another lower case at the end of a word, dotted capital I becomes two code points. The
 //! tables are those of the Rust release, Unicode 17 at the time of writing, as in Node 20.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
+
+/// What characters become in lower case.
+struct Tables {
+    /// The characters that become a single other one, by what they become.
+    uppercase: HashMap<char, Vec<char>>,
+    /// Those that come about in other ways: beside another one, or by where they stand.
+    irregular: HashSet<char>,
+}
+
+static TABLES: LazyLock<Tables> = LazyLock::new(|| {
+    let mut tables = Tables {
+        uppercase: HashMap::new(),
+        // A capital sigma becomes either of these.
+        irregular: HashSet::from(['σ', 'ς']),
+    };
+    for character in '\0'..=char::MAX {
+        let mut lower = character.to_lowercase();
+        match (lower.next(), lower.len()) {
+            (Some(first), 0) if first == character => {}
+            (Some(first), 0) => tables.uppercase.entry(first).or_default().push(character),
+            (first, _) => tables.irregular.extend(first.into_iter().chain(lower)),
+        }
+    }
+    tables
+});
+
+/// Whether lower-casing a text neither takes `character` out of it nor puts it in.
+#[must_use]
+pub fn has_no_case(character: char) -> bool {
+    character.to_lowercase().eq([character])
+        && !TABLES.uppercase.contains_key(&character)
+        && !TABLES.irregular.contains(&character)
+}
+
+/// The characters that become `lower` and nothing else, other than itself.
+#[must_use]
+pub fn uppercase_of(lower: char) -> &'static [char] {
+    TABLES.uppercase.get(&lower).map_or(&[], Vec::as_slice)
+}
+
 /// What `text.toLowerCase()` gives, in no particular locale.
 #[must_use]
 pub fn to_lowercase(text: &str) -> String {
@@ -49,6 +91,22 @@ mod tests {
         assert!(contains("aAab", "AAB"));
         assert!(!contains("alice", "alicia"));
         assert!(!contains("alice", "alice@example.com"));
+    }
+
+    #[test]
+    fn what_lower_casing_leaves_alone_is_known() {
+        for character in ['7', '@', ' ', '-', '中', 'א', 'ª', '😀', '\u{308}'] {
+            assert!(has_no_case(character), "{character:?}");
+        }
+        for character in
+            ['a', 'A', 'k', 'K', 'i', 'İ', '\u{307}', 'σ', 'ς', 'Σ', 'ß', 'ẞ', 'ǆ', '𐐨']
+        {
+            assert!(!has_no_case(character), "{character:?}");
+        }
+        assert_eq!(uppercase_of('k'), ['K', '\u{212a}']);
+        assert_eq!(uppercase_of('i'), ['I']);
+        assert_eq!(uppercase_of('ǆ'), ['Ǆ', 'ǅ']);
+        assert_eq!(uppercase_of('7'), []);
     }
 
     #[test]

@@ -22,6 +22,17 @@ pub fn write(value: f64, out: &mut String) {
     }
 }
 
+/// Appends a JSON number as JavaScript prints the double that it makes of it.
+pub fn write_json(json: &str, out: &mut String) {
+    // Short plain integers print as they are written.
+    let digits = json.strip_prefix('-').unwrap_or(json);
+    if digits.len() <= 15 && json != "-0" && digits.bytes().all(|b| b.is_ascii_digit()) {
+        out.push_str(json);
+    } else {
+        write(json.parse().unwrap_or(f64::NAN), out);
+    }
+}
+
 const fn is_trimmed(character: char) -> bool {
     is_white_space(character) || matches!(character, '\n' | '\r' | '\u{2028}' | '\u{2029}')
 }

@@ -54,6 +54,7 @@ pub(crate) fn at(moment: &str) -> Timestamp {
 pub(crate) struct Environment {
     name: String,
     document: Option<String>,
+    format: &'static str,
     source: Option<String>,
     settings: Vec<String>,
     tables: Vec<String>,
@@ -66,15 +67,28 @@ impl Environment {
         Self {
             name: name.to_owned(),
             document: None,
+            format: "reflag",
             source: None,
             settings: Vec::new(),
             tables: Vec::new(),
         }
     }
 
+    /// The same by another name, and with the keys of that name.
+    pub(crate) fn renamed(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
     /// With this in its rules file.
     pub(crate) fn holding(mut self, document: impl Into<String>) -> Self {
         self.document = Some(document.into());
+        self
+    }
+
+    /// With rules in this format.
+    pub(crate) fn format(mut self, format: &'static str) -> Self {
+        self.format = format;
         self
     }
 
@@ -97,10 +111,12 @@ impl Environment {
     }
 
     fn toml(&self, rules: &Path) -> String {
-        let Self { name, source, settings, tables, .. } = self;
+        let Self { name, format, source, settings, tables, .. } = self;
         let file = || {
             let path = rules.display().to_string();
-            format!("type = \"file\"\npath = {path:?}\npoll_interval = \"50ms\"")
+            format!(
+                "type = \"file\"\npath = {path:?}\nformat = {format:?}\npoll_interval = \"50ms\""
+            )
         };
         format!(
             "[[environments]]\nname = {name:?}\npublishable_keys = [{:?}]\nsecret_keys = [{:?}]\n\
@@ -133,6 +149,7 @@ pub(crate) struct Setup {
     listen: String,
     drain: String,
     environments: Vec<Environment>,
+    discover: Vec<String>,
     clock: Clock,
     patience: Patience,
     /// Sources are looked at more often than the configuration allows, so that tests do not wait.
@@ -150,10 +167,23 @@ impl Setup {
             listen: "127.0.0.1:0".to_owned(),
             drain: "0s".to_owned(),
             environments: vec![environment],
+            discover: Vec::new(),
             clock: Clock::frozen(at(NOW)),
             patience: Patience::default(),
             looks_often: true,
         }
+    }
+
+    /// No environment but those that are discovered. `settings` stand below `[[discover]]`.
+    pub(crate) fn discovering(settings: impl Into<String>) -> Self {
+        let none = Self::of(Environment::named("none"));
+        Self { environments: Vec::new(), ..none }.and_discovering(settings)
+    }
+
+    /// And environments that are discovered.
+    pub(crate) fn and_discovering(mut self, settings: impl Into<String>) -> Self {
+        self.discover.push(settings.into());
+        self
     }
 
     /// With the public port on a unix socket, for those who connect by themselves.
@@ -245,6 +275,9 @@ impl Setup {
             }
             writeln!(toml, "{}", environment.toml(&rules)).expect("text grows");
         }
+        for settings in &self.discover {
+            writeln!(toml, "[[discover]]\ntype = \"flagsmith\"\n{settings}").expect("text grows");
+        }
         let mut settings = Settings::load(Some((Path::new("test.toml"), &toml)), &NoSurroundings)
             .unwrap_or_else(|problems| panic!("{problems}\n{toml}"));
         if self.looks_often {
@@ -258,6 +291,9 @@ impl Setup {
                     // Told at once.
                     Source::Origin(_) => {}
                 }
+            }
+            for discover in &mut settings.discover {
+                discover.poll_interval = Duration::from_millis(20);
             }
         }
         let (told, addresses) = mpsc::channel();
@@ -278,7 +314,7 @@ impl Setup {
             public: public.parse().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0))),
             admin: admin.parse().expect("an address"),
             clock: self.clock,
-            name: self.environments[0].name.clone(),
+            name: self.environments.first().map(|e| e.name.clone()).unwrap_or_default(),
             folder,
             stop: Some(stop),
             thread: Some(thread),

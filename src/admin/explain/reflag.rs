@@ -1,106 +1,36 @@
-//! Why is this flag off for that company? (`POST /explain`, `burgee explain`)
-//!
-//! The answer comes from the compiled program itself. Single conditions are explained by compiling
-//! each as a rule of its own, so an explanation cannot disagree with an evaluation.
+//! Explains Reflag's rules.
 
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use super::{ExplainError, Explained, Logic, Question};
 use crate::compile::{Policy, compile};
 use crate::dialect::reflag::{Answer, Selection};
 use crate::evaluate::{
-    ContextError, EvaluationContext, Evaluator, Program, RuleList, RuleOutcome, Salt, Slot,
-    SlotText, hash_of_bucket,
+    ContextError, EvaluationContext, Evaluator, FlagIndex, Program, RuleList, RuleOutcome, Salt,
+    Slot, SlotText, hash_of_bucket,
 };
 use crate::model::{
     Condition, Filter, Flag, GroupOperator, KeyClass, Operand, Rollout, Ruleset, Targeting,
 };
-use crate::snapshot::{Content, Profile, ReflagContent};
+use crate::snapshot::{Profile, ReflagContent};
 use crate::time::Timestamp;
 
-/// What is asked.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Question {
-    /// Name of the environment.
-    pub environment: String,
-    /// The context, as `contextJson` has it.
-    pub context: Box<RawValue>,
-    /// Only this flag.
-    pub flag: Option<String>,
-    /// As which class of key the dialects answer; secret when not said.
-    pub key_class: Option<AskedClass>,
-    /// The moment, RFC 3339; now when not said.
-    pub now: Option<String>,
-}
-
-/// A class of keys, as asked for.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the variants are the protocol's own names")]
-pub enum AskedClass {
-    Publishable,
-    Secret,
-}
-
-/// Why there is no explanation.
-#[derive(Debug, thiserror::Error)]
-pub enum ExplainError {
-    /// No such flag.
-    #[error("there is no flag `{0}`")]
-    UnknownFlag(String),
-    /// `now` is not RFC 3339.
-    #[error("`now` is not an RFC 3339 instant: `{0}`")]
-    Now(String),
-    /// The context cannot be read.
-    #[error("context: {0}")]
-    Context(#[from] ContextError),
-    /// The rules are of a family that cannot be explained yet.
-    #[error("rules of Flagsmith cannot be explained yet")]
-    OtherRules,
-}
-
-/// Explains all flags, or the one that is asked for (shape: DESIGN section 3).
-pub fn explain(
-    content: &Content,
+/// One entry for each flag that is asked about.
+pub(super) fn flags(
+    content: &ReflagContent,
     profile: &Profile,
     question: &Question,
+    class: KeyClass,
     now: Timestamp,
-) -> Result<Value, ExplainError> {
-    let now = match &question.now {
-        Some(text) => Timestamp::parse(text).ok_or_else(|| ExplainError::Now(text.clone()))?,
-        None => now,
-    };
-    let class = match question.key_class {
-        Some(AskedClass::Publishable) => KeyClass::Publishable,
-        Some(AskedClass::Secret) | None => KeyClass::Secret,
-    };
-    let rules = content.reflag().ok_or(ExplainError::OtherRules)?;
-    let asked = Asked {
-        content: rules,
-        policy: &profile.policy,
-        context: question.context.get(),
-        now,
-        class,
-    };
-    let mut flags = Vec::new();
-    for (index, flag) in rules.ruleset.flags.iter().enumerate() {
-        if question.flag.as_ref().is_none_or(|key| **key == *flag.key) {
-            flags.push(asked.flag(index, flag)?);
-        }
-    }
-    if let (Some(key), true) = (&question.flag, flags.is_empty()) {
-        return Err(ExplainError::UnknownFlag(key.clone()));
-    }
-    Ok(json!({
-        "environment": profile.name.as_str(),
-        "version": content.version.number(),
-        "now": now.to_string(),
-        "flags": flags,
-    }))
+) -> Result<Vec<Explained>, ExplainError> {
+    let asked =
+        Asked { content, policy: &profile.policy, context: question.context.get(), now, class };
+    let flags = content.ruleset.flags.iter().enumerate();
+    let flags = flags.filter(|(_, flag)| question.asks_about(&flag.key));
+    Ok(flags.map(|(index, flag)| asked.flag(index, flag)).collect::<Result<_, ContextError>>()?)
 }
 
 struct Asked<'a> {
@@ -119,7 +49,7 @@ impl Asked<'_> {
         Ok(context)
     }
 
-    fn flag(&self, index: usize, flag: &Flag) -> Result<Value, ContextError> {
+    fn flag(&self, index: usize, flag: &Flag) -> Result<Explained, ContextError> {
         let program = &self.content.program;
         let compiled = &program.flags[index];
         let mut context = self.context_for(program)?;
@@ -127,6 +57,7 @@ impl Asked<'_> {
         let targeting = evaluator.evaluate(compiled.targeting).clone();
         let variants = compiled.config.map(|list| evaluator.evaluate(list).clone());
         let variants = variants.unwrap_or_default();
+        let outcome = program.outcomes.evaluate(&mut evaluator, FlagIndex(index as u32));
         let chosen = flag.config.as_ref().zip(variants.matched);
         let variant = chosen.map(|(config, at)| &config.variants[at as usize]);
         let payload = variant.and_then(|variant| variant.payload.as_deref());
@@ -149,7 +80,7 @@ impl Asked<'_> {
             }
             _ => Vec::new(),
         };
-        Ok(json!({
+        let entry = json!({
             "key": flag.key,
             "enabled": targeting.matched.is_some(),
             "variant": variant.map(|variant| &variant.key),
@@ -163,7 +94,8 @@ impl Asked<'_> {
             "override": null,
             "missing_attributes": names,
             "dialects": {"reflag": self.reflag(flag)?, "flagsmith": null, "ofrep": null},
-        }))
+        });
+        Ok(Explained { entry, outcome })
     }
 
     fn rules(
@@ -180,7 +112,7 @@ impl Asked<'_> {
             rules.push(json!({
                 "index": index,
                 "matched": outcome.result(index as u32),
-                "logic": logic(filter, &mut 0),
+                "logic": logic(filter).to_string(),
                 "conditions": self.conditions(&leaves)?,
             }));
         }
@@ -262,32 +194,19 @@ fn collect_leaves<'a>(filter: &'a Filter, leaves: &mut Vec<&'a Filter>) {
     }
 }
 
-/// How a filter joins its conditions, which are `c0`, `c1` and so on in the order of
-/// [`collect_leaves`].
-fn logic(filter: &Filter, next: &mut usize) -> String {
-    let part = |filter: &Filter, next: &mut usize| match filter {
-        Filter::Group { filters, .. } if filters.len() > 1 => format!("({})", logic(filter, next)),
-        _ => logic(filter, next),
-    };
+/// How a filter joins its conditions.
+fn logic(filter: &Filter) -> Logic {
     match filter {
-        Filter::Constant(true) => "always".to_owned(),
-        Filter::Constant(false) => "never".to_owned(),
+        Filter::Constant(value) => Logic::Constant(*value),
         Filter::Group { operator, filters } => {
-            let (word, of_none) = match operator {
-                GroupOperator::And => (" and ", "always"),
-                GroupOperator::Or => (" or ", "never"),
-            };
-            if filters.is_empty() {
-                return of_none.to_owned();
+            let parts = filters.iter().map(logic).collect();
+            match operator {
+                GroupOperator::And => Logic::All(parts),
+                GroupOperator::Or => Logic::Any(parts),
             }
-            let parts: Vec<_> = filters.iter().map(|filter| part(filter, next)).collect();
-            parts.join(word)
         }
-        Filter::Negation(inner) => format!("not {}", part(inner, next)),
-        Filter::Condition(_) | Filter::Rollout(_) | Filter::Unknown(_) => {
-            *next += 1;
-            format!("c{}", *next - 1)
-        }
+        Filter::Negation(inner) => Logic::Not(Box::new(logic(inner))),
+        Filter::Condition(_) | Filter::Rollout(_) | Filter::Unknown(_) => Logic::Condition,
     }
 }
 
@@ -348,30 +267,5 @@ fn rollout_hash(rollout: &Rollout, program: &Program, context: &EvaluationContex
     match context.get(slot) {
         SlotText::Text(text) => Some(hash_of_bucket(Salt::new(slot, &rollout.salt).bucket(text))),
         SlotText::List(_) | SlotText::Missing => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn logic_says_how_conditions_are_joined() {
-        let leaf = || Filter::Unknown("x".into());
-        let group = |operator, filters| Filter::Group { operator, filters };
-        let and = |filters| group(GroupOperator::And, filters);
-        let or = |filters| group(GroupOperator::Or, filters);
-        let not = |filter| Filter::Negation(Box::new(filter));
-        let logic = |filter| logic(&filter, &mut 0);
-        assert_eq!(logic(leaf()), "c0");
-        assert_eq!(
-            logic(and(vec![leaf(), not(or(vec![leaf(), leaf()]))])),
-            "c0 and not (c1 or c2)"
-        );
-        assert_eq!(logic(or(vec![and(vec![leaf(), leaf()]), leaf()])), "(c0 and c1) or c2");
-        assert_eq!(logic(not(not(leaf()))), "not not c0");
-        assert_eq!(logic(and(vec![or(vec![leaf()])])), "c0");
-        assert_eq!(logic(and(vec![])), "always");
-        assert_eq!(logic(or(vec![Filter::Constant(false), or(vec![])])), "never or never");
     }
 }

@@ -1,0 +1,89 @@
+//! Calls of OFREP's clients: the part of the hot path behind [`pipeline`](super::pipeline) that is
+//! theirs. Synchronous, as all of it. Rules of either family are answered alike.
+
+use std::borrow::Cow;
+
+use hyper::StatusCode;
+use hyper::header::ETAG;
+
+use super::body::{buffer, recycled};
+use super::pipeline::{Call, Reply, tagged};
+use super::scratch::{self, Scratch};
+use crate::dialect::ofrep::routes::{self, Endpoint};
+use crate::dialect::ofrep::{Found, mapping};
+use crate::dialect::tag::mix;
+use crate::dialect::{Dialect, Rejection};
+use crate::model::KeyClass;
+use crate::snapshot::{Content, OnStale};
+
+/// Room for one evaluation, most of the time.
+const ONE: usize = 512;
+
+/// Answers a call to `path`.
+pub(super) fn answer(call: &Call<'_>, endpoint: Endpoint, path: &str) -> Result<Reply, Rejection> {
+    let (content, staleness) = call.present()?;
+    if !content.serves[call.class_index()] {
+        return Err(Rejection::NotReady);
+    }
+    let is_marked = staleness == Some(OnStale::Mark);
+    let reply = scratch::lend(|scratch| {
+        let program = content.family.program();
+        let mut writer = scratch.context.write(program, call.credential.class);
+        mapping::read_body(call.body, &mut writer, &mut scratch.members)?;
+        match endpoint {
+            Endpoint::All => Ok(all(call, content, scratch, is_marked)),
+            Endpoint::One => one(call, content, scratch, path, is_marked),
+        }
+    })?;
+    Ok(call.complete(reply, staleness))
+}
+
+/// Evaluates all flags that the key may see.
+fn all(call: &Call<'_>, content: &Content, scratch: &mut Scratch, is_marked: bool) -> Reply {
+    let (program, class) = (content.family.program(), call.class_index());
+    call.count(Dialect::Ofrep);
+    let seed = mix(content.unversioned_seeds[class], u64::from(is_marked));
+    let outcomes = scratch.context.evaluate(program, call.now);
+    scratch.written.begin(buffer(content.evaluations.longest()), seed);
+    let class_of_key = call.credential.class;
+    let written = &mut scratch.written;
+    content.evaluations.write_all(program, class_of_key, outcomes, is_marked, written);
+    let (tag, body) = written.end();
+    tagged(content.heads[class].context.clone(), tag, body, call.head)
+}
+
+/// Evaluates the flag that the path names.
+fn one(
+    call: &Call<'_>,
+    content: &Content,
+    scratch: &mut Scratch,
+    path: &str,
+    is_marked: bool,
+) -> Result<Reply, Rejection> {
+    let key = routes::key(path).unwrap_or_default();
+    let unknown = |key: Cow<'_, str>| Rejection::UnknownFlag(key.into_owned().into());
+    let program = content.family.program();
+    let asked = match content.evaluations.find(program, &key) {
+        Found::Flag(asked) => asked,
+        // Whether it is secret cannot be told, so those who may not see secret flags do not see it.
+        Found::Broken if call.credential.class == KeyClass::Secret => {
+            return Err(Rejection::BrokenFlag);
+        }
+        Found::Broken | Found::Nothing => return Err(unknown(key)),
+    };
+    call.count(Dialect::Ofrep);
+    let outcome = scratch.context.evaluate_one(program, asked.flag, call.now);
+    if !content.evaluations.is_visible(outcome, call.credential.class) {
+        return Err(unknown(key));
+    }
+    scratch.written.begin(buffer(ONE), 0);
+    let written = &mut scratch.written;
+    let is_evaluated =
+        content.evaluations.write_one(program, asked, &key, outcome, is_marked, written);
+    let (_, body) = written.end();
+    let mut fields = content.heads[call.class_index()].context.clone();
+    // Clients do not ask again for one flag, they evaluate it anew.
+    fields.remove(ETAG);
+    let status = if is_evaluated { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    Ok((status, fields, recycled(body)))
+}

@@ -1,0 +1,184 @@
+//! Calls of Reflag's SDKs: the part of the hot path behind [`pipeline`](super::pipeline) that is
+//! theirs. Synchronous, as all of it.
+
+use std::cell::RefCell;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use tracing::warn;
+
+use super::body::buffer;
+use super::pipeline::{Call, JSON, NO_STORE, Reply, Stop, catch_up, shared, tagged, write_state};
+use super::{cors, scratch};
+use crate::dialect::reflag::routes::Endpoint;
+use crate::dialect::reflag::{Answer, Selection, mapping, tracking};
+use crate::dialect::tag::mix;
+use crate::dialect::{Dialect, Forbidden, Rejection};
+use crate::evaluate::{AnyProgram, EvaluationContext, Evaluator, OutcomeIndex};
+use crate::model::KeyClass;
+use crate::snapshot::{Content, Family, FlagsmithContent, OnStale, ReflagContent, UNTRANSLATED};
+
+/// Answers a call.
+pub(super) fn answer(call: &Call<'_>, endpoint: Endpoint, may_wait: bool) -> Result<Reply, Stop> {
+    match endpoint {
+        Endpoint::Definitions => definitions(call, may_wait),
+        Endpoint::Evaluated => evaluated(call, Selection::All, may_wait),
+        Endpoint::Enabled => evaluated(call, Selection::Enabled, may_wait),
+        Endpoint::Track(post) => Ok(track(call, post)?),
+        Endpoint::Forwarded => Err(Rejection::NotForwarded.into()),
+    }
+}
+
+/// The rules themselves, for secret keys.
+fn definitions(call: &Call<'_>, may_wait: bool) -> Result<Reply, Stop> {
+    if call.credential.class == KeyClass::Publishable {
+        return Err(Rejection::Forbidden(Forbidden::SecretRequired).into());
+    }
+    let (content, staleness) = call.present()?;
+    if call.head.uri.query().is_some() {
+        let wanted = mapping::wanted_version(call.query())?;
+        if wanted.is_some() {
+            hint_at_stream(call);
+        }
+        catch_up(call, content, wanted, may_wait)?;
+    }
+    let age = call.environment.freshness.age(call.now);
+    let fields = content.heads[call.class_index()].definitions.clone();
+    let (document, lacks) = match &content.family {
+        Family::Reflag(rules) => (&rules.definitions, None),
+        Family::Flagsmith(_) => content.translated().ok_or_else(|| call.untranslated())?.give()?,
+    };
+    let (status, mut fields, body) = shared(fields, document, call.head);
+    if let Some(lacks) = lacks {
+        fields.insert(UNTRANSLATED, lacks.clone());
+    }
+    write_state(call.environment, staleness, Some(age), &mut fields);
+    Ok((status, fields, body))
+}
+
+/// Takes tracking calls in.
+fn track(call: &Call<'_>, post: tracking::Post) -> Result<Reply, Rejection> {
+    let counts = tracking::check(post, call.body)?;
+    call.environment.metrics.events_not_kept(&counts);
+    let mut fields = HeaderMap::with_capacity(4);
+    fields.insert(CONTENT_TYPE, JSON);
+    fields.insert(CACHE_CONTROL, NO_STORE);
+    if call.credential.class == KeyClass::Publishable {
+        cors::add(&call.environment.profile.cors, &call.head.headers, &mut fields);
+    }
+    Ok((StatusCode::OK, fields, Bytes::from_static(b"{\"success\":true}")))
+}
+
+/// Evaluates the flags that the key may see for the context in the query.
+fn evaluated(call: &Call<'_>, selection: Selection<'_>, may_wait: bool) -> Result<Reply, Stop> {
+    let (content, staleness) = call.present()?;
+    if !content.serves[call.class_index()] {
+        return Err(Rejection::NotReady.into());
+    }
+    let reply = match &content.family {
+        Family::Reflag(rules) => of_own_rules(call, content, rules, selection, staleness, may_wait),
+        Family::Flagsmith(rules) => {
+            of_flagsmith_rules(call, content, rules, selection, staleness, may_wait)
+        }
+    }?;
+    Ok(call.complete(reply, staleness))
+}
+
+/// What a thread keeps from request to request, so that only the body of an answer is allocated.
+#[derive(Default)]
+struct Scratch {
+    context: EvaluationContext,
+    answer: Answer,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+fn of_own_rules(
+    call: &Call<'_>,
+    content: &Content,
+    rules: &ReflagContent,
+    selection: Selection<'_>,
+    staleness: Option<OnStale>,
+    may_wait: bool,
+) -> Result<Reply, Stop> {
+    let class = call.class_index();
+    SCRATCH.with_borrow_mut(|Scratch { context, answer }| {
+        context.reset(&rules.program);
+        let query = mapping::read_query(call.query(), &rules.program, context)?;
+        catch_up(call, content, query.wanted, may_wait)?;
+        call.count(Dialect::Reflag);
+        if let (Selection::All, None, Some(body)) =
+            (selection, &query.flag, &rules.evaluated[class])
+        {
+            return Ok(shared(content.heads[class].shared.clone(), body, call.head));
+        }
+        let selection = selection.of(query.flag.as_deref());
+        let room = if selection.is_one() { 1_024 } else { rules.answers.longest() };
+        answer.body = buffer(room);
+        let seed = mix(content.tag_seeds[class], u64::from(staleness.is_some()));
+        let mut evaluator = Evaluator::new(&rules.program, context, call.now);
+        rules.answers.write(call.credential.class, selection, &mut evaluator, seed, answer);
+        let fields = content.heads[class].context.clone();
+        Ok(tagged(fields, answer.tag, std::mem::take(&mut answer.body), call.head))
+    })
+}
+
+/// The same for an environment whose rules are Flagsmith's.
+fn of_flagsmith_rules(
+    call: &Call<'_>,
+    content: &Content,
+    rules: &FlagsmithContent,
+    selection: Selection<'_>,
+    staleness: Option<OnStale>,
+    may_wait: bool,
+) -> Result<Reply, Stop> {
+    let class = call.class_index();
+    let program = AnyProgram::Flagsmith(&rules.program);
+    scratch::lend(|scratch| {
+        let mut writer = scratch.context.write(program, call.credential.class);
+        let query = mapping::read_query_for_others(call.query(), &mut writer, &mut scratch.text)?;
+        catch_up(call, content, query.wanted, may_wait)?;
+        call.count(Dialect::Reflag);
+        let selection = selection.of(query.flag.as_deref());
+        let seed = mix(content.tag_seeds[class], u64::from(staleness.is_some()));
+        let one: [OutcomeIndex; 1];
+        let (outcomes, room) = match selection {
+            Selection::All | Selection::Enabled => {
+                (scratch.context.evaluate(program, call.now), rules.entries.longest())
+            }
+            Selection::One(key) | Selection::OneEnabled(key) => match program.find(key) {
+                Some(flag) => {
+                    one = [scratch.context.evaluate_one(program, flag, call.now)];
+                    (&one[..], 1_024)
+                }
+                None => (&[][..], 1_024),
+            },
+        };
+        scratch.written.begin(buffer(room), seed);
+        let class_of_key = call.credential.class;
+        rules.entries.write(program, class_of_key, selection, outcomes, &mut scratch.written);
+        let fields = content.heads[class].context.clone();
+        let (tag, body) = scratch.written.end();
+        Ok(tagged(fields, tag, body, call.head))
+    })
+}
+
+/// A server SDK names a version that it heard of on a stream. There is none here, so it listens to
+/// the vendor's: its stream does not follow `apiBaseUrl` (reflag-runtime.md section 1).
+#[cold]
+fn hint_at_stream(call: &Call<'_>) {
+    let sdk = call.head.headers.get("reflag-sdk-version").map_or(&b""[..], HeaderValue::as_bytes);
+    if sdk.starts_with(b"node-sdk/")
+        && !call.connection.worker.shared.hinted.swap(true, Ordering::Relaxed)
+    {
+        warn!(
+            environment = %call.environment.profile.name,
+            "a node SDK that gets its flags here listens to another stream for changes: its \
+             flagsPushUrl does not follow apiBaseUrl; set flagsSyncMode to \"polling\""
+        );
+    }
+}

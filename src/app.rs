@@ -25,6 +25,8 @@ use crate::http::routing;
 use crate::http::worker::{Process, Worker};
 use crate::http::{Limits, ListenError, Listener};
 use crate::model::{EnvironmentName, Generation, KeyClass};
+use crate::origin::store::{OpenError, Store};
+use crate::origin::{self, api::Api};
 use crate::snapshot::publisher::Publisher;
 use crate::snapshot::publisher::lists::List;
 use crate::snapshot::status::{Board, DiscoveryStatus, EnvironmentStatus, Readiness};
@@ -33,8 +35,8 @@ use crate::snapshot::{
     Patience, Profile, Seat, Snapshot,
 };
 use crate::source::{
-    self, Discovery, DiscoveryUpstream, FileSource, FlagsmithSource, FlagsmithUpstream, Look, Pace,
-    ReflagSource, ReflagUpstream, ServerKeys, Sight, Source,
+    self, Discovery, DiscoveryUpstream, FileSource, FlagsmithSource, FlagsmithUpstream, Look,
+    OriginSource, Pace, ReflagSource, ReflagUpstream, ServerKeys, Sight, Source,
 };
 use crate::telemetry::metrics::Metrics;
 use crate::time::Clock;
@@ -49,6 +51,7 @@ pub struct App {
     listener: Listener,
     admin_listener: Listener,
     admin: Arc<Admin>,
+    origin: Option<(Listener, Arc<origin::Port>)>,
     followed: Followed,
 }
 
@@ -66,6 +69,7 @@ pub(crate) enum AnySource {
     File(FileSource),
     Reflag(Box<ReflagSource>),
     Flagsmith(Box<FlagsmithSource>),
+    Origin(Box<OriginSource>),
 }
 
 impl Source for AnySource {
@@ -74,6 +78,16 @@ impl Source for AnySource {
             Self::File(file) => file.look(look).await,
             Self::Reflag(reflag) => reflag.look(look).await,
             Self::Flagsmith(flagsmith) => flagsmith.look(look).await,
+            Self::Origin(origin) => origin.look(look).await,
+        }
+    }
+
+    async fn stirred(&mut self) {
+        match self {
+            Self::File(file) => file.stirred().await,
+            Self::Reflag(reflag) => reflag.stirred().await,
+            Self::Flagsmith(flagsmith) => flagsmith.stirred().await,
+            Self::Origin(origin) => origin.stirred().await,
         }
     }
 }
@@ -93,6 +107,12 @@ pub enum StartError {
     /// No thread or runtime.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
+    /// The origin's database cannot be used.
+    #[error("origin: {0}")]
+    Origin(#[from] OpenError),
+    /// An environment has its rules from an origin that is not there.
+    #[error("environment {0}: there is no origin")]
+    NoOrigin(String),
     /// An upstream cannot be asked.
     #[error("{of}: {error}")]
     Upstream {
@@ -121,12 +141,24 @@ impl App {
         clock: Clock,
         patience: Patience,
     ) -> Result<Self, StartError> {
-        let sources = settings.environments.iter().map(|e| source_of(&settings, e));
+        let store = match &settings.origin {
+            Some(origin) => Some(Store::open(&origin.database, clock.clone())?),
+            None => None,
+        };
+        let sources = settings.environments.iter();
+        let sources = sources.map(|e| source_of(&settings, e, store.as_ref()));
         let sources = sources.collect::<Result<Vec<_>, _>>()?;
         let discoveries = settings.discover.iter().map(|d| discovery(&settings, d));
         let discoveries = discoveries.collect::<Result<Vec<_>, _>>()?;
         let listener = listen(&settings.server.listen)?;
         let admin_listener = listen(&settings.admin.listen)?;
+        let origin = match (&settings.origin, store) {
+            (Some(origin), Some(store)) => {
+                let port = origin::Port::new(Api::new(store, origin.strict_entities));
+                Some((listen(&origin.listen)?, Arc::new(port)))
+            }
+            _ => None,
+        };
         let discovered: usize = settings.discover.iter().map(config::Discover::slots).sum();
         let slots = settings.environments.len().saturating_add(discovered);
         let metrics = Arc::new(Metrics::new(&routing::LABELS, slots, worker_count(&settings))?);
@@ -150,6 +182,9 @@ impl App {
                 config::Source::File(file) => ("file", file.path.display().to_string()),
                 config::Source::Reflag(reflag) => ("reflag", reflag.url.to_string()),
                 config::Source::Flagsmith(flagsmith) => ("flagsmith", flagsmith.url.to_string()),
+                config::Source::Origin(origin) => {
+                    ("origin", format!("{}/{}", origin.app, origin.environment))
+                }
             };
             let status = EnvironmentStatus::new(profile.name.clone(), kind, place);
             let waiters = settings.limits.waiters_per_environment;
@@ -191,8 +226,14 @@ impl App {
             listener,
             admin_listener,
             admin,
+            origin,
             followed: Followed { sources, discoveries, digests },
         })
+    }
+
+    /// Where management calls go, if there is an origin.
+    pub fn origin_address(&self) -> Option<String> {
+        self.origin.as_ref().map(|(listener, _)| listener.address())
     }
 
     /// Where clients are served, in the words of the configuration, with the port that was given.
@@ -207,8 +248,8 @@ impl App {
 
     /// Serves until `stop` is done, then lets requests finish for as long as the settings allow.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
-        let Self { settings, process, board, listener, admin_listener, admin, .. } = self;
-        let followed = self.followed;
+        let Self { settings, process, board, listener, admin_listener, admin, origin, followed } =
+            self;
         info!(
             listen = listener.address(),
             admin = admin_listener.address(),
@@ -225,6 +266,10 @@ impl App {
         }
         let accepting = tokio::spawn(accept_all(listener, lanes));
         let administering = tokio::spawn(admin::serve(admin_listener, admin));
+        let managing = origin.map(|(listener, port)| {
+            info!(listen = listener.address(), "serving the origin");
+            tokio::spawn(origin::serve(listener, port))
+        });
         stop.await;
         info!(drain = ?settings.server.drain, "draining");
         process.draining.store(true, Ordering::Relaxed);
@@ -245,29 +290,41 @@ impl App {
             }
         }
         administering.abort();
+        if let Some(managing) = managing {
+            managing.abort();
+        }
         background.abort();
         info!("stopped");
         Ok(())
     }
 }
 
-/// The source of an environment. Reads the file of certificate authorities, if there is one.
+/// The source of an environment. Reads the file of certificate authorities, if there is one. `store`
+/// is the process's own, where it has an origin.
 pub(crate) fn source_of(
     settings: &Settings,
     environment: &config::Environment,
+    store: Option<&Store>,
 ) -> Result<AnySource, StartError> {
-    Ok(match &environment.source {
-        config::Source::File(file) => {
+    Ok(match (&environment.source, store) {
+        (config::Source::Origin(wanted), Some(store)) => {
+            AnySource::Origin(Box::new(OriginSource::new(store.clone(), wanted.clone())))
+        }
+        (config::Source::Origin(_), None) => {
+            // The configuration is refused without an origin.
+            return Err(StartError::NoOrigin(environment.name.clone()));
+        }
+        (config::Source::File(file), _) => {
             let format = match file.format {
                 FileFormat::Reflag => source::FileFormat::Reflag,
                 FileFormat::Flagsmith => source::FileFormat::Flagsmith,
             };
             AnySource::File(FileSource::new(file.path.clone(), format))
         }
-        config::Source::Flagsmith(flagsmith) => {
+        (config::Source::Flagsmith(flagsmith), _) => {
             AnySource::Flagsmith(Box::new(flagsmith_source(settings, environment, flagsmith)?))
         }
-        config::Source::Reflag(reflag) => {
+        (config::Source::Reflag(reflag), _) => {
             AnySource::Reflag(Box::new(reflag_source(settings, environment, reflag)?))
         }
     })
@@ -391,7 +448,7 @@ pub fn profile(environment: &config::Environment) -> Profile {
         on_stale: on_stale(environment.on_stale),
         on_unauthorized: on_unauthorized(environment.on_unauthorized),
         authority: match &environment.source {
-            config::Source::File(_) => Authority::Operator,
+            config::Source::File(_) | config::Source::Origin(_) => Authority::Operator,
             config::Source::Reflag(_) | config::Source::Flagsmith(_) => Authority::Upstream,
         },
         gate: environment.gate,
@@ -487,7 +544,7 @@ fn start_background(
         let (clock, sender) = (process.clock.clone(), sender.clone());
         let interval = environment.source.poll_interval();
         let pace = match source {
-            AnySource::File(_) => Pace::steady(interval),
+            AnySource::File(_) | AnySource::Origin(_) => Pace::steady(interval),
             AnySource::Reflag(_) | AnySource::Flagsmith(_) => {
                 Pace::shared(interval, fastrand::u64(..))
             }

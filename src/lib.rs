@@ -10,6 +10,7 @@ pub mod evaluate;
 pub mod http;
 pub mod json;
 pub mod model;
+pub mod origin;
 pub mod snapshot;
 pub mod source;
 pub mod telemetry;

@@ -26,6 +26,8 @@ path = "flags.json"
 "#;
 
 /// The least that a file has to say about an upstream.
+const MINIMAL_ORIGIN: &str = "[origin]\n[[environments]]\nname = \"a\"\n\
+    source = { type = \"origin\", app = \"shop\", environment = \"production\" }\n";
 const MINIMAL_REFLAG: &str = r#"
 [[environments]]
 name = "production"
@@ -687,14 +689,16 @@ fn the_sample_file_shows_every_setting_with_its_default() {
     ])
     .file("/run/secrets/burgee-admin-token", "0123456789-lemon");
     let all = world.load(&all).unwrap();
-    assert_eq!((all.environments.len(), all.discover.len()), (3, 1));
+    assert_eq!((all.environments.len(), all.discover.len()), (4, 1));
     let mut defaults = BTreeMap::new();
     for row in World::default().load(&as_it_stands).unwrap().to_table() {
         defaults.insert(row.path.clone(), row);
     }
-    for (minimal, here) in
-        [(MINIMAL_REFLAG, "environments[1]"), (MINIMAL_FLAGSMITH, "environments[2]")]
-    {
+    for (minimal, here) in [
+        (MINIMAL_REFLAG, "environments[1]"),
+        (MINIMAL_FLAGSMITH, "environments[2]"),
+        (MINIMAL_ORIGIN, "environments[3]"),
+    ] {
         for row in World::default().load(minimal).unwrap().to_table() {
             defaults.insert(row.path.replace("environments[0]", here), row);
         }
@@ -720,10 +724,13 @@ fn the_sample_file_shows_every_setting_with_its_default() {
     for row in all.to_table() {
         let default = &defaults[&row.path];
         // The other environments do not repeat what is the same as in the first.
-        let first = row.path.replace("[1]", "[0]").replace("[2]", "[0]");
+        let first = ["[1]", "[2]", "[3]"];
+        let first = first.iter().fold(row.path.clone(), |path, at| path.replace(at, "[0]"));
         let like_the_first =
             first != row.path && defaults.get(&first).is_some_and(|it| it.value == row.value);
-        assert!(row.set_by == SetBy::File || like_the_first, "{}", row.path);
+        // Nothing is to be written for keys that come along.
+        let comes_along = row.value == "the origin's";
+        assert!(row.set_by == SetBy::File || like_the_first || comes_along, "{}", row.path);
         if default.set_by == SetBy::Default && !examples.contains(&row.path.as_str()) {
             assert_eq!(row.value, default.value, "{}", row.path);
         }
@@ -1046,7 +1053,7 @@ fn variables_are_checked_like_a_file() {
         lines(world.load_without_a_file()),
         [
             "BURGEE_SOURCE: found \"origin\", expected \"file\", \"reflag\" or \"flagsmith\" \
-             (hint: this build knows only \"file\", \"reflag\" or \"flagsmith\")",
+             (hint: an origin is described in a file, below [origin])",
             "BURGEE_SOURCE_FORMAT: found \"toml\", expected \"reflag\" or \"flagsmith\"",
             "BURGEE_SOURCE_URL: found \"ftp://front.reflag.com\", expected \"http://host\" or \
              \"https://host\", perhaps with a port and a path",
@@ -1382,7 +1389,7 @@ fn an_environment_has_a_name_a_source_and_a_key() {
             "burgee.toml:2: environments[0].name: found \"a b\", expected 1 to 64 letters, digits \
              and . _ - /",
             "burgee.toml:4: environments[0].source.type: found nothing, expected \"file\", \
-             \"reflag\" or \"flagsmith\"",
+             \"reflag\", \"flagsmith\" or \"origin\"",
             "burgee.toml:4: environments[0].source.path: found nothing, expected the path of a \
              file",
         ],
@@ -1497,16 +1504,10 @@ fn a_source_is_one_that_this_build_knows() {
         )
     };
     refuses(
-        &source("type = \"origin\"\napp = \"shop\"\n"),
-        &["burgee.toml:5: environments[0].source.type: found \"origin\", expected \"file\", \
-           \"reflag\" or \"flagsmith\" (hint: this build knows only \"file\", \"reflag\" or \
-           \"flagsmith\")"],
-    );
-    refuses(
         &source("type = \"fil\"\nformat = \"flagsmiht\"\npoll_interval = \"49ms\"\npath = \"\"\n"),
         &[
             "burgee.toml:5: environments[0].source.type: found \"fil\", expected \"file\", \
-             \"reflag\" or \"flagsmith\" (hint: did you mean \"file\"?)",
+             \"reflag\", \"flagsmith\" or \"origin\" (hint: did you mean \"file\"?)",
             "burgee.toml:6: environments[0].source.format: found \"flagsmiht\", expected \
              \"reflag\" or \"flagsmith\" (hint: did you mean \"flagsmith\"?)",
             "burgee.toml:7: environments[0].source.poll_interval: found \"49ms\", expected a \
@@ -1654,7 +1655,7 @@ fn a_key_of_another_type_of_source_says_to_which_it_belongs() {
 
 #[test]
 fn a_mistyped_type_is_taken_for_the_one_that_was_meant() {
-    let kind = "expected \"file\", \"reflag\" or \"flagsmith\"";
+    let kind = "expected \"file\", \"reflag\", \"flagsmith\" or \"origin\"";
     for (written, problem) in [
         ("type = \"reflg\"", format!("found \"reflg\", {kind} (hint: did you mean \"reflag\"?)")),
         ("type = \"s3\"", format!("found \"s3\", {kind}")),
@@ -1935,7 +1936,7 @@ fn a_flagsmith_sources_settings_have_types_and_bounds() {
     refuses(
         &flagsmith("").replace("type = \"flagsmith\"\n", ""),
         &["burgee.toml:3: environments[0].source.type: found nothing, expected \"file\", \
-           \"reflag\" or \"flagsmith\""],
+           \"reflag\", \"flagsmith\" or \"origin\""],
     );
 }
 
@@ -3573,4 +3574,59 @@ fn lists_that_were_left_empty_stay_empty_in_toml() {
         };
         means_the_same(&settings, &[("BURGEE_KEY_1", key), ("BURGEE_KEY_2", "sec_quince")]);
     }
+}
+
+// The origin.
+
+#[test]
+fn an_origin_has_defaults_and_its_environments_need_no_keys() {
+    let settings = World::default().load(MINIMAL_ORIGIN).unwrap();
+    let printed = printed(&settings);
+    for row in [
+        "origin.listen = \"127.0.0.1:8002\" (default)",
+        "origin.database = \"sqlite:./burgee-state/origin.db\" (default)",
+        "origin.strict_entities = false (default)",
+        "environments[0].publishable_keys = the origin's (default)",
+        "environments[0].secret_keys = the origin's (default)",
+        "environments[0].source.app = \"shop\" (file)",
+        "environments[0].source.environment = \"production\" (file)",
+        "environments[0].reflag.secret_flags = [] (default)",
+        "environments[0].gate.max_shrink = 0 (default)",
+    ] {
+        assert!(printed.contains(row), "{row} is not in\n{printed}");
+    }
+    let again = settings.to_toml();
+    assert_eq!(World::default().load(&again).unwrap().origin, settings.origin, "{again}");
+    assert!(World::default().load(MINIMAL).unwrap().origin.is_none());
+}
+
+#[test]
+fn what_an_origin_cannot_be_is_refused() {
+    let origin =
+        |lines: &str| MINIMAL_ORIGIN.replace("[origin]\n", &format!("[origin]\n{lines}\n"));
+    refuses(
+        &origin("database = \"postgres://db/shop\""),
+        &["burgee.toml:2: origin.database: found \"postgres://db/shop\", expected \
+           \"sqlite:PATH\" (hint: this build keeps an origin in SQLite only)"],
+    );
+    refuses(
+        &origin("database = \"sqlite:\""),
+        &["burgee.toml:2: origin.database: found \"sqlite:\", expected \"sqlite:PATH\""],
+    );
+    refuses(
+        &origin("listen = \"127.0.0.1:8001\""),
+        &["burgee.toml:2: origin.listen: found one address for admin.listen and origin.listen, \
+           expected two that do not overlap"],
+    );
+    refuses(
+        &MINIMAL_ORIGIN.replace("[origin]\n", ""),
+        &["burgee.toml:3: environments[0].source.type: found \"origin\" without an origin, \
+           expected the table [origin], if only its header (hint: rules of an origin in another \
+           process come by a source of type \"reflag\")"],
+    );
+    refuses(
+        &MINIMAL_ORIGIN.replace(", environment = \"production\"", ""),
+        &["burgee.toml:4: environments[0].source.environment: found nothing, expected an id or a \
+           name"],
+    );
 }

@@ -77,7 +77,11 @@ fn read_all(settings: &Settings, online: bool) -> Result<(Vec<Rules>, Vec<List>)
     let (mut rules, mut lists) = (Vec::new(), Vec::new());
     for (index, environment) in settings.environments.iter().enumerate() {
         if !online && !matches!(environment.source, Source::File(_)) {
-            if let Err(error) = app::source_of(settings, environment) {
+            // An origin's database need not be there before the server has made it.
+            if matches!(environment.source, Source::Origin(_)) {
+                continue;
+            }
+            if let Err(error) = app::source_of(settings, environment, None) {
                 problems.push(bad_source(settings, index, "ca_file", error.to_string()));
             }
             continue;
@@ -86,6 +90,10 @@ fn read_all(settings: &Settings, online: bool) -> Result<(Vec<Rules>, Vec<List>)
             (Ok(read), _) => rules.push(read),
             (Err(failure), Source::File(file)) => {
                 problems.push(problem(settings, index, file, &failure));
+            }
+            (Err(failure), Source::Origin(_)) => {
+                let found = format!("an origin that gives no flags: {}", Plain(&failure.message));
+                problems.push(bad_source(settings, index, "app", found));
             }
             (Err(failure), Source::Reflag(_) | Source::Flagsmith(_)) => {
                 let found = format!("an upstream that gives no flags: {}", Plain(&failure.message));
@@ -207,8 +215,11 @@ fn report(configuration: &Configuration, rules: &[Rules], lists: &[List], online
     for environment in &settings.environments {
         let url = match &environment.source {
             Source::File(_) => continue,
-            Source::Reflag(source) => &source.url,
-            Source::Flagsmith(source) => &source.url,
+            Source::Reflag(source) => source.url.to_string(),
+            Source::Flagsmith(source) => source.url.to_string(),
+            Source::Origin(source) => {
+                format!("the origin's {}, {}", Plain(&source.app), Plain(&source.environment))
+            }
         };
         if !online {
             let name = &environment.name;

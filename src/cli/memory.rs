@@ -16,6 +16,7 @@ use crate::http::routing;
 use crate::http::worker::HEAD_BEYOND_URL;
 use crate::json::write_string;
 use crate::model::{Filter, Flag, Ruleset};
+use crate::origin;
 use crate::snapshot::Family;
 use crate::source::{self, LIST_BYTE, LIST_ENTRY};
 
@@ -177,6 +178,9 @@ fn parts_with(settings: &Settings, rules: &[Rules], documents: &[u64]) -> Vec<Pa
             Bytes(admin::BODY as u64)
         ),
     );
+    if let Some((bytes, reckoning)) = origin_bounds(settings) {
+        part("origin", bytes, reckoning);
+    }
     part(
         "keys, metrics",
         128 * keys
@@ -233,10 +237,28 @@ fn waiters(settings: &Settings) -> (u64, String) {
     (product(product(environments as u64, waiters as u64), WAITER), reckoning)
 }
 
+/// None when there is no origin.
+fn origin_bounds(settings: &Settings) -> Option<(u64, String)> {
+    settings.origin.as_ref()?;
+    let heads = product(origin::CONNECTIONS as u64, 2 * ADMIN_HEAD);
+    // As it came, as a tree, and as what is to be changed.
+    let bodies = product(origin::BODIES as u64, 4 * origin::BODY as u64);
+    let reckoning = format!(
+        "{} connections x 2 x {} of head, {} bodies x 4 x {}, database {}",
+        grouped(origin::CONNECTIONS),
+        Bytes(ADMIN_HEAD),
+        origin::BODIES,
+        Bytes(origin::BODY as u64),
+        Bytes(origin::STORE_MEMORY),
+    );
+    Some((heads.saturating_add(bodies).saturating_add(origin::STORE_MEMORY), reckoning))
+}
+
 /// None when there are no upstreams.
 fn upstream_documents(settings: &Settings) -> Option<(u64, String)> {
     let sources = settings.environments.iter().map(|environment| &environment.source);
-    let upstreams = sources.filter(|source| !matches!(source, Source::File(_))).count();
+    let upstreams =
+        sources.filter(|source| !matches!(source, Source::File(_) | Source::Origin(_))).count();
     let upstreams = upstreams + discovered(settings);
     let reckoning = format!(
         "{} x {UPSTREAM_DOCUMENTS} x {}, the longest that is taken",

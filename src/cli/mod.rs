@@ -12,6 +12,7 @@ mod demo;
 mod explain;
 mod healthcheck;
 mod memory;
+mod origin;
 mod output;
 mod rules;
 mod serve;
@@ -45,6 +46,9 @@ enum Verb {
     Explain(explain::Explain),
     /// Show how a running Burgee is doing
     Status(status::Status),
+    /// Look after the embedded control plane, whether its server runs or not
+    #[command(subcommand)]
+    Origin(origin::Origin),
     /// Ask a running Burgee whether it is ready, for container engines
     Healthcheck(healthcheck::Healthcheck),
 }
@@ -65,6 +69,7 @@ pub fn main() -> ExitCode {
         Verb::Check(check) => check.run(),
         Verb::Explain(explain) => explain.run(),
         Verb::Status(status) => status.run(),
+        Verb::Origin(origin) => origin.run(),
         Verb::Healthcheck(healthcheck) => healthcheck.run(),
     };
     let (code, message) = match outcome {

@@ -3,10 +3,11 @@
 use crate::app;
 use crate::config;
 use crate::model::{self, BrokenFlag, Failure, FailureKind, Ruleset, Update};
+use crate::origin::store::Store;
 use crate::snapshot::publisher::next_version;
 use crate::snapshot::{Content, Profile};
 use crate::source::{Look, Sight, Source};
-use crate::time::Timestamp;
+use crate::time::{Clock, Timestamp};
 
 /// What a server that starts now would serve.
 pub(super) struct Rules {
@@ -35,9 +36,7 @@ pub(super) fn read(
     };
     let document_bytes = match (&environment.source, rules.document()) {
         (config::Source::File(file), _) => std::fs::metadata(&file.path).map_or(0, |m| m.len()),
-        (config::Source::Reflag(_) | config::Source::Flagsmith(_), document) => {
-            document.map_or(0, |d| d.len() as u64)
-        }
+        (_, document) => document.map_or(0, |d| d.len() as u64),
     };
     let profile = app::profile(environment);
     let fingerprint = Content::fingerprint_of(&rules, &profile);
@@ -56,8 +55,19 @@ fn look(
     now: Timestamp,
 ) -> Result<Sight, Failure> {
     let failed = |error: String| Failure::new(FailureKind::Network, error, now);
-    let mut source =
-        app::source_of(settings, environment).map_err(|error| failed(error.to_string()))?;
+    let store = match (&environment.source, &settings.origin) {
+        (config::Source::Origin(_), Some(origin)) => {
+            if !origin.database.exists() {
+                let path = origin.database.display();
+                return Err(failed(format!("there is no database at {path} yet")));
+            }
+            let store = Store::open(&origin.database, Clock::System);
+            Some(store.map_err(|error| failed(error.to_string()))?)
+        }
+        _ => None,
+    };
+    let source = app::source_of(settings, environment, store.as_ref());
+    let mut source = source.map_err(|error| failed(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

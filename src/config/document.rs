@@ -275,7 +275,6 @@ pub(super) struct Table<'r, 'd> {
     entries: Option<&'d DeTable<'d>>,
     known: Vec<&'static str>,
     foreign: Vec<Foreign>,
-    lenient: bool,
 }
 
 /// A key that would be known if the table were of another kind.
@@ -286,7 +285,7 @@ struct Foreign {
 
 impl<'r, 'd> Table<'r, 'd> {
     fn new(reader: &'r mut Reader<'d>, path: String, entries: Option<&'d DeTable<'d>>) -> Self {
-        Self { reader, path, entries, known: Vec::new(), foreign: Vec::new(), lenient: false }
+        Self { reader, path, entries, known: Vec::new(), foreign: Vec::new() }
     }
 
     /// The setting of this name, if it was written and is good.
@@ -431,11 +430,6 @@ impl<'r, 'd> Table<'r, 'd> {
         }
     }
 
-    /// Leaves keys alone that were not asked for: it is not known which there should be.
-    pub(super) fn allow_unknown(&mut self) {
-        self.lenient = true;
-    }
-
     pub(super) fn path(&self) -> &str {
         &self.path
     }
@@ -456,9 +450,6 @@ impl<'r, 'd> Table<'r, 'd> {
     fn leave(self) {
         for key in &self.known {
             self.reader.known.insert((key, self.path.clone()));
-        }
-        if self.lenient {
-            return;
         }
         for (key, _) in self.entries.into_iter().flatten() {
             if self.known.contains(&key.get_ref().as_ref()) {

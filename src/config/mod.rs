@@ -43,8 +43,8 @@ pub use secret::{Key, Token};
 pub use settings::{
     Admin, AllowedOrigins, BareKey, Cors, Definitions, Discover, Environment, Evaluator,
     FileFormat, FileSource, Flagsmith, FlagsmithSource, Fraction, Gate, Limits, Listen, Log,
-    LogFormat, LogLevel, Ofrep, OnStale, OnUnauthorized, Proxy, Reflag, ReflagSource, SecretFlags,
-    Server, SetBy, Settings, Source,
+    LogFormat, LogLevel, Ofrep, OnStale, OnUnauthorized, Origin, OriginSource, Proxy, Reflag,
+    ReflagSource, SecretFlags, Server, SetBy, Settings, Source,
 };
 pub(crate) use shape::{did_you_mean, nearest};
 pub use table::Row;

@@ -21,10 +21,10 @@ use super::settings::{
     OnUnauthorized, Proxy,
 };
 use super::shape::{
-    AllowedOrigin, ClosedSet, DiscoveryType, Shape, SourceType, allowed_origin, any_word_of,
-    base_path, base_url, boolean, discovery_name, duration, environment_name, flag_key, fraction,
-    integer, learn, listen, nearest, one_of, path, publishable_key, secret_key, server_key, size,
-    token, upstream_publishable_key,
+    AllowedOrigin, ClosedSet, DiscoveryType, Shape, SourceType, VariableSource, allowed_origin,
+    any_word_of, base_path, base_url, boolean, database, discovery_name, duration,
+    environment_name, flag_key, fraction, integer, learn, listen, nearest, one_of, origin_name,
+    path, publishable_key, secret_key, server_key, size, token, upstream_publishable_key,
 };
 
 const KIB: usize = 1 << 10;
@@ -74,6 +74,7 @@ pub(super) struct Settings {
     pub(super) admin: Admin,
     pub(super) limits: Limits,
     pub(super) log: Log,
+    pub(super) origin: Option<Origin>,
     pub(super) proxy: Proxy,
     pub(super) environments: Vec<Environment>,
     pub(super) discover: Vec<Discover>,
@@ -109,6 +110,12 @@ pub(super) struct Limits {
 pub(super) struct Log {
     pub(super) level: Option<LogLevel>,
     pub(super) format: Option<LogFormat>,
+}
+
+pub(super) struct Origin {
+    pub(super) listen: Option<Listen>,
+    pub(super) database: Option<PathBuf>,
+    pub(super) strict_entities: Option<bool>,
 }
 
 #[derive(Default)]
@@ -161,6 +168,7 @@ pub(super) enum Source {
     File(FileSource),
     Reflag(ReflagSource),
     Flagsmith(FlagsmithSource),
+    Origin(OriginSource),
 }
 
 impl Source {
@@ -169,7 +177,7 @@ impl Source {
         match self {
             Self::File(file) => file.format == Some(FileFormat::Flagsmith),
             Self::Flagsmith(_) => true,
-            Self::Reflag(_) | Self::Unknown => false,
+            Self::Reflag(_) | Self::Origin(_) | Self::Unknown => false,
         }
     }
 }
@@ -197,6 +205,11 @@ pub(super) struct FlagsmithSource {
     pub(super) poll_interval: Option<Duration>,
     pub(super) timeout: Option<Duration>,
     pub(super) ca_file: Option<PathBuf>,
+}
+
+pub(super) struct OriginSource {
+    pub(super) app: Option<String>,
+    pub(super) environment: Option<String>,
 }
 
 #[derive(Default)]
@@ -279,6 +292,7 @@ pub(super) fn around(table: &mut Table<'_, '_>) -> Settings {
         admin: table.table("admin", admin),
         limits: table.table("limits", limits),
         log: table.table("log", log),
+        origin: table.has("origin").then(|| table.table("origin", origin)),
         proxy: proxy(table.reader()),
         environments: Vec::new(),
         discover: Vec::new(),
@@ -315,6 +329,14 @@ fn limits(table: &mut Table<'_, '_>) -> Limits {
         in_flight_body_bytes: table
             .value("in_flight_body_bytes", &size(KIB..=GIB.saturating_mul(1024))),
         waiters_per_environment: table.value("waiters_per_environment", &integer(0..=1_000_000)),
+    }
+}
+
+fn origin(table: &mut Table<'_, '_>) -> Origin {
+    Origin {
+        listen: table.value("listen", &listen()),
+        database: table.value("database", &database()),
+        strict_entities: table.value("strict_entities", &boolean()),
     }
 }
 
@@ -424,7 +446,7 @@ fn no_environments(reader: &mut Reader<'_>) {
             "without a configuration file the variables {} describe one environment",
             ENVIRONMENT.join(", ")
         );
-        reader.problem(place, "nothing", any_word_of::<SourceType>(), Some(hint));
+        reader.problem(place, "nothing", any_word_of::<VariableSource>(), Some(hint));
     }
 }
 
@@ -505,6 +527,7 @@ fn secret_flags(table: &mut Table<'_, '_>, source: &Source) -> Option<SecretFlag
         _ if source.is_flagsmith_document() => {
             Some("a Flagsmith document says itself which features are for servers only")
         }
+        Source::Origin(_) => Some("the origin says itself which flags are secret"),
         _ => Some("learning which flags are public needs an upstream, and a file has none"),
     };
     if why_not.is_none() && table.literal(KEY).is_some() {
@@ -520,12 +543,6 @@ fn secret_flags(table: &mut Table<'_, '_>, source: &Source) -> Option<SecretFlag
 
 fn source(table: &mut Table<'_, '_>) -> Source {
     let kind = table.required("type", &one_of::<SourceType>());
-    let of_a_later_build =
-        table.literal("type").is_some_and(|word| SourceType::NOT_IN_THIS_BUILD.contains(&word));
-    if of_a_later_build {
-        table.allow_unknown();
-        return Source::Unknown;
-    }
     let kind = kind.unwrap_or_else(|| likely_type(table));
     for &other in SourceType::ALL.iter().filter(|&&other| other != kind) {
         table.other_kind(&format!("type = {:?}", other.word()), |table| {
@@ -544,6 +561,8 @@ fn likely_type(table: &Table<'_, '_>) -> SourceType {
         SourceType::Flagsmith
     } else if table.has("url") || table.has("secret_key") {
         SourceType::Reflag
+    } else if table.has("app") || table.has("environment") {
+        SourceType::Origin
     } else {
         SourceType::File
     })
@@ -571,6 +590,10 @@ fn source_of_type(kind: SourceType, table: &mut Table<'_, '_>) -> Source {
             poll_interval: table.value("poll_interval", &poll_interval()),
             timeout: table.value("timeout", &timeout()),
             ca_file: table.value("ca_file", &path()),
+        }),
+        SourceType::Origin => Source::Origin(OriginSource {
+            app: table.required("app", &origin_name()),
+            environment: table.required("environment", &origin_name()),
         }),
     }
 }
@@ -611,9 +634,9 @@ fn environment_from_variables(reader: &mut Reader<'_>) -> Environment {
 }
 
 fn source_from_variables(reader: &mut Reader<'_>, here: &str) -> Source {
-    reader.require_variable(SOURCE, any_word_of::<SourceType>());
-    let kind = reader.variable_value(SOURCE, &format!("{here}.type"), &one_of::<SourceType>());
-    let Some(kind) = kind else {
+    reader.require_variable(SOURCE, any_word_of::<VariableSource>());
+    let kind = reader.variable_value(SOURCE, &format!("{here}.type"), &one_of::<VariableSource>());
+    let Some(VariableSource(kind)) = kind else {
         // Which of them are needed is not known, but what is there has to be good.
         file_source_from_variables(reader, here);
         reflag_source_from_variables(reader, here);
@@ -651,6 +674,8 @@ fn source_from_variables(reader: &mut Reader<'_>, here: &str) -> Source {
                 ..FlagsmithSource::default()
             })
         }
+        // No variable says so.
+        SourceType::Origin => Source::Unknown,
     }
 }
 

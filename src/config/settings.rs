@@ -28,6 +28,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What is logged, and how.
     pub log: Log,
+    /// The embedded control plane, if there is one.
+    pub origin: Option<Origin>,
     /// Through which proxies upstreams are reached.
     pub proxy: Proxy,
     /// With names and keys of their own. At least one where nothing is discovered.
@@ -172,6 +174,27 @@ pub struct Log {
     pub format: LogFormat,
 }
 
+/// The embedded control plane.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Origin {
+    /// Where management calls go.
+    pub listen: Listen,
+    /// The database's file. A relative path starts at the directory in which the process started.
+    pub database: PathBuf,
+    /// Whether companies and users must exist before flags are switched for them.
+    pub strict_entities: bool,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self {
+            listen: Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 8002))),
+            database: PathBuf::from("./burgee-state/origin.db"),
+            strict_entities: false,
+        }
+    }
+}
+
 /// Through which proxies upstreams are reached, as the variables of these names say, lower case
 /// first. Nothing here was checked: what it means is for whoever connects.
 ///
@@ -249,7 +272,7 @@ impl Environment {
                 Some(source.upstream_publishable_key.as_ref().unwrap_or(first))
             }
             (Source::Reflag(_), SecretFlags::Listed(_))
-            | (Source::File(_) | Source::Flagsmith(_), _) => None,
+            | (Source::File(_) | Source::Flagsmith(_) | Source::Origin(_), _) => None,
         }
     }
 }
@@ -307,7 +330,7 @@ impl Settings {
     pub fn upstream_keys(&self) -> impl Iterator<Item = &Key> {
         let of_sources =
             self.environments.iter().flat_map(|environment| match &environment.source {
-                Source::File(_) => [None, None],
+                Source::File(_) | Source::Origin(_) => [None, None],
                 Source::Reflag(source) => {
                     [Some(&source.secret_key), source.upstream_publishable_key.as_ref()]
                 }
@@ -327,6 +350,8 @@ pub enum Source {
     Reflag(ReflagSource),
     /// Flagsmith's service, or what speaks its protocol.
     Flagsmith(FlagsmithSource),
+    /// The embedded control plane of this very process.
+    Origin(OriginSource),
 }
 
 impl Source {
@@ -336,6 +361,7 @@ impl Source {
             Self::File(file) => file.poll_interval,
             Self::Reflag(reflag) => reflag.poll_interval,
             Self::Flagsmith(flagsmith) => flagsmith.poll_interval,
+            Self::Origin(_) => OriginSource::POLL_INTERVAL,
         }
     }
 
@@ -343,7 +369,7 @@ impl Source {
     pub fn is_flagsmith_document(&self) -> bool {
         match self {
             Self::File(file) => file.format == FileFormat::Flagsmith,
-            Self::Reflag(_) => false,
+            Self::Reflag(_) | Self::Origin(_) => false,
             Self::Flagsmith(_) => true,
         }
     }
@@ -407,6 +433,20 @@ pub struct FlagsmithSource {
 impl FlagsmithSource {
     pub(super) const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(60);
     pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+}
+
+/// An environment of the embedded control plane. Its keys come along.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OriginSource {
+    /// The app's id or name.
+    pub app: String,
+    /// The environment's id or name.
+    pub environment: String,
+}
+
+impl OriginSource {
+    /// Changes are told at once; between them this often it is confirmed that there were none.
+    const POLL_INTERVAL: Duration = Duration::from_secs(1);
 }
 
 /// How Flagsmith's clients are answered, whatever the source.
@@ -480,6 +520,11 @@ pub struct Gate {
 impl Gate {
     pub(super) const DEFAULT_MAX_SHRINK: Fraction = Fraction(MILLION / 2);
     pub(super) const DEFAULT_CONFIRM_AFTER: usize = 3;
+
+    /// One that lets every document pass.
+    pub(crate) fn open() -> Self {
+        Self { max_shrink: Fraction::ZERO, confirm_after: Self::DEFAULT_CONFIRM_AFTER }
+    }
 
     /// Whether a document with `received` flags is held back while `held` are served. Unless the
     /// gate is off, that is so for a document without any flag.

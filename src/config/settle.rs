@@ -11,8 +11,8 @@ use super::raw;
 use super::secret::Key;
 use super::settings::{
     Admin, AllowedOrigins, Cors, Discover, Environment, FileSource, Flagsmith, FlagsmithSource,
-    Fraction, Gate, Limits, Listen, Log, Ofrep, Reflag, ReflagSource, SecretFlags, Server,
-    Settings, Source,
+    Fraction, Gate, Limits, Listen, Log, Ofrep, Origin, OriginSource, Reflag, ReflagSource,
+    SecretFlags, Server, Settings, Source,
 };
 use super::shape::{AllowedOrigin, Bytes};
 
@@ -26,11 +26,17 @@ pub(super) fn settle(
     let mut rules = Rules { places: &places, problems };
     let listens_are_good = rules.is_good("server.listen", written.server.listen.as_ref())
         && rules.is_good("admin.listen", written.admin.listen.as_ref());
+    let origin_listen = written.origin.as_ref().and_then(|origin| origin.listen.as_ref());
+    let origin_listen_is_good = rules.is_good("origin.listen", origin_listen);
+    if written.origin.is_none() {
+        rules.no_origin(&written.environments);
+    }
     let settings = Settings {
         server: server(written.server),
         admin: admin(written.admin),
         limits: rules.limits(&written.limits),
         log: log(&written.log),
+        origin: written.origin.map(origin),
         proxy: written.proxy,
         notes: written.notes,
         environments: rules.environments(written.environments, &written.discover),
@@ -39,6 +45,9 @@ pub(super) fn settle(
     };
     if listens_are_good {
         rules.ports_are_apart(&settings);
+    }
+    if listens_are_good && origin_listen_is_good {
+        rules.origin_is_apart(&settings);
     }
     let (written, placeholders) = places.into_written();
     Settings { written, placeholders, ..settings }
@@ -62,6 +71,30 @@ pub(super) fn admin(written: raw::Admin) -> Admin {
         listen: written.listen.unwrap_or(default.listen),
         token: written.token,
         startup_grace: written.startup_grace.unwrap_or(default.startup_grace),
+    }
+}
+
+fn origin(written: raw::Origin) -> Origin {
+    let default = Origin::default();
+    Origin {
+        listen: written.listen.unwrap_or(default.listen),
+        database: written.database.unwrap_or(default.database),
+        strict_entities: written.strict_entities.unwrap_or(default.strict_entities),
+    }
+}
+
+/// Whether connections to one could come to the other.
+fn overlap(one: &Listen, other: &Listen) -> bool {
+    match (one, other) {
+        (Listen::Tcp(one), Listen::Tcp(other)) => {
+            one.port() == other.port()
+                && one.port() != 0
+                && (one.ip() == other.ip()
+                    || one.ip().is_unspecified()
+                    || other.ip().is_unspecified())
+        }
+        (Listen::Unix(one), Listen::Unix(other)) => one == other,
+        _ => false,
     }
 }
 
@@ -106,19 +139,7 @@ impl Rules<'_> {
     /// With `SO_REUSEPORT` two listeners on one port would share its connections, and a web
     /// client could reach the admin port.
     fn ports_are_apart(&mut self, settings: &Settings) {
-        let (server, admin) = (&settings.server.listen, &settings.admin.listen);
-        let same = match (server, admin) {
-            (Listen::Tcp(server), Listen::Tcp(admin)) => {
-                server.port() == admin.port()
-                    && server.port() != 0
-                    && (server.ip() == admin.ip()
-                        || server.ip().is_unspecified()
-                        || admin.ip().is_unspecified())
-            }
-            (Listen::Unix(server), Listen::Unix(admin)) => server == admin,
-            _ => false,
-        };
-        if same {
+        if overlap(&settings.server.listen, &settings.admin.listen) {
             let written = ["admin.listen", "server.listen"];
             let path = written.into_iter().find(|path| self.places.has(path));
             self.problem(
@@ -129,6 +150,40 @@ impl Rules<'_> {
                 (path == Some("server.listen"))
                     .then_some("BURGEE_ADMIN_LISTEN moves the admin port"),
             );
+        }
+    }
+
+    /// The same for the origin's port and the two others.
+    fn origin_is_apart(&mut self, settings: &Settings) {
+        let Some(origin) = &settings.origin else { return };
+        let others =
+            [("server.listen", &settings.server.listen), ("admin.listen", &settings.admin.listen)];
+        for (name, other) in others {
+            if overlap(&origin.listen, other) {
+                let path = if self.places.has("origin.listen") { "origin.listen" } else { name };
+                self.problem(
+                    path,
+                    format!("one address for {name} and origin.listen"),
+                    "two that do not overlap".to_owned(),
+                    None,
+                );
+            }
+        }
+    }
+
+    /// Whoever wants rules from an origin needs one.
+    fn no_origin(&mut self, written: &[raw::Environment]) {
+        for environment in written {
+            if matches!(environment.source, raw::Source::Origin(_)) {
+                self.problem(
+                    &format!("{}.source.type", environment.path),
+                    "\"origin\" without an origin".to_owned(),
+                    "the table [origin], if only its header".to_owned(),
+                    Some(
+                        "rules of an origin in another process come by a source of type \"reflag\"",
+                    ),
+                );
+            }
         }
     }
 
@@ -348,7 +403,7 @@ impl Rules<'_> {
             // The source's key stands in for them, or the document's. That the former is missing
             // was noted already.
             None if list == "secret_keys" => {
-                !matches!(written.source, raw::Source::Reflag(_) | raw::Source::Flagsmith(_))
+                matches!(written.source, raw::Source::File(_) | raw::Source::Unknown)
             }
             None => !written.source.is_flagsmith_document(),
         });
@@ -438,7 +493,7 @@ fn source_key(written: &raw::Environment) -> Option<(String, &Key)> {
         raw::Source::Flagsmith(source) => {
             Some((format!("{}{FLAGSMITH_KEY}", written.path), source.server_key.as_ref()?))
         }
-        raw::Source::File(_) | raw::Source::Unknown => None,
+        raw::Source::File(_) | raw::Source::Origin(_) | raw::Source::Unknown => None,
     }
 }
 
@@ -476,6 +531,10 @@ fn source(written: raw::Source) -> Option<Source> {
             timeout: written.timeout.unwrap_or(FlagsmithSource::DEFAULT_TIMEOUT),
             ca_file: written.ca_file,
         })),
+        raw::Source::Origin(written) => {
+            let (app, environment) = (written.app?, written.environment?);
+            Some(Source::Origin(OriginSource { app, environment }))
+        }
     }
 }
 
@@ -483,7 +542,9 @@ fn secret_flags(written: Option<raw::SecretFlags>, source: &Source) -> SecretFla
     match (written, source) {
         (Some(raw::SecretFlags::Listed(listed)), _) => SecretFlags::Listed(good(Some(listed))),
         (Some(raw::SecretFlags::Learn), _) | (None, Source::Reflag(_)) => SecretFlags::Learn,
-        (None, Source::File(_) | Source::Flagsmith(_)) => SecretFlags::default(),
+        (None, Source::File(_) | Source::Flagsmith(_) | Source::Origin(_)) => {
+            SecretFlags::default()
+        }
     }
 }
 
@@ -497,7 +558,8 @@ fn flagsmith(written: &raw::Flagsmith) -> Flagsmith {
 /// The default.
 fn max_shrink(source: &Source) -> Fraction {
     match source {
-        Source::File(_) => Fraction::ZERO,
+        // The operator's word.
+        Source::File(_) | Source::Origin(_) => Fraction::ZERO,
         Source::Reflag(_) | Source::Flagsmith(_) => Gate::DEFAULT_MAX_SHRINK,
     }
 }

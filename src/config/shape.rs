@@ -188,8 +188,9 @@ pub(super) trait ClosedSet: Copy + 'static {
     /// Every value, in the order in which people are told about them.
     const ALL: &'static [Self];
 
-    /// Words that later builds know. They are refused like any other, but not as typing errors.
-    const NOT_IN_THIS_BUILD: &'static [&'static str] = &[];
+    /// Words that mean something in another place, and what to say of them. They are refused like
+    /// any other, but not as typing errors.
+    const ELSEWHERE: &'static [(&'static str, &'static str)] = &[];
 
     fn word(self) -> &'static str;
 
@@ -313,26 +314,42 @@ pub(super) enum SourceType {
     File,
     Reflag,
     Flagsmith,
+    Origin,
 }
 
 impl ClosedSet for SourceType {
-    const ALL: &'static [Self] = &[Self::File, Self::Reflag, Self::Flagsmith];
-    const NOT_IN_THIS_BUILD: &'static [&'static str] = &["origin"];
+    const ALL: &'static [Self] = &[Self::File, Self::Reflag, Self::Flagsmith, Self::Origin];
 
     fn word(self) -> &'static str {
         match self {
             Self::File => "file",
             Self::Reflag => "reflag",
             Self::Flagsmith => "flagsmith",
+            Self::Origin => "origin",
         }
+    }
+}
+
+/// The types of source that variables alone can describe.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct VariableSource(pub(super) SourceType);
+
+impl ClosedSet for VariableSource {
+    const ALL: &'static [Self] =
+        &[Self(SourceType::File), Self(SourceType::Reflag), Self(SourceType::Flagsmith)];
+    const ELSEWHERE: &'static [(&'static str, &'static str)] =
+        &[("origin", "an origin is described in a file, below [origin]")];
+
+    fn word(self) -> &'static str {
+        self.0.word()
     }
 }
 
 pub(super) fn one_of<T: ClosedSet>() -> Shape<T> {
     Shape::new(any_word_of::<T>(), |scalar| match scalar {
         Scalar::Text(text) => T::from_word(text).ok_or_else(|| {
-            if T::NOT_IN_THIS_BUILD.contains(&text) {
-                return Refusal::hint(format!("this build knows only {}", any_word_of::<T>()));
+            if let Some((_, hint)) = T::ELSEWHERE.iter().find(|(word, _)| *word == text) {
+                return Refusal::hint(*hint);
             }
             let words = T::ALL.iter().map(|value| value.word());
             Refusal { found: None, hint: nearest(text, words).map(did_you_mean) }
@@ -412,6 +429,29 @@ pub(super) fn base_url() -> Shape<BaseUrl> {
             return Err(Refusal::found("text without \"://\""));
         }
         BaseUrl::parse(text).ok_or_else(Refusal::default)
+    })
+}
+
+/// `sqlite:PATH`
+pub(super) fn database() -> Shape<PathBuf> {
+    Shape::text("\"sqlite:PATH\"", |text| match text.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() && !path.contains('\0') => {
+            Ok(PathBuf::from(path))
+        }
+        Some(("postgres" | "postgresql", _)) => {
+            Err(Refusal::hint("this build keeps an origin in SQLite only"))
+        }
+        _ => Err(Refusal::default()),
+    })
+}
+
+/// What an app or one of its environments is called, or its id.
+pub(super) fn origin_name() -> Shape<String> {
+    Shape::text("an id or a name", |text| {
+        if text.is_empty() || text.chars().any(char::is_control) {
+            return Err(Refusal::default());
+        }
+        Ok(text.to_owned())
     })
 }
 
@@ -824,6 +864,7 @@ mod tests {
         check::<LogFormat>();
         check::<LogLevel>();
         check::<SourceType>();
+        check::<VariableSource>();
         check::<DiscoveryType>();
     }
 }

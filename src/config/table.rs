@@ -33,6 +33,7 @@ impl Settings {
         table.admin();
         table.limits();
         table.log();
+        table.origin();
         table.proxy();
         for (index, environment) in self.environments.iter().enumerate() {
             table.environment(&format!("environments[{index}]"), environment);
@@ -89,6 +90,14 @@ impl Rows<'_> {
         self.row("log.format", word(log.format));
     }
 
+    fn origin(&mut self) {
+        let Some(origin) = &self.settings.origin else { return };
+        let database = format!("sqlite:{}", origin.database.display());
+        self.row("origin.listen", address(&origin.listen));
+        self.row("origin.database", text(&database));
+        self.row("origin.strict_entities", origin.strict_entities);
+    }
+
     /// Only what is there: a proxy is no setting, but whoever wonders why an upstream cannot be
     /// reached wants to see that there is one.
     fn proxy(&mut self) {
@@ -106,15 +115,23 @@ impl Rows<'_> {
         let mut row = |key: &str, value: String| self.row(&format!("{here}.{key}"), value);
         row("name", text(&environment.name));
         let publishable_keys = environment.publishable_keys.iter().map(ToString::to_string);
+        let is_origins = matches!(environment.source, Source::Origin(_));
+        let of_the_origin = |keys: &[super::Key]| {
+            (is_origins && keys.is_empty()).then(|| "the origin's".to_owned())
+        };
         row(
             "publishable_keys",
             if environment.document_key {
                 "the document's api_key".to_owned()
+            } else if let Some(keys) = of_the_origin(&environment.publishable_keys) {
+                keys
             } else {
                 list(publishable_keys)
             },
         );
-        row("secret_keys", list(environment.secret_keys.iter().map(ToString::to_string)));
+        let secret_keys = of_the_origin(&environment.secret_keys);
+        let written = || list(environment.secret_keys.iter().map(ToString::to_string));
+        row("secret_keys", secret_keys.unwrap_or_else(written));
         row("max_staleness", environment.max_staleness.map_or_else(none, duration));
         row("on_stale", word(environment.on_stale));
         row("on_unauthorized", word(environment.on_unauthorized));
@@ -145,6 +162,11 @@ impl Rows<'_> {
                 row("source.poll_interval", duration(flagsmith.poll_interval));
                 row("source.timeout", duration(flagsmith.timeout));
                 row("source.ca_file", path(flagsmith.ca_file.as_deref()));
+            }
+            Source::Origin(origin) => {
+                row("source.type", word(SourceType::Origin));
+                row("source.app", text(&origin.app));
+                row("source.environment", text(&origin.environment));
             }
         }
         row("reflag.evaluator", word(environment.reflag.evaluator));

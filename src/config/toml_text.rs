@@ -13,8 +13,8 @@ use super::base_url::BaseUrl;
 use super::secret::Key;
 use super::settings::{
     Admin, AllowedOrigins, Cors, Discover, Environment, FileFormat, FileSource, Flagsmith,
-    FlagsmithSource, Fraction, Gate, Limits, Listen, Log, Reflag, ReflagSource, SecretFlags,
-    Server, Settings, Source,
+    FlagsmithSource, Fraction, Gate, Limits, Listen, Log, Origin, OriginSource, Reflag,
+    ReflagSource, SecretFlags, Server, Settings, Source,
 };
 use super::shape::{Bytes, ClosedSet, DiscoveryType, SourceType};
 
@@ -30,6 +30,7 @@ impl Settings {
         toml.admin(&self.admin);
         toml.limits(&self.limits);
         toml.log(&self.log);
+        toml.origin(self.origin.as_ref());
         for (index, environment) in self.environments.iter().enumerate() {
             toml.environment(&format!("environments[{index}]"), environment);
         }
@@ -145,6 +146,21 @@ impl<'a> Toml<'a> {
         });
     }
 
+    /// Its header alone says that there is one.
+    fn origin(&mut self, origin: Option<&Origin>) {
+        let Some(origin) = origin else { return };
+        let default = Origin::default();
+        self.line("[origin]");
+        self.rows("origin", |table| {
+            table.unless(&default.listen, "listen", &origin.listen, address);
+            table.unless(&default.database, "database", &origin.database, |path| {
+                string(&format!("sqlite:{}", path.to_string_lossy()))
+            });
+            let strict = &origin.strict_entities;
+            table.unless(&false, "strict_entities", strict, ToString::to_string);
+        });
+    }
+
     fn environment(&mut self, here: &str, environment: &'a Environment) {
         let Environment { name, on_stale, on_unauthorized, reflag, flagsmith, ofrep, .. } =
             environment;
@@ -181,7 +197,7 @@ impl<'a> Toml<'a> {
             table.unless(&<_>::default(), "definitions", definitions, word);
         });
         let max_shrink = match environment.source {
-            Source::File(_) => Fraction::ZERO,
+            Source::File(_) | Source::Origin(_) => Fraction::ZERO,
             Source::Reflag(_) | Source::Flagsmith(_) => Gate::DEFAULT_MAX_SHRINK,
         };
         self.flagsmith("environments", here, *flagsmith);
@@ -286,6 +302,11 @@ impl<'a> Toml<'a> {
                     table.unless(&default, "timeout", &source.timeout, duration);
                     table.some("ca_file", source.ca_file.as_deref().map(path_string));
                 });
+            }
+            Source::Origin(OriginSource { app, environment }) => {
+                self.line(&format!("type = {}", word(&SourceType::Origin)));
+                self.line(&format!("app = {}", string(app)));
+                self.line(&format!("environment = {}", string(environment)));
             }
         }
     }

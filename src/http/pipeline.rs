@@ -58,6 +58,8 @@ pub(super) struct Behind {
     metrics: Arc<EnvironmentMetrics>,
     class: KeyClass,
     wanted: u64,
+    /// It has come in the meantime: another look is enough.
+    has_come: bool,
 }
 
 impl From<Rejection> for Stop {
@@ -79,8 +81,10 @@ pub async fn serve(
     let reply = match received(process, &connection, route, &head, body).await {
         Ok(body) => match answer(&connection, route, &head, &body, true) {
             Err(Stop::Behind(behind)) => {
-                wait(process, &connection, &behind).await;
-                watch = Stopwatch::start();
+                if !behind.has_come {
+                    wait(process, &connection, &behind).await;
+                    watch = Stopwatch::start();
+                }
                 answer(&connection, route, &head, &body, false)
             }
             Err(Stop::Untranslated(content, profile)) => {
@@ -357,8 +361,13 @@ pub(super) fn catch_up(
     may_wait: bool,
 ) -> Result<(), Stop> {
     let Some(wanted) = wanted else { return Ok(()) };
+    if wanted <= content.version.number() || !may_wait {
+        return Ok(());
+    }
     let waiting = &call.environment.waiting;
-    if wanted <= content.version.number() || !may_wait || !waiting.is_ahead(wanted) {
+    // What came after this snapshot was loaded is in the next one.
+    let has_come = waiting.has_reached(wanted);
+    if !has_come && !waiting.is_ahead(wanted) {
         return Ok(());
     }
     Err(Stop::Behind(Behind {
@@ -366,6 +375,7 @@ pub(super) fn catch_up(
         metrics: Arc::clone(&call.environment.metrics),
         class: call.credential.class,
         wanted,
+        has_come,
     }))
 }
 

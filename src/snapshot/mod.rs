@@ -28,7 +28,7 @@ pub use environments::{Environments, Seat};
 pub use flagsmith::{EnvironmentFlags, FlagsmithContent, UPDATED_AT};
 pub use freshness::{Age, Freshness};
 pub use gate::{Document, Gate, Verdict};
-pub use keys::{Credential, KeyDigests, KeyTable};
+pub use keys::{Credential, KeyDigests, KeyTable, SourceKey};
 pub use reflag::ReflagContent;
 pub use roster::{Entry, Grant, ServerKey};
 use status::{EnvironmentStatus, StatusCell};

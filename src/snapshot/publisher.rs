@@ -20,7 +20,7 @@ use super::flagsmith;
 use super::status::{Board, Quarantined, State};
 use super::{
     Authority, Credential, Document, Environment, Freshness, Gate, OnUnauthorized, Profile, Seat,
-    Shared, Snapshot, Verdict,
+    Shared, Snapshot, SourceKey, Verdict,
 };
 use crate::model::{
     Confirmed, Failure, FailureKind, Fingerprint, KeyClass, Rules, Ruleset, Update, Version,
@@ -39,6 +39,9 @@ pub struct Report {
     /// What went wrong beside it, such as learning which flags are public. The update holds all the
     /// same.
     pub trouble: Option<Failure>,
+    /// The keys that the source brings, in place of those before. They hold before its rules do:
+    /// who has one hears that there is nothing yet, not that the key is unknown.
+    pub keys: Option<Vec<SourceKey>>,
     /// How long the look took.
     pub took: Duration,
 }
@@ -118,6 +121,9 @@ impl Publisher {
             return;
         };
         let now = self.clock.now();
+        if let Some(keys) = &report.keys {
+            self.swap_keys(&environment, keys);
+        }
         let outcome = match report.update {
             Update::Replace(rules, confirmed) => self.replace(&environment, rules, confirmed, now),
             Update::Unchanged(confirmed) => {
@@ -339,6 +345,21 @@ impl Publisher {
         environments.seat(environment.clone());
         self.shared.store(Arc::new(Snapshot { environments, keys }));
         environment
+    }
+
+    /// A new snapshot with nothing new but the keys that the source of one environment brings.
+    fn swap_keys(&self, environment: &Environment, brought: &[SourceKey]) {
+        let before = self.shared.load();
+        let table = before.keys.with_source_keys(
+            environment.seat.slot as u32,
+            brought,
+            // What the configuration says comes before what is discovered.
+            |slot| before.environments[slot as usize].is_discovered(),
+        );
+        if let Some(keys) = table.map(Arc::new) {
+            let environments = before.environments.clone();
+            self.shared.store(Arc::new(Snapshot { environments, keys }));
+        }
     }
 
     /// One line for each environment whose state changed since the last line.

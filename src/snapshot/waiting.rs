@@ -118,6 +118,12 @@ impl Waiting {
         !ending && wanted > version && wanted - version <= FARTHEST
     }
 
+    /// Whether what is wanted has come. A request that loaded its snapshot before that looks again.
+    pub fn has_reached(&self, wanted: u64) -> bool {
+        let Reached { version, ending } = *self.reached.borrow();
+        !ending && wanted <= version
+    }
+
     /// A place among those that wait, or none when all are taken.
     pub fn place(&self) -> Option<Place<'_>> {
         let place = Place(self);

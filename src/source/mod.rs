@@ -8,6 +8,7 @@ mod fetch;
 mod file;
 mod flagsmith;
 mod link;
+mod origin;
 mod pace;
 mod reflag;
 
@@ -16,6 +17,7 @@ pub(crate) use discovery::{LIST_BYTE, LIST_ENTRY, MAX_LIST};
 pub(crate) use file::MAX_BYTES as MAX_DOCUMENT;
 pub use file::{FileFormat, FileSource};
 pub use flagsmith::{FlagsmithSource, FlagsmithUpstream, ServerKeys};
+pub use origin::OriginSource;
 pub use pace::Pace;
 pub use reflag::{ReflagSource, ReflagUpstream};
 
@@ -27,13 +29,18 @@ use tokio::time::Instant;
 
 use crate::model::{Failure, KeyClass, Update};
 use crate::snapshot::publisher::Report;
-use crate::snapshot::{Seat, Waiting};
+use crate::snapshot::{Seat, SourceKey, Waiting};
 use crate::time::{Clock, Stopwatch, Timestamp};
 
 /// Something that can be looked at for rules.
 pub trait Source {
     /// Looks once. Must end by itself, whatever is at the other end.
     fn look(&mut self, look: Look) -> impl Future<Output = Sight> + Send;
+
+    /// Done when there may be something new to see. Never, for a source that has to be asked.
+    fn stirred(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
 }
 
 /// What the driver says to a source.
@@ -60,11 +67,13 @@ pub struct Sight {
     pub update: Update,
     /// What went wrong beside them; worth another look soon.
     pub trouble: Option<Failure>,
+    /// All keys that the source brings, if they are other ones than it brought before.
+    pub keys: Option<Vec<SourceKey>>,
 }
 
 impl From<Update> for Sight {
     fn from(update: Update) -> Self {
-        Self { update, trouble: None }
+        Self { update, trouble: None, keys: None }
     }
 }
 
@@ -87,7 +96,7 @@ pub async fn follow(
     let mut calls = Calls { waiting, publishable_at: None };
     loop {
         let (watch, started) = (Stopwatch::start(), Instant::now());
-        let Sight { update, trouble } = source.look(Look { now: clock.now(), awaited }).await;
+        let Sight { update, trouble, keys } = source.look(Look { now: clock.now(), awaited }).await;
         let failure = match &update {
             Update::Unavailable(failure) => Some(failure),
             _ => trouble.as_ref(),
@@ -97,7 +106,7 @@ pub async fn follow(
         let pause = if failed { pace.after_failure() } else { pace.after_success() };
         // What a source asks for counts from its answer, however long that took.
         let next = (started + pause).max(Instant::now() + rest);
-        let report = Report { environment, update, trouble, took: watch.elapsed() };
+        let report = Report { environment, update, trouble, keys, took: watch.elapsed() };
         if reports.send(report).await.is_err() {
             return;
         }
@@ -106,7 +115,10 @@ pub async fn follow(
             tokio::time::sleep_until(next).await;
             false
         } else {
-            calls.until(started, next).await
+            tokio::select! {
+                awaited = calls.until(started, next) => awaited,
+                () = source.stirred() => false,
+            }
         };
     }
 }

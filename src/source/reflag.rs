@@ -204,7 +204,7 @@ impl Source for ReflagSource {
             }
             _ => Update::Unchanged(confirmed),
         };
-        Sight { update, trouble: learned.err() }
+        Sight { update, trouble: learned.err(), keys: None }
     }
 }
 

@@ -60,6 +60,18 @@ impl Programs {
         Self::or_skip(READY.get_or_init(|| Self::prepare("reflag", &node::LANGUAGE)))
     }
 
+    /// What runs the command line of `tests/sdk/reflag_cli`, with its modules installed.
+    pub(crate) fn for_reflag_cli() -> Option<Self> {
+        static READY: OnceLock<Result<Programs, String>> = OnceLock::new();
+        Self::or_skip(READY.get_or_init(|| Self::prepare("reflag_cli", &node::LANGUAGE)))
+    }
+
+    /// Where the modules of scripts for Node are.
+    pub(crate) fn modules(&self) -> PathBuf {
+        let Self::Scripts { folder, .. } = self else { panic!("a binary has no modules") };
+        folder.parent().expect("programs are below their packages").join("node_modules")
+    }
+
     /// The programs of `tests/sdk/flagsmith` for Node, with their modules installed.
     pub(crate) fn for_flagsmith_in_node() -> Option<Self> {
         static READY: OnceLock<Result<Programs, String>> = OnceLock::new();

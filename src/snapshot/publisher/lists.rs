@@ -214,7 +214,7 @@ impl Publisher {
         if changed {
             let Draft { environments, mut keys, given, .. } = draft;
             for (seat, given) in given {
-                keys.replace_all_of(seat.slot as u32, &given);
+                keys.bring(seat.slot as u32, &given, |_| false);
             }
             self.shared.store(Arc::new(Snapshot { environments, keys: Arc::new(keys) }));
         }
@@ -336,7 +336,7 @@ impl Publisher {
             let valid = member.entry.keys(now);
             if valid != member.keys {
                 let keys = keys.get_or_insert_with(|| (*snapshot.keys).clone());
-                keys.replace_all_of(member.seat.slot as u32, &valid);
+                keys.bring(member.seat.slot as u32, &valid, |_| false);
                 info!(environment = %member.name, server_keys = valid.len() - 1, "a key expired");
                 member.keys = valid;
             }

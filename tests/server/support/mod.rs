@@ -288,6 +288,8 @@ impl Setup {
                     Source::Flagsmith(flagsmith) => {
                         flagsmith.poll_interval = Duration::from_millis(20);
                     }
+                    // Told at once.
+                    Source::Origin(_) => {}
                 }
             }
             for discover in &mut settings.discover {

@@ -1,0 +1,100 @@
+//! The only error that a caller of the Management API sees (reflag-management.md section 2).
+
+use serde_json::{Map, Value, json};
+use tracing::error;
+
+use crate::origin::store::{Issues, StoreError};
+
+/// Why a call is refused.
+#[derive(Debug)]
+pub(in crate::origin) struct Refusal {
+    pub(in crate::origin) status: u16,
+    code: &'static str,
+    message: String,
+    issues: Issues,
+    /// The value of `Allow`.
+    pub(in crate::origin) allowed: Option<String>,
+}
+
+impl Refusal {
+    fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), issues: Issues::new(), allowed: None }
+    }
+
+    /// What was sent cannot be read.
+    pub(in crate::origin) fn invalid(issues: Issues) -> Self {
+        Self { issues, ..Self::new(400, "invalid_request", "Some fields are not valid") }
+    }
+
+    /// The same, about one member.
+    pub(in crate::origin) fn issue(path: &str, message: impl Into<String>) -> Self {
+        Self::invalid(vec![(path.to_owned(), message.into())])
+    }
+
+    pub(in crate::origin) fn unauthenticated(message: &str) -> Self {
+        Self::new(401, "unauthenticated", message)
+    }
+
+    /// The key may not do this. Never 401: the official command line would call the key invalid.
+    pub(in crate::origin) fn unauthorized(message: impl Into<String>) -> Self {
+        Self::new(403, "unauthorized", message)
+    }
+
+    pub(in crate::origin) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(404, "not_found", message)
+    }
+
+    pub(in crate::origin) fn method(allowed: String) -> Self {
+        let message = format!("This path answers only {allowed}");
+        Self { allowed: Some(allowed), ..Self::new(405, "invalid_request", message) }
+    }
+
+    pub(in crate::origin) fn too_large(limit: usize) -> Self {
+        let message = format!("The body broke off or is longer than {limit} bytes");
+        Self::new(413, "invalid_request", message)
+    }
+
+    pub(in crate::origin) fn timeout() -> Self {
+        Self::new(408, "invalid_request", "The body did not arrive in time")
+    }
+
+    /// The body. The command line reads `validationErrors`, which no schema has.
+    pub(in crate::origin) fn body(&self, for_command_line: bool) -> String {
+        let mut body = json!({"error": {"code": self.code, "message": self.message}});
+        if !self.issues.is_empty() {
+            let mut issues: Map<String, Value> = Map::new();
+            for (path, message) in &self.issues {
+                let messages = issues.entry(path.as_str()).or_insert_with(|| json!([]));
+                if let Value::Array(messages) = messages {
+                    messages.push(json!(message));
+                }
+            }
+            body["issues"] = Value::Object(issues);
+            if for_command_line {
+                let errors = self.issues.iter().map(|(path, message)| {
+                    let path: Vec<_> = path.split('.').filter(|part| !part.is_empty()).collect();
+                    json!({"path": path, "message": message})
+                });
+                body["validationErrors"] = errors.collect();
+            }
+        }
+        body.to_string()
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound(message) => Self::not_found(message),
+            StoreError::Invalid(issues) => Self::invalid(issues),
+            StoreError::NotPossible(message) => Self::new(400, "not_possible", message),
+            StoreError::Busy | StoreError::Closed => {
+                Self::new(503, "not_available", "The origin cannot take the call now: try again")
+            }
+            error => {
+                error!(%error, "a management call failed");
+                Self::new(500, "unknown_error", "Something went wrong here; nothing was changed")
+            }
+        }
+    }
+}

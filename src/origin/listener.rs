@@ -1,0 +1,171 @@
+//! The origin's port: management calls and the SDK paths of its environments.
+//!
+//! Private by default, like the admin port, and not on the way of requests for flags: those go to an
+//! edge. Everything needs a key, save the words that a path is not there, so a web page that a
+//! visitor's browser was lured to has nothing to gain here, whatever `Host` it sends.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE,
+};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::Semaphore;
+use tracing::warn;
+
+use super::api::Api;
+use super::api::routes::{self, Found};
+use super::api::{Answer, Refusal};
+use super::runtime_api::RuntimeApi;
+use crate::http::Listener;
+use crate::http::connection::Socket;
+
+/// Open connections.
+pub(crate) const CONNECTIONS: usize = 1_024;
+/// Longest body: a list of all companies of a large environment has room in it.
+pub(crate) const BODY: usize = 32 << 20;
+/// Bodies that are long, or of a length that is not told, at once.
+pub(crate) const BODIES: usize = 8;
+/// Others are no longer than this.
+const SHORT: u64 = 64 * 1024;
+/// Longest wait for a head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait for a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the port answers from.
+#[derive(Debug)]
+pub struct Port {
+    api: Api,
+    runtime: RuntimeApi,
+    bodies: Semaphore,
+}
+
+impl Port {
+    /// Answers from an origin's API.
+    pub fn new(api: Api) -> Self {
+        let runtime = RuntimeApi::new(api.store.clone());
+        Self { api, runtime, bodies: Semaphore::new(BODIES) }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let head_only = request.method() == Method::HEAD;
+        let is_managements = request.uri().path().starts_with("/api");
+        let mut response = if is_managements {
+            self.manage(request).await
+        } else {
+            self.runtime.answer(request).await
+        };
+        if head_only {
+            *response.body_mut() = Full::default();
+        }
+        response
+    }
+
+    async fn manage(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
+        let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
+        let path = head.uri.path();
+        let for_command_line = matches!(
+            routes::find(method.as_str(), path),
+            Found::Route(route, _) if route.operation.is_command_lines()
+        );
+        let admitted = self.api.admit(method, path, head.uri.query(), &head.headers).await;
+        let unread = admitted.is_err();
+        let outcome = match admitted {
+            Err(refusal) => Err(refusal),
+            Ok(call) => {
+                // Held until the answer is there, so that the sum of all bodies has a bound.
+                let is_long = body.size_hint().upper().is_none_or(|length| length > SHORT);
+                let _place = if is_long { self.bodies.acquire().await.ok() } else { None };
+                match receive(body).await {
+                    Ok(body) => self.api.answer(call, body).await,
+                    Err(refusal) => Err(refusal),
+                }
+            }
+        };
+        respond(outcome, for_command_line, unread)
+    }
+}
+
+/// A body within a length and a time.
+async fn receive(body: Incoming) -> Result<Bytes, Refusal> {
+    let body = Limited::new(body, BODY).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(_)) => Err(Refusal::too_large(BODY)),
+        Err(_) => Err(Refusal::timeout()),
+    }
+}
+
+fn respond(outcome: Answer, for_command_line: bool, unread: bool) -> Response<Full<Bytes>> {
+    let (status, body, allowed) = match outcome {
+        Ok(body) => (200, body, None),
+        Err(refusal) => (refusal.status, refusal.body(for_command_line), refusal.allowed),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = status;
+    let fields = response.headers_mut();
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if status == StatusCode::UNAUTHORIZED {
+        fields.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Some(allowed) = allowed.and_then(|allowed| HeaderValue::from_str(&allowed).ok()) {
+        fields.insert(ALLOW, allowed);
+    }
+    // Whoever may not call is not read to the end.
+    if unread || status == StatusCode::PAYLOAD_TOO_LARGE {
+        fields.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Serves the origin's port until it is dropped.
+pub async fn serve(listener: Listener, port: Arc<Port>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let socket = match listener.accept().await {
+            Ok(socket) => socket,
+            Err(error) => {
+                warn!(%error, "cannot accept a connection on the origin's port");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let port = Arc::clone(&port);
+        tokio::spawn(async move {
+            match socket {
+                Socket::Tcp(stream) => converse(stream, port).await,
+                Socket::Unix(stream) => converse(stream, port).await,
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn converse<S>(stream: S, port: Arc<Port>)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| {
+        let port = Arc::clone(&port);
+        async move { Ok::<_, Infallible>(port.answer(request).await) }
+    });
+    // Errors are the peer's: gone, or no HTTP.
+    let _ = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}

@@ -1,0 +1,249 @@
+//! The SDK paths of the origin's environments (reflag-runtime.md sections 4, 5, 8): definitions for
+//! server SDKs and edges, evaluated flags for what holds a publishable key.
+//!
+//! Meant for a few edges and servers, not for traffic: an edge answers that. Content is compiled when
+//! it is first asked for at a version, and kept until the version changes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH,
+};
+use hyper::{Method, Request, Response, StatusCode};
+
+use tracing::error;
+
+use super::definitions;
+use super::keys::sha256;
+use super::model::EnvironmentId;
+use super::store::{Store, StoreError};
+use crate::compile::Policy;
+use crate::config::{Definitions, Gate};
+use crate::dialect::ofrep::BareKey;
+use crate::dialect::reflag::routes::{Endpoint, ROUTES};
+use crate::dialect::reflag::{Answer, Selection, definitions as features, mapping, tracking};
+use crate::dialect::{Forbidden, Rejection};
+use crate::evaluate::{EvaluationContext, Evaluator};
+use crate::model::{EnvironmentName, KeyClass, Rules, Version};
+use crate::snapshot::{
+    Authority, Content, Cors, OnStale, OnUnauthorized, Patience, Profile, class_index,
+};
+
+/// Longest body of a post.
+const BODY: usize = 1 << 20;
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Environments whose compiled content is kept.
+const KEPT: usize = 64;
+/// Nobody waits for a version that is further ahead than this.
+const FARTHEST: u64 = 1_000_000;
+
+/// Answers SDKs.
+#[derive(Debug)]
+pub(super) struct RuntimeApi {
+    store: Store,
+    kept: Mutex<HashMap<EnvironmentId, Arc<Content>>>,
+}
+
+/// Who asks.
+struct Asking {
+    environment: EnvironmentId,
+    class: KeyClass,
+}
+
+/// What is answered, or why not.
+type Reply = Result<Response<Full<Bytes>>, Rejection>;
+
+impl RuntimeApi {
+    pub(super) fn new(store: Store) -> Self {
+        Self { store, kept: Mutex::default() }
+    }
+
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        self.reply(request).await.unwrap_or_else(|rejection| {
+            let (status, body) = mapping::reject(&rejection);
+            let mut response = json_response(Bytes::from(body));
+            *response.status_mut() =
+                StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            if let Rejection::Method(allowed) = rejection {
+                response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+            }
+            response
+        })
+    }
+
+    async fn reply(&self, request: Request<Incoming>) -> Reply {
+        let (head, body) = request.into_parts();
+        let path = head.uri.path();
+        let route = ROUTES.iter().find(|route| route.path == path);
+        let endpoint = route.ok_or(Rejection::UnknownPath)?.endpoint;
+        let is_read = head.method == Method::GET || head.method == Method::HEAD;
+        if endpoint.takes_body() && head.method != Method::POST {
+            return Err(Rejection::Method("POST"));
+        } else if !endpoint.takes_body() && !is_read {
+            return Err(Rejection::Method("GET, HEAD"));
+        }
+        let query = head.uri.query().unwrap_or_default();
+        let asking = self.authenticate(&head.headers, query).await?;
+        match endpoint {
+            Endpoint::Definitions if asking.class == KeyClass::Publishable => {
+                Err(Rejection::Forbidden(Forbidden::SecretRequired))
+            }
+            Endpoint::Definitions => {
+                self.wait_for(&asking, mapping::wanted_version(query)?).await;
+                let content = self.content(&asking.environment).await?;
+                definitions_of(&content, &head.headers)
+            }
+            Endpoint::Evaluated => self.evaluated(&asking, query, false).await,
+            Endpoint::Enabled => self.evaluated(&asking, query, true).await,
+            Endpoint::Track(post) => {
+                let body = Limited::new(body, BODY).collect();
+                let body = tokio::time::timeout(BODY_TIMEOUT, body).await;
+                let body = body.map_err(|_| Rejection::BodyTimeout)?;
+                let body = body
+                    .map_err(|_| Rejection::Invalid("the body broke off or is too long".into()))?;
+                tracking::check(post, &body.to_bytes())?;
+                Ok(json_response(Bytes::from_static(b"{\"success\":true}")))
+            }
+            Endpoint::Forwarded => Err(Rejection::NotForwarded),
+        }
+    }
+
+    /// A key in a header, or a publishable one in the query (reflag-runtime.md section 1).
+    async fn authenticate(&self, headers: &HeaderMap, query: &str) -> Result<Asking, Rejection> {
+        let in_header = headers.get(AUTHORIZATION).map(|value| {
+            let bearer = value.as_bytes().split_at_checked(7);
+            let key = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
+            key.map_or(&b""[..], |(_, key)| key.trim_ascii())
+        });
+        let in_query = mapping::publishable_key(query);
+        let key = in_header.or(in_query.as_ref().map(|key| key.as_bytes()));
+        let hash = sha256(key.ok_or(Rejection::UnknownKey)?);
+        let now = self.store.clock().now();
+        let found = self.store.read(move |reader| reader.environment_of_key(&hash, now)).await;
+        let found = found.map_err(|error| failed(&error))?.ok_or(Rejection::UnknownKey)?;
+        if in_header.is_none() && found.class == KeyClass::Secret {
+            return Err(Rejection::Forbidden(Forbidden::SecretInUrl));
+        }
+        Ok(Asking { environment: found.environment, class: found.class })
+    }
+
+    /// Holds a call until its version is here, or for as long as its key may wait.
+    async fn wait_for(&self, asking: &Asking, wanted: Option<u64>) {
+        let mut feed = self.store.feed();
+        let reached = |version: u64| wanted.is_none_or(|w| w <= version || w - version > FARTHEST);
+        let wait = async {
+            loop {
+                let known = feed.numbers(&asking.environment);
+                match known {
+                    Some(numbers) if !reached(numbers.state) => {}
+                    _ => return,
+                }
+                feed.changed(&asking.environment, known).await;
+            }
+        };
+        let _ = tokio::time::timeout(Patience::default().of(asking.class), wait).await;
+    }
+
+    /// The compiled rules of an environment at its present version.
+    async fn content(&self, environment: &EnvironmentId) -> Result<Arc<Content>, Rejection> {
+        let version = self.store.feed().numbers(environment).map_or(0, |numbers| numbers.state);
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = kept().get(environment).cloned();
+        if let Some(held) = held.filter(|held| held.version.number() >= version) {
+            return Ok(held);
+        }
+        let here = environment.clone();
+        let content = self.store.read(move |reader| {
+            let state = reader.environment_state(&here)?;
+            Ok(content_of(&here, &definitions::document(&state), state.version))
+        });
+        let content = content.await.map_err(|error| failed(&error))?;
+        let content = Arc::new(content.ok_or(Rejection::Internal)?);
+        let mut kept = kept();
+        if kept.len() >= KEPT && !kept.contains_key(environment) {
+            kept.clear();
+        }
+        kept.insert(environment.clone(), Arc::clone(&content));
+        Ok(content)
+    }
+
+    async fn evaluated(&self, asking: &Asking, query: &str, enabled: bool) -> Reply {
+        // The version is read with the context, for which any program does.
+        let content = self.content(&asking.environment).await?;
+        let wanted = mapping::wanted_version(query)?;
+        let content = if wanted.is_some_and(|wanted| wanted > content.version.number()) {
+            self.wait_for(asking, wanted).await;
+            self.content(&asking.environment).await?
+        } else {
+            content
+        };
+        let rules = content.reflag().ok_or(Rejection::Internal)?;
+        let mut asked = EvaluationContext::new();
+        asked.reset(&rules.program);
+        let read = mapping::read_query(query, &rules.program, &mut asked)?;
+        let selection = match (&read.flag, enabled) {
+            (None, false) => Selection::All,
+            (None, true) => Selection::Enabled,
+            (Some(key), false) => Selection::One(key),
+            (Some(key), true) => Selection::OneEnabled(key),
+        };
+        let now = self.store.clock().now();
+        let mut evaluator = Evaluator::new(&rules.program, &mut asked, now);
+        let mut answer = Answer::default();
+        let seed = content.tag_seeds[class_index(asking.class)];
+        rules.answers.write(asking.class, selection, &mut evaluator, seed, &mut answer);
+        Ok(json_response(Bytes::from(answer.body)))
+    }
+}
+
+fn definitions_of(content: &Content, headers: &HeaderMap) -> Reply {
+    let rules = content.reflag().ok_or(Rejection::Internal)?;
+    let (body, etag) = rules.definitions.plain();
+    let known = headers.get_all(IF_NONE_MATCH).iter().any(|held| held == etag);
+    let mut response = json_response(if known { Bytes::new() } else { body.clone() });
+    if known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    response.headers_mut().insert(ETAG, etag.clone());
+    Ok(response)
+}
+
+/// What is compiled of an environment's definitions.
+fn content_of(environment: &EnvironmentId, document: &Bytes, version: u64) -> Option<Content> {
+    let rules = Rules::Reflag(features::read(document).ok()?);
+    let profile = Profile {
+        name: EnvironmentName::new(environment.as_str()),
+        policy: Policy::default(),
+        key_from_document: false,
+        segments_without_identity: false,
+        hide_sensitive_data: false,
+        definitions: Definitions::default(),
+        bare_key: BareKey::default(),
+        max_staleness: None,
+        on_stale: OnStale::Serve,
+        on_unauthorized: OnUnauthorized::Serve,
+        authority: Authority::Operator,
+        gate: Gate::open(),
+        cors: Cors::Any,
+    };
+    let fingerprint = Content::fingerprint_of(&rules, &profile);
+    Some(Content::prepare(rules, fingerprint, Version::new(version), &profile).0)
+}
+
+fn failed(error: &StoreError) -> Rejection {
+    error!(%error, "the origin cannot answer an SDK");
+    Rejection::NotReady
+}
+
+fn json_response(body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    let fields = response.headers_mut();
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    response
+}

@@ -1,0 +1,262 @@
+//! The database. The only module with SQL in it.
+//!
+//! ```text
+//! handlers --jobs, bounded--> writer thread: BEGIN, job, job, ..., COMMIT --> replies, Feed
+//! handlers --> one of a few readers, each a consistent look
+//! ```
+//!
+//! SQLite with a write-ahead log. One connection writes, on a thread of its own; what waits there is
+//! done in one transaction, each change in a savepoint, so one flush to the disk serves all who came
+//! meanwhile. Nobody is told of success before that flush (`synchronous = FULL`): what was
+//! acknowledged survives a power cut.
+//!
+//! Another process may write the same file, as the `burgee origin` commands do: a few times a second
+//! the writer asks whether anybody did, and tells the [`Feed`].
+
+mod changes;
+mod error;
+mod feed;
+mod reader;
+mod seal;
+mod writer;
+mod writing;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use tokio::sync::Semaphore;
+
+pub use changes::{
+    FlagChange, NewFlag, NewKeys, SegmentChange, StageChange, TargetChange, TargetingChange,
+};
+pub use error::{Issues, StoreError, Stored};
+pub use feed::{Feed, Numbers};
+pub use reader::Reader;
+pub use seal::Seal;
+pub use writer::Writer;
+
+use crate::origin::model::{Actor, EnvironmentId};
+use crate::time::Clock;
+
+/// Looks at the database at once.
+const READERS: usize = 4;
+/// Prepared statements that each connection keeps.
+const STATEMENTS: usize = 128;
+/// Pages that each connection keeps at most, and what SQLite takes beside them.
+const CACHE_KIB: i64 = 8 * 1024;
+/// What all connections take at most.
+pub(crate) const MEMORY: u64 = (READERS as u64 + 1) * 10 * 1024 * 1024;
+/// How long a writer waits for one in another process.
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// What brings an older database up to date: each file once, in order. A database remembers how many
+/// it has had in `user_version`.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_control_plane.sql")];
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its folder or file cannot be made or read.
+    #[error("{path}: {error}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        error: std::io::Error,
+    },
+    /// It is no database, or a damaged one.
+    #[error("{path}: {error}")]
+    Database {
+        /// Which.
+        path: PathBuf,
+        /// What SQLite said.
+        #[source]
+        error: rusqlite::Error,
+    },
+    /// A later Burgee wrote it.
+    #[error("{path} was written by a later version of Burgee (schema {found}, this one knows {})", MIGRATIONS.len())]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// Its schema.
+        found: u32,
+    },
+    /// The key beside it is none.
+    #[error(
+        "{path}: this is no sealing key of Burgee's; put the right file back, or remove it: secret keys go on working but cannot be shown until they are rotated"
+    )]
+    Seal {
+        /// Which.
+        path: PathBuf,
+    },
+    /// No random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+    /// No thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+/// The way to a database. Cheap to clone; the last clone closes it.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+    feed: Feed,
+}
+
+struct Shared {
+    jobs: writing::Jobs,
+    readers: Mutex<Vec<Connection>>,
+    free: Arc<Semaphore>,
+    seal: Seal,
+    clock: Clock,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+impl Store {
+    /// Opens a database file, makes it where there is none, and brings it up to date. Only whoever
+    /// runs this process can read what is made.
+    pub fn open(path: &Path, clock: Clock) -> Result<Self, OpenError> {
+        let refused = |error| OpenError::Database { path: path.to_owned(), error };
+        make_private(path)?;
+        let seal = Seal::open(path)?;
+        let mut writer = connect(path).map_err(refused)?;
+        migrate(&mut writer, path)?;
+        let readers = (0..READERS).map(|_| {
+            let reader = connect(path)?;
+            reader.pragma_update(None, "query_only", true)?;
+            Ok(reader)
+        });
+        let readers = readers.collect::<Result<Vec<_>, _>>().map_err(refused)?;
+        let numbers = Reader::new(&writer, &seal).numbers();
+        let numbers = numbers.map_err(|error| match error {
+            StoreError::Database(error) => refused(error),
+            _ => refused(rusqlite::Error::InvalidQuery),
+        })?;
+        let (telling, feed) = Feed::channel(numbers);
+        let jobs = writing::start(writer, seal.clone(), telling, clock.clone())
+            .map_err(OpenError::Thread)?;
+        let readers = Mutex::new(readers);
+        let free = Arc::new(Semaphore::new(READERS));
+        Ok(Self { shared: Arc::new(Shared { jobs, readers, free, seal, clock }), feed })
+    }
+
+    /// What changes.
+    pub fn feed(&self) -> Feed {
+        self.feed.clone()
+    }
+
+    /// Where "now" comes from.
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// One consistent look at everything, on a thread that may block.
+    pub async fn read<T, F>(&self, look: F) -> Stored<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Reader<'_>) -> Stored<T> + Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        let place = Arc::clone(&self.shared.free).acquire_owned().await;
+        let place = place.map_err(|_| StoreError::Closed)?;
+        let looked = tokio::task::spawn_blocking(move || {
+            let readers = || shared.readers.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut connection = readers().pop().ok_or(StoreError::Busy)?;
+            let result = look_at(&mut connection, &shared.seal, look);
+            readers().push(connection);
+            // Not before: whoever asked may have gone long ago.
+            drop(place);
+            result
+        });
+        looked.await.map_err(|_| StoreError::Panicked)?
+    }
+
+    /// Does one change as a whole or not at all, and answers when it is safe on the disk.
+    pub async fn write<T, F>(&self, actor: Actor, change: F) -> Stored<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Writer<'_>) -> Stored<T> + Send + 'static,
+    {
+        let reply = self.shared.jobs.send(actor, change)?;
+        reply.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+fn look_at<T>(
+    connection: &mut Connection,
+    seal: &Seal,
+    look: impl FnOnce(&Reader<'_>) -> Stored<T>,
+) -> Stored<T> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        look(&Reader::new(&transaction, seal))
+    }))
+    .unwrap_or(Err(StoreError::Panicked))
+}
+
+/// The folder, and the file before SQLite makes it in its own way: its log and index files take
+/// over who may read it.
+fn make_private(path: &Path) -> Result<(), OpenError> {
+    let refused = |path: &Path| {
+        let path = path.to_owned();
+        move |error| OpenError::File { path, error }
+    };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(refused(folder))?;
+    }
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o600).open(path).map_err(refused(path))?;
+    Ok(())
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // Negative numbers are KiB.
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    // What was deleted is overwritten: an old name does not linger in the file.
+    connection.pragma_update(None, "secure_delete", "fast")?;
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    let refused = |error| OpenError::Database { path: path.to_owned(), error };
+    // Two processes that start at once do it one after the other.
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(refused)?;
+    let done: u32 = transaction
+        .query_row("SELECT user_version FROM pragma_user_version", [], |row| row.get(0))
+        .map_err(refused)?;
+    if done as usize > MIGRATIONS.len() {
+        return Err(OpenError::Newer { path: path.to_owned(), found: done });
+    }
+    for migration in &MIGRATIONS[done as usize..] {
+        transaction.execute_batch(migration).map_err(refused)?;
+    }
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    transaction.pragma_update(None, "user_version", known).map_err(refused)?;
+    transaction.commit().map_err(refused)
+}
+
+/// What one transaction changed, by environment.
+type Raised = BTreeMap<EnvironmentId, Numbers>;
+
+#[cfg(test)]
+mod tests;

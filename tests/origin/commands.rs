@@ -1,0 +1,247 @@
+//! `burgee origin`: the binary, beside a server that runs and without one.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::scene::{SHOP, Scene, good};
+use crate::support::{until, wire::Caller};
+
+/// A folder with a configuration, and commands in it.
+struct Shell(tempfile::TempDir);
+
+impl Shell {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let shell = Self(folder);
+        shell.configure(&shell.0.path().join("state/origin.db"));
+        shell
+    }
+
+    fn configure(&self, database: &Path) {
+        let toml = format!(
+            "[origin]\ndatabase = \"sqlite:{}\"\n[[environments]]\nname = \"shop\"\n\
+             source = {{ type = \"origin\", app = \"Shop\", environment = \"production\" }}\n",
+            database.display()
+        );
+        std::fs::write(self.0.path().join("burgee.toml"), toml).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_burgee"));
+        command.arg("origin").args(arguments).current_dir(self.0.path()).env_clear();
+        command.output().unwrap()
+    }
+
+    #[track_caller]
+    fn good(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {errors}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[track_caller]
+    fn refused(&self, code: i32, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.0.path().join(name), text).unwrap();
+    }
+}
+
+/// Everything that a file can say.
+const EVERYTHING: &str = r#"
+[app]
+name = "Shop"
+flag_key_format = "custom"
+[[environments]]
+name = "Production"
+production = true
+[[environments]]
+name = "Staging"
+[[members]]
+name = "Ada"
+email = "ada@shop.test"
+[[segments]]
+name = "Paying \"customers\""
+rules = [{ conditions = [{ attribute = "company.plan", operator = "ANY_OF", values = ["pro", "ü"] }] }]
+[[stages]]
+name = "Trial"
+color = "tomato"
+[[stages.targeting]]
+environment = "Staging"
+segments = ["Paying \"customers\""]
+rules = [{ conditions = [{ segment = "Paying \"customers\"", matches = false }], rollout = { percentage = 12.5, attribute = "user.id" } }]
+[[flags]]
+key = "Any key!"
+name = "Any"
+description = "a\nb"
+owner = "ada@shop.test"
+secret = true
+permanent = true
+[[flags]]
+key = "off"
+name = "Off by itself"
+stage = "Trial"
+archived = true
+[[flags]]
+key = "on"
+name = "On"
+[[flags.variants]]
+key = "small"
+payload = { limit = 5, share = 0.5 }
+[[flags.variants]]
+key = "exact"
+payload_json = '{"n":5.0,"none":null,"big":18446744073709551616}'
+[[flags.variants]]
+key = "bare"
+[[targeting]]
+flag = "off"
+environment = "Staging"
+everyone = false
+segments = []
+rules = []
+[[targeting]]
+flag = "on"
+environment = "Production"
+companies = ["acme", "globex"]
+users = ["ada"]
+segments = ["Paying \"customers\""]
+rules = [{ conditions = [{ flag = "Any key!", enabled = false }, { attribute = "other.x", operator = "SET" }] }]
+rollout = { percentage = 25 }
+[targeting.config]
+default = "small"
+segments = [{ segment = "Paying \"customers\"", variant = "exact" }]
+companies = { "acme/eu 1" = "exact" }
+users = { ada = "bare" }
+"#;
+
+#[test]
+fn what_is_exported_makes_the_same_of_an_empty_database() {
+    let first = Shell::new();
+    first.write("shop.toml", EVERYTHING);
+    first.good(&["apply", "shop.toml"]);
+    let exported = first.good(&["export"]);
+    let second = Shell::new();
+    second.write("exported.toml", &exported);
+    second.good(&["apply", "exported.toml"]);
+    assert_eq!(second.good(&["export"]), exported);
+    assert!(second.good(&["apply", "exported.toml"]).contains("Nothing to change"));
+    assert!(first.good(&["apply", "shop.toml"]).contains("Nothing to change"));
+    assert!(
+        exported.contains("18446744073709551616") && exported.contains("acme/eu 1"),
+        "{exported}"
+    );
+}
+
+#[test]
+fn a_plan_comes_first_and_a_dry_run_changes_nothing() {
+    let shell = Shell::new();
+    shell.write("shop.toml", SHOP);
+    let plan = shell.good(&["apply", "--dry-run", "shop.toml"]);
+    assert!(plan.contains("flag.create new-checkout-flow"), "{plan}");
+    assert!(plan.contains("Nothing was changed"), "{plan}");
+    assert_eq!(shell.good(&["apps", "--json"]), "[]\n");
+    let applied = shell.good(&["apply", "shop.toml"]);
+    let (at_plan, at_key) = (applied.find("Plan for").unwrap(), applied.find("sec_prod_").unwrap());
+    assert!(at_plan < at_key, "{applied}");
+    let changed = SHOP.replace("Finds more", "Finds less");
+    shell.write("shop.toml", &changed);
+    let applied = shell.good(&["apply", "shop.toml"]);
+    assert!(applied.contains("1 change\n  flag.update search-v2\n"), "{applied}");
+    assert!(!applied.contains("sec_prod_"), "keys are shown when they are made");
+    let apps: Value = serde_json::from_str(&shell.good(&["apps", "--json"])).unwrap();
+    assert_eq!(apps[0]["name"], "Shop");
+    assert_eq!(apps[0]["id"].as_str().unwrap().len(), 14);
+}
+
+#[test]
+fn a_file_that_does_not_fit_is_refused_as_a_whole_with_each_place() {
+    let shell = Shell::new();
+    shell.write("shop.toml", "[app]\nnam = \"x\"\n[[flags]]\nkey = 1\n");
+    let errors = shell.refused(2, &["apply", "shop.toml"]);
+    for place in ["app.nam", "app.name", "flags.0.key"] {
+        assert!(errors.contains(place), "{errors}");
+    }
+    shell.write("shop.toml", "[app\n");
+    assert!(shell.refused(2, &["apply", "shop.toml"]).contains("line 1"));
+    let wrong = format!("{SHOP}\n[[targeting]]\nflag = \"nope\"\nenvironment = \"Production\"\n");
+    shell.write("shop.toml", &wrong);
+    let errors = shell.refused(2, &["apply", "shop.toml"]);
+    assert!(errors.contains("targeting.0"), "{errors}");
+    assert_eq!(shell.good(&["apps", "--json"]), "[]\n", "nothing of it was kept");
+    shell.refused(2, &["apply", "missing.toml"]);
+}
+
+#[test]
+fn keys_are_made_and_revoked_beside_a_running_server() {
+    let scene = Scene::start();
+    let shell = Shell::new();
+    shell.configure(&scene.database());
+    let key = shell.good(&[
+        "create-api-key",
+        "--app",
+        "Shop",
+        "--scopes",
+        "create:flag,write:flag:targeting",
+    ]);
+    let key = key.trim_end();
+    assert!(key.starts_with("api_") && !key.contains(char::is_whitespace), "only the key: {key:?}");
+    good(&scene.holding(key).get("/api/apps"));
+    shell.good(&["revoke-api-key", &key[..8]]);
+    assert_eq!(scene.holding(key).get("/api/apps").status, 401);
+    let errors = shell.refused(2, &["create-api-key", "--app", "Shop", "--scopes", "everything"]);
+    assert!(errors.contains("write:flag:targeting"), "{errors}");
+    shell.refused(1, &["create-api-key", "--app", "Nobody's"]);
+    shell.refused(1, &["revoke-api-key", "ak000000000000"]);
+}
+
+#[test]
+fn a_running_server_notices_what_a_command_changes() {
+    let scene = Scene::start();
+    let shell = Shell::new();
+    shell.configure(&scene.database());
+    let rotated = shell.good(&[
+        "rotate-key",
+        "--environment",
+        "Shop/production",
+        "--kind",
+        "publishable",
+        "--grace",
+        "1h",
+    ]);
+    let at = Caller::of(scene.edge).bearer(rotated.trim_end());
+    until("the new key at the edge", || {
+        (at.get("/features/evaluated").status == 200).then_some(())
+    });
+    let everyone =
+        "\n[[targeting]]\nflag = \"search-v2\"\nenvironment = \"Production\"\neveryone = true\n";
+    shell.write("shop.toml", &format!("{SHOP}{everyone}"));
+    shell.good(&["apply", "shop.toml"]);
+    until("the change at the edge", || {
+        let answer = at.get("/features/evaluated").json();
+        (answer["features"]["search-v2"]["isEnabled"] == json!(true)).then_some(())
+    });
+    let id = scene.environment("Production");
+    shell.good(&["rotate-key", "--environment", &id, "--kind", "secret", "--grace", "0s"]);
+    shell
+        .refused(2, &["rotate-key", "--environment", &id, "--kind", "secret", "--grace", "1 year"]);
+    shell.refused(1, &["rotate-key", "--environment", "en000000000000", "--kind", "secret"]);
+}
+
+#[test]
+fn without_an_origin_or_a_database_it_is_said_what_to_do() {
+    let shell = Shell::new();
+    let errors = shell.refused(1, &["apps"]);
+    assert!(errors.contains("origin apply"), "{errors}");
+    assert!(!shell.0.path().join("state").exists(), "asking makes nothing");
+    shell.write("flags.json", r#"{"features":[]}"#);
+    shell.write("burgee.toml", "[[environments]]\nname = \"a\"\nsecret_keys = [\"s\"]\nsource = { type = \"file\", path = \"flags.json\" }\n");
+    let errors = shell.refused(2, &["apps"]);
+    assert!(errors.contains("[origin]"), "{errors}");
+}

@@ -93,14 +93,7 @@ fn parts_with(settings: &Settings, rules: &[Rules], documents: &[u64]) -> Vec<Pa
     let limits = &settings.limits;
     let (connections, workers) = (limits.connections as u64, app::worker_count(settings) as u64);
     let head_buffer = (limits.url as u64 + HEAD_BEYOND_URL as u64).max(8 * KIB);
-    let answer = rules.iter().map(|rules| match &rules.content.family {
-        Family::Reflag(content) => longest_answer(&content.ruleset),
-        // An answer tells traits again, in room for twice the body that brought them.
-        Family::Flagsmith(content) => {
-            (content.answers.longest() as u64).saturating_add(product(2, limits.body as u64) + 256)
-        }
-    });
-    let answer = answer.max().unwrap_or(0);
+    let answer = longest_of_all_answers(settings, rules);
     let held = documents.iter().fold(0_u64, |sum, &bytes| sum.saturating_add(bytes));
     let longest = documents.iter().max().copied().unwrap_or(0);
     let environments = settings.environments.len() + discovered(settings);
@@ -196,6 +189,17 @@ fn parts_with(settings: &Settings, rules: &[Rules], documents: &[u64]) -> Vec<Pa
     );
     part("Burgee, idle", IDLE, String::new());
     parts
+}
+
+/// The longest answer that any environment gives.
+fn longest_of_all_answers(settings: &Settings, rules: &[Rules]) -> u64 {
+    let answers = rules.iter().map(|rules| match &rules.content.family {
+        Family::Reflag(content) => longest_answer(&content.ruleset),
+        // An answer tells traits again, in room for twice the body that brought them.
+        Family::Flagsmith(content) => (content.answers.longest() as u64)
+            .saturating_add(product(2, settings.limits.body as u64) + 256),
+    });
+    answers.max().unwrap_or(0)
 }
 
 /// What a list holds beside two keys for each environment is part of the list.

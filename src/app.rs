@@ -25,8 +25,8 @@ use crate::http::routing;
 use crate::http::worker::{Process, Worker};
 use crate::http::{Limits, ListenError, Listener};
 use crate::model::{EnvironmentName, Generation, KeyClass};
-use crate::origin::store::{OpenError, Store};
-use crate::origin::{self, api::Api};
+use crate::origin::store::{OpenError, Store, StoreError};
+use crate::origin::{self, DemoAccess, api::Api};
 use crate::snapshot::publisher::Publisher;
 use crate::snapshot::publisher::lists::List;
 use crate::snapshot::status::{Board, DiscoveryStatus, EnvironmentStatus, Readiness};
@@ -113,6 +113,9 @@ pub enum StartError {
     /// An environment has its rules from an origin that is not there.
     #[error("environment {0}: there is no origin")]
     NoOrigin(String),
+    /// The origin's demo cannot be made.
+    #[error("the origin's demo: {0}")]
+    Demo(#[from] StoreError),
     /// An upstream cannot be asked.
     #[error("{of}: {error}")]
     Upstream {
@@ -234,6 +237,16 @@ impl App {
     /// Where management calls go, if there is an origin.
     pub fn origin_address(&self) -> Option<String> {
         self.origin.as_ref().map(|(listener, _)| listener.address())
+    }
+
+    /// What it takes to try the demo's app, which is made where there is none. None unless the
+    /// configuration asks for it.
+    pub async fn demo(&self) -> Result<Option<DemoAccess>, StartError> {
+        let wanted = self.settings.origin.as_ref().is_some_and(|origin| origin.demo);
+        match &self.origin {
+            Some((_, port)) if wanted => Ok(Some(port.open_demo().await?)),
+            _ => Ok(None),
+        }
     }
 
     /// Where clients are served, in the words of the configuration, with the port that was given.

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use burgee::time::Stopwatch;
 use fake_upstream::flagsmith::{Listed, PROXY_KEY};
 use fake_upstream::{Document, Upstream};
 use serde_json::{Value, json};
@@ -185,6 +186,20 @@ impl Serving {
     fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("/bin/sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// What the demo says.
+    #[track_caller]
+    fn note(&self) -> String {
+        let watch = Stopwatch::start();
+        loop {
+            let written = self.written.lock().unwrap().clone();
+            if written.contains("Ctrl-C ends it.") {
+                return written;
+            }
+            assert!(watch.elapsed() < DEADLINE, "no note:\n{written}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Waits for its end; how it ended, and all that it wrote.
@@ -1243,7 +1258,8 @@ fn either_signal_drains_and_a_request_in_flight_is_answered() {
 #[test]
 fn a_log_that_nobody_reads_does_not_end_the_server() {
     let folder = Folder::new();
-    let variables = [("BURGEE_LISTEN", "127.0.0.1:0"), ("BURGEE_ADMIN_LISTEN", "127.0.0.1:0")];
+    let variables = ["BURGEE_LISTEN", "BURGEE_ADMIN_LISTEN", "BURGEE_ORIGIN_LISTEN"];
+    let variables = variables.map(|variable| (variable, "127.0.0.1:0"));
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let mut command = folder.command(&["serve", "--demo"]);
@@ -1433,12 +1449,13 @@ fn the_demo_says_how_to_ask_it_and_leaves_nothing_behind() {
     let variables = [
         ("BURGEE_LISTEN", "127.0.0.1:0"),
         ("BURGEE_ADMIN_LISTEN", "127.0.0.1:0"),
+        ("BURGEE_ORIGIN_LISTEN", "127.0.0.1:0"),
         ("TMPDIR", temporary),
     ];
-    let serving = folder.serve_with(&variables, &["--demo"]).ready();
+    let serving = folder.serve_with(&variables, &["--demo"]).ready().ready();
     let [unpacked] = &entries(folder.0.path())[..] else { panic!("one folder") };
     assert_eq!(fs::metadata(unpacked).unwrap().permissions().mode() & 0o777, 0o700);
-    assert_eq!(entries(unpacked), [unpacked.join("demo-flags.json")]);
+    assert!(unpacked.join("demo-flags.json").exists() && unpacked.join("origin.db").exists());
     let reply = ask(
         serving.public,
         "GET /features/evaluated?key=new-checkout&context.company.id=acme-corp",
@@ -1447,6 +1464,32 @@ fn the_demo_says_how_to_ask_it_and_leaves_nothing_behind() {
     );
     contains(&reply.body, &["\"isEnabled\":true"]);
     let (public, admin) = (serving.public, serving.admin.clone());
+    let note = serving.note();
+    let exported = |name: &str| {
+        let (_, rest) = note.split_once(&format!(" {name}=")).unwrap();
+        rest.split_whitespace().next().unwrap().to_owned()
+    };
+    let origin = exported("ORIGIN");
+    let origin = origin.strip_prefix("http://").unwrap().parse().unwrap();
+    let bearer = |name: &str| format!("Authorization: Bearer {}\r\n", exported(name));
+    let flag = "GET /features/evaluated?key=new-checkout-flow&context.company.id=acme-corp";
+    for key in ["PUBLISHABLE_KEY", "SECRET_KEY"] {
+        contains(&ask(public, flag, &bearer(key), "").body, &["\"isEnabled\":false"]);
+    }
+    let path = format!(
+        "/api/apps/{}/envs/{}/companies/acme-corp/flags",
+        exported("APP_ID"),
+        exported("ENV_ID")
+    );
+    contains(&note, &[&format!(" 'http://{origin}{path}'\n")]);
+    let update = r#"{"updates":[{"flagKey":"new-checkout-flow","specificTargetValue":true}]}"#;
+    contains(&note, &[&format!(" -d '{update}' ")]);
+    let changed = ask(origin, &format!("PATCH {path}"), &bearer("API_KEY"), update);
+    assert_eq!(changed.status, 200, "{}", changed.body);
+    let changed: Value = serde_json::from_str(&changed.body).unwrap();
+    let waiting = format!("{flag}&waitForVersion={}", changed["flagStateVersion"]);
+    let reply = ask(public, &waiting, &bearer("PUBLISHABLE_KEY"), "");
+    contains(&reply.body, &["\"isEnabled\":true"]);
     serving.signal("TERM");
     let (status, written) = serving.end();
     assert_eq!(status.code(), Some(0));
@@ -1462,6 +1505,7 @@ fn the_demo_says_how_to_ask_it_and_leaves_nothing_behind() {
             ),
             &format!("'http://{public}/features'\n"),
             &format!(" http://{admin}/status "),
+            &format!("It is kept in {}/origin.db, which is gone when", unpacked.display()),
         ],
     );
     assert!(entries(folder.0.path()).is_empty());

@@ -3586,6 +3586,7 @@ fn an_origin_has_defaults_and_its_environments_need_no_keys() {
         "origin.listen = \"127.0.0.1:8002\" (default)",
         "origin.database = \"sqlite:./burgee-state/origin.db\" (default)",
         "origin.strict_entities = false (default)",
+        "origin.demo = false (default)",
         "environments[0].publishable_keys = the origin's (default)",
         "environments[0].secret_keys = the origin's (default)",
         "environments[0].source.app = \"shop\" (file)",
@@ -3619,6 +3620,11 @@ fn what_an_origin_cannot_be_is_refused() {
            expected two that do not overlap"],
     );
     refuses(
+        &origin("").replace("[origin]", "admin.listen = \"127.0.0.1:8002\"\n[origin]"),
+        &["burgee.toml:1: admin.listen: found one address for admin.listen and origin.listen, \
+           expected two that do not overlap (hint: BURGEE_ORIGIN_LISTEN moves the origin's port)"],
+    );
+    refuses(
         &MINIMAL_ORIGIN.replace("[origin]\n", ""),
         &["burgee.toml:3: environments[0].source.type: found \"origin\" without an origin, \
            expected the table [origin], if only its header (hint: rules of an origin in another \
@@ -3628,5 +3634,18 @@ fn what_an_origin_cannot_be_is_refused() {
         &MINIMAL_ORIGIN.replace(", environment = \"production\"", ""),
         &["burgee.toml:4: environments[0].source.environment: found nothing, expected an id or a \
            name"],
+    );
+}
+
+#[test]
+fn a_variable_moves_the_origins_port_where_there_is_an_origin() {
+    let world = World::with(&[("BURGEE_ORIGIN_LISTEN", "127.0.0.1:9")]);
+    let settings = world.load(MINIMAL_ORIGIN).unwrap();
+    let row = "origin.listen = \"127.0.0.1:9\" (variable BURGEE_ORIGIN_LISTEN)";
+    assert!(printed(&settings).contains(row));
+    assert_eq!(
+        lines(world.load(MINIMAL)),
+        ["BURGEE_ORIGIN_LISTEN: found a port for an origin without an origin, expected the table \
+           [origin], if only its header"]
     );
 }

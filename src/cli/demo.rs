@@ -1,4 +1,4 @@
-//! The demo: a shop's flags, in the binary, so that a newcomer needs nothing else.
+//! The demo: a shop's flags and a control plane, in the binary, so that a newcomer needs nothing else.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -10,6 +10,7 @@ use super::Failure;
 use super::configuration::reachable;
 use crate::app::App;
 use crate::config::{ProcessSurroundings, Settings, Source};
+use crate::origin::DemoAccess;
 
 const CONFIG: &str = include_str!("../../config/demo.toml");
 const FLAGS: &str = include_str!("../../config/demo-flags.json");
@@ -51,38 +52,113 @@ impl Demo {
                 file.path = self.flags();
             }
         }
+        if let Some(origin) = &mut settings.origin {
+            origin.database = self.folder.join("origin.db");
+        }
         Ok(settings)
     }
 
     fn flags(&self) -> PathBuf {
         self.folder.join("demo-flags.json")
     }
+}
 
-    /// What to try first. The keys are printed in every copy of this program, so they are no secret.
-    pub(super) fn note(&self, app: &App) -> String {
-        let (public, admin) = (app.address(), app.admin_address());
-        let (public, admin) = (Curl::of(&public), Curl::of(&admin));
+/// What to try first: for whoever serves the demo, from this binary or from its file.
+pub(super) struct Note {
+    flags: Option<PathBuf>,
+    database: PathBuf,
+    /// Whether nothing of it is there any more when it ends.
+    passes: bool,
+}
+
+impl Note {
+    /// None when the configuration is not a demo's.
+    pub(super) fn of(settings: &Settings, unpacked: Option<&Demo>) -> Option<Self> {
+        let origin = settings.origin.as_ref().filter(|origin| origin.demo)?;
+        let shop = settings.environments.iter().find(|environment| {
+            environment.publishable_keys.iter().any(|key| key.expose() == PUBLISHABLE_KEY)
+        });
+        let flags = shop.and_then(|shop| match &shop.source {
+            Source::File(file) => Some(file.path.clone()),
+            _ => None,
+        });
+        Some(Self { flags, database: origin.database.clone(), passes: unpacked.is_some() })
+    }
+
+    /// The text.
+    pub(super) fn text(&self, app: &App, origin: &str, access: &DemoAccess) -> String {
+        let admin = Curl::of(&app.admin_address()).shown("/status");
+        let public = app.address();
+        let public = Curl::of(&public);
+        let shop = self.flags.as_ref().map(|flags| shop(flags, &public)).unwrap_or_default();
+        let control_plane = self.control_plane(&public, &Curl::of(origin), access);
+        format!(
+            "{shop}{control_plane}The admin port says how it goes: {admin} (and /metrics). Ctrl-C ends it.\n\n"
+        )
+    }
+
+    fn control_plane(&self, public: &Curl<'_>, origin: &Curl<'_>, access: &DemoAccess) -> String {
+        let DemoAccess { app, environment, publishable_key, secret_key, api_key } = access;
+        let api_key = api_key.expose();
+        let secret_key = secret_key.as_deref().unwrap_or("(cannot be shown: rotate it)");
+        let stays = if self.passes {
+            "is gone when the demo ends"
+        } else {
+            "stays when the demo ends; remove it to begin anew"
+        };
         let evaluated =
-            public.line("/features/evaluated?key=new-checkout&context.company.id=acme-corp");
+            public.line("/features/evaluated?key=new-checkout-flow&context.company.id=acme-corp");
+        let change =
+            origin.line(&format!("/api/apps/{app}/envs/{environment}/companies/acme-corp/flags"));
         format!(
             "\
+Its own control plane is open, too: {management}
+The app is demo, {app}, its environment production, {environment}. This is all that the other terminal needs:
+
+  export ORIGIN={url} APP_ID={app} ENV_ID={environment}
+  export PUBLISHABLE_KEY={publishable_key}
+  export SECRET_KEY={secret_key}
+  export API_KEY={api_key}
+
+Ask for a flag, switch it on for this company, ask again:
+
+  curl -H 'Authorization: Bearer {publishable_key}' {evaluated}
+  curl -X PATCH -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' -d '{UPDATE}' {change}
+  curl -H 'Authorization: Bearer {publishable_key}' {evaluated}
+
+It is kept in {database}, which {stays}. The API key holds until the next start.
+
+",
+            management = origin.shown("/api"),
+            url = origin.url(),
+            database = self.database.display(),
+        )
+    }
+}
+
+/// Switches the demo's flag on.
+const UPDATE: &str = r#"{"updates":[{"flagKey":"new-checkout-flow","specificTargetValue":true}]}"#;
+
+/// The keys are printed in every copy of this program, so they are no secret.
+fn shop(flags: &Path, public: &Curl<'_>) -> String {
+    format!(
+        "\
 The demo shop is open.
 
   publishable key  {PUBLISHABLE_KEY}
   secret key       {SECRET_KEY}
   flags            {}
 
-  curl -H 'Authorization: Bearer {PUBLISHABLE_KEY}' {evaluated}
+  curl -H 'Authorization: Bearer {PUBLISHABLE_KEY}' {}
   curl -H 'Authorization: Bearer {SECRET_KEY}' {}
 
-Edit the flags and ask again. The admin port says how it goes: {} (and /metrics). Ctrl-C ends it.
+Edit the flags and ask again.
 
 ",
-            self.flags().display(),
-            public.line("/features"),
-            admin.shown("/status"),
-        )
-    }
+        flags.display(),
+        public.line("/features/evaluated?key=new-checkout&context.company.id=acme-corp"),
+        public.line("/features"),
+    )
 }
 
 /// How an address is asked from this machine.
@@ -105,6 +181,14 @@ impl<'a> Curl<'a> {
         match self {
             Self::Http(url) => format!("'{url}{path}'"),
             Self::Unix(socket) => format!("--unix-socket '{socket}' 'http://localhost{path}'"),
+        }
+    }
+
+    /// What a program takes for a base URL; for a socket there is none.
+    fn url(&self) -> &str {
+        match self {
+            Self::Http(url) => url,
+            Self::Unix(_) => "http://localhost",
         }
     }
 
@@ -132,7 +216,14 @@ fn new_folder(above: &Path) -> io::Result<PathBuf> {
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
+        // The origin's database is closed by other threads, and what it removes by itself may be in
+        // the way of who removes all.
+        for _ in 0..3 {
+            match std::fs::remove_dir_all(&self.folder) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {}
+                _ => return,
+            }
+        }
     }
 }
 
@@ -156,7 +247,7 @@ mod tests {
     #[test]
     fn the_keys_that_are_shown_are_the_demos() {
         let settings = Demo::unpack().unwrap().settings().unwrap();
-        let [environment] = &settings.environments[..] else { panic!("one environment") };
+        let [environment, _] = &settings.environments[..] else { panic!("two environments") };
         assert_eq!(environment.publishable_keys[0].expose(), PUBLISHABLE_KEY);
         assert_eq!(environment.secret_keys[0].expose(), SECRET_KEY);
     }

@@ -161,16 +161,8 @@ fn parts_with(settings: &Settings, rules: &[Rules], documents: &[u64]) -> Vec<Pa
         product(reports, product(HELD, longest)),
         format!("{reports} x {HELD} x the longest document"),
     );
-    part(
-        "admin port",
-        product(admin::CONNECTIONS as u64, 2 * ADMIN_HEAD + admin::BODY as u64),
-        format!(
-            "{} connections x (2 x {} of head + {} of body)",
-            admin::CONNECTIONS,
-            Bytes(ADMIN_HEAD),
-            Bytes(admin::BODY as u64)
-        ),
-    );
+    let (bytes, reckoning) = admin_port();
+    part("admin port", bytes, reckoning);
     if let Some((bytes, reckoning)) = origin_bounds(settings) {
         part("origin", bytes, reckoning);
     }
@@ -239,6 +231,16 @@ fn waiters(settings: &Settings) -> (u64, String) {
         Bytes(WAITER)
     );
     (product(product(environments as u64, waiters as u64), WAITER), reckoning)
+}
+
+fn admin_port() -> (u64, String) {
+    let (connections, body) = (admin::CONNECTIONS, admin::BODY as u64);
+    let reckoning = format!(
+        "{connections} connections x (2 x {} of head + {} of body)",
+        Bytes(ADMIN_HEAD),
+        Bytes(body)
+    );
+    (product(connections as u64, 2 * ADMIN_HEAD + body), reckoning)
 }
 
 /// None when there is no origin.

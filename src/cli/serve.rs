@@ -10,7 +10,7 @@ use tracing::{Level, error, warn};
 
 use super::Failure;
 use super::configuration::ConfigArgument;
-use super::demo::Demo;
+use super::demo::{Demo, Note};
 use super::output::print;
 use crate::app::{App, StartError};
 use crate::config::{LogFormat, LogLevel, Settings};
@@ -50,7 +50,8 @@ impl Serve {
         for note in &settings.notes {
             warn!("configuration: {note}");
         }
-        match serve(settings, demo.as_ref()) {
+        let note = Note::of(&settings, demo.as_ref());
+        match serve(settings, note.as_ref()) {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(error) => {
                 error!(hint = hint(&error), "{error}");
@@ -66,7 +67,8 @@ fn hint(error: &StartError) -> Option<&'static str> {
     match error.kind() {
         ErrorKind::AddrInUse => Some(
             "another process listens there, perhaps another Burgee; choose another address with \
-             server.listen (BURGEE_LISTEN) or admin.listen (BURGEE_ADMIN_LISTEN)",
+             server.listen (BURGEE_LISTEN), admin.listen (BURGEE_ADMIN_LISTEN) or origin.listen \
+             (BURGEE_ORIGIN_LISTEN)",
         ),
         ErrorKind::AddrNotAvailable => Some("this machine does not have that address"),
         ErrorKind::PermissionDenied => Some("ports below 1024 and foreign folders need privileges"),
@@ -89,15 +91,16 @@ fn start_logging(settings: &Settings) {
     logging::start(level, format);
 }
 
-fn serve(settings: Settings, demo: Option<&Demo>) -> Result<(), StartError> {
+fn serve(settings: Settings, note: Option<&Note>) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         // Installed before the ports are: whoever sees us listening may send a signal.
         let stop = stop_signal()?;
         let app = App::bind(settings, Clock::System)?;
-        if let Some(demo) = demo {
+        let demo = app.demo().await?;
+        if let (Some(note), Some(access), Some(origin)) = (note, demo, app.origin_address()) {
             // It serves as well when nobody can read the note.
-            let _ = print(&demo.note(&app));
+            let _ = print(&note.text(&app, &origin, &access));
         }
         app.run(stop).await
     })

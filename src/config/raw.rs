@@ -44,6 +44,7 @@ pub(super) const TIMEOUT: RangeInclusive<Duration> =
 
 const LISTEN: &str = "BURGEE_LISTEN";
 pub(super) const ADMIN_LISTEN: &str = "BURGEE_ADMIN_LISTEN";
+const ORIGIN_LISTEN: &str = "BURGEE_ORIGIN_LISTEN";
 const ADMIN_TOKEN: &str = "BURGEE_ADMIN_TOKEN";
 const LOG: &str = "BURGEE_LOG";
 
@@ -116,6 +117,7 @@ pub(super) struct Origin {
     pub(super) listen: Option<Listen>,
     pub(super) database: Option<PathBuf>,
     pub(super) strict_entities: Option<bool>,
+    pub(super) demo: Option<bool>,
 }
 
 #[derive(Default)]
@@ -292,7 +294,7 @@ pub(super) fn around(table: &mut Table<'_, '_>) -> Settings {
         admin: table.table("admin", admin),
         limits: table.table("limits", limits),
         log: table.table("log", log),
-        origin: table.has("origin").then(|| table.table("origin", origin)),
+        origin: origin_if_any(table),
         proxy: proxy(table.reader()),
         environments: Vec::new(),
         discover: Vec::new(),
@@ -332,11 +334,26 @@ fn limits(table: &mut Table<'_, '_>) -> Limits {
     }
 }
 
+/// Its header alone is enough; the variable for its port alone is not: it would go unheeded.
+fn origin_if_any(table: &mut Table<'_, '_>) -> Option<Origin> {
+    if table.has("origin") {
+        return Some(table.table("origin", origin));
+    }
+    let reader = table.reader();
+    if reader.variable(ORIGIN_LISTEN).is_some() {
+        let place = Place::Variable { name: ORIGIN_LISTEN, item: None };
+        let expected = "the table [origin], if only its header".to_owned();
+        reader.problem(place, "a port for an origin without an origin", expected, None);
+    }
+    None
+}
+
 fn origin(table: &mut Table<'_, '_>) -> Origin {
     Origin {
-        listen: table.value("listen", &listen()),
+        listen: table.value_or_variable("listen", ORIGIN_LISTEN, &listen()),
         database: table.value("database", &database()),
         strict_entities: table.value("strict_entities", &boolean()),
+        demo: table.value("demo", &boolean()),
     }
 }
 

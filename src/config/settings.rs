@@ -183,6 +183,8 @@ pub struct Origin {
     pub database: PathBuf,
     /// Whether companies and users must exist before flags are switched for them.
     pub strict_entities: bool,
+    /// Whether there is an app to look around in, whose keys are shown at the start.
+    pub demo: bool,
 }
 
 impl Default for Origin {
@@ -191,6 +193,7 @@ impl Default for Origin {
             listen: Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 8002))),
             database: PathBuf::from("./burgee-state/origin.db"),
             strict_entities: false,
+            demo: false,
         }
     }
 }

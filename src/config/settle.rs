@@ -80,6 +80,7 @@ fn origin(written: raw::Origin) -> Origin {
         listen: written.listen.unwrap_or(default.listen),
         database: written.database.unwrap_or(default.database),
         strict_entities: written.strict_entities.unwrap_or(default.strict_entities),
+        demo: written.demo.unwrap_or(default.demo),
     }
 }
 
@@ -165,7 +166,7 @@ impl Rules<'_> {
                     path,
                     format!("one address for {name} and origin.listen"),
                     "two that do not overlap".to_owned(),
-                    None,
+                    (path == name).then_some("BURGEE_ORIGIN_LISTEN moves the origin's port"),
                 );
             }
         }

@@ -96,6 +96,7 @@ impl Rows<'_> {
         self.row("origin.listen", address(&origin.listen));
         self.row("origin.database", text(&database));
         self.row("origin.strict_entities", origin.strict_entities);
+        self.row("origin.demo", origin.demo);
     }
 
     /// Only what is there: a proxy is no setting, but whoever wonders why an upstream cannot be

@@ -158,6 +158,7 @@ impl<'a> Toml<'a> {
             });
             let strict = &origin.strict_entities;
             table.unless(&false, "strict_entities", strict, ToString::to_string);
+            table.unless(&false, "demo", &origin.demo, ToString::to_string);
         });
     }
 

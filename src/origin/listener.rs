@@ -24,7 +24,9 @@ use tracing::warn;
 use super::api::Api;
 use super::api::routes::{self, Found};
 use super::api::{Answer, Refusal};
+use super::demo::{self, DemoAccess};
 use super::runtime_api::RuntimeApi;
+use super::store::Stored;
 use crate::http::Listener;
 use crate::http::connection::Socket;
 
@@ -54,6 +56,11 @@ impl Port {
     pub fn new(api: Api) -> Self {
         let runtime = RuntimeApi::new(api.store.clone());
         Self { api, runtime, bodies: Semaphore::new(BODIES) }
+    }
+
+    /// The demo's app, made where there is none, and keys to try it with.
+    pub async fn open_demo(&self) -> Stored<DemoAccess> {
+        demo::open(&self.api.store).await
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {

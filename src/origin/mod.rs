@@ -15,6 +15,7 @@
 pub mod api;
 pub mod burgee_api;
 pub mod definitions;
+mod demo;
 pub mod document;
 pub mod keys;
 mod listener;
@@ -23,6 +24,7 @@ mod runtime_api;
 pub mod store;
 mod wire;
 
+pub use demo::DemoAccess;
 pub(crate) use listener::{BODIES, BODY, CONNECTIONS};
 pub use listener::{Port, serve};
 pub(crate) use store::MEMORY as STORE_MEMORY;

@@ -11,7 +11,8 @@ use crate::config;
 use crate::dialect::reflag::definitions as features;
 use crate::model::{Confirmed, Failure, FailureKind, KeyClass, Rules, Ruleset, Update};
 use crate::origin::definitions;
-use crate::origin::model::{EnvironmentId, EnvironmentKey};
+use crate::origin::keys::sha256;
+use crate::origin::model::EnvironmentId;
 use crate::origin::store::{Feed, Numbers, Reader, Store, StoreError, Stored};
 use crate::snapshot::SourceKey;
 use crate::time::{Clock, Timestamp};
@@ -35,8 +36,33 @@ pub struct OriginSource {
 struct Found {
     environment: EnvironmentId,
     numbers: Numbers,
+    keys: Vec<Brought>,
+}
+
+/// A key, and when it ceases to hold, if it was replaced.
+#[derive(Debug)]
+struct Brought {
+    key: SourceKey,
+    ends: Option<Timestamp>,
+}
+
+impl Found {
     /// When the next of its keys ceases to hold.
-    key_ends: Option<Timestamp>,
+    fn key_ends(&self) -> Option<Timestamp> {
+        self.keys.iter().filter_map(|brought| brought.ends).min()
+    }
+
+    /// What holds at `now`, if that is less than before. A database that cannot be asked keeps no
+    /// key alive.
+    fn without_ended(&mut self, now: Timestamp) -> Option<Vec<SourceKey>> {
+        let before = self.keys.len();
+        self.keys.retain(|brought| brought.ends.is_none_or(|end| now < end));
+        (self.keys.len() < before).then(|| self.source_keys())
+    }
+
+    fn source_keys(&self) -> Vec<SourceKey> {
+        self.keys.iter().map(|brought| brought.key.clone()).collect()
+    }
 }
 
 /// One consistent look.
@@ -45,8 +71,7 @@ struct Seen {
     numbers: Numbers,
     /// None when the state was seen before.
     ruleset: Option<Result<Ruleset, String>>,
-    keys: Vec<SourceKey>,
-    key_ends: Option<Timestamp>,
+    keys: Vec<Brought>,
 }
 
 impl OriginSource {
@@ -60,7 +85,7 @@ impl OriginSource {
     fn is_up_to_date(&self, now: Timestamp) -> bool {
         self.found.as_ref().is_some_and(|found| {
             self.feed.numbers(&found.environment) == Some(found.numbers)
-                && found.key_ends.is_none_or(|end| now < end)
+                && found.key_ends().is_none_or(|end| now < end)
         })
     }
 
@@ -89,16 +114,18 @@ fn see(
         Some(features::read(&document).map_err(|error| error.to_string()))
     };
     let held = reader.environment_keys(&environment, now)?;
-    let key_ends = held.iter().filter_map(|key| key.expires_at).min();
-    let mut keys: Vec<_> = held.iter().filter_map(secret).collect();
+    let publishable = reader.publishable_keys(&environment, now)?.into_iter().map(|text| {
+        let hash = sha256(text.as_bytes());
+        let ends = held.iter().find(|key| key.sha256 == hash).and_then(|key| key.expires_at);
+        Brought { key: SourceKey::Publishable(text), ends }
+    });
+    let mut keys: Vec<_> = publishable.collect();
     keys.extend(
-        reader.publishable_keys(&environment, now)?.into_iter().map(SourceKey::Publishable),
+        held.iter()
+            .filter(|key| key.class == KeyClass::Secret)
+            .map(|key| Brought { key: SourceKey::SecretHash(key.sha256), ends: key.expires_at }),
     );
-    Ok(Seen { environment, numbers, ruleset, keys, key_ends })
-}
-
-fn secret(key: &EnvironmentKey) -> Option<SourceKey> {
-    (key.class == KeyClass::Secret).then_some(SourceKey::SecretHash(key.sha256))
+    Ok(Seen { environment, numbers, ruleset, keys })
 }
 
 impl Source for OriginSource {
@@ -117,13 +144,17 @@ impl Source for OriginSource {
             Err(error) => {
                 // An environment that is gone has no keys any more.
                 let is_gone = matches!(error, StoreError::NotFound(_));
-                let keys = (is_gone && self.found.take().is_some()).then(Vec::new);
+                let keys = if is_gone {
+                    self.found.take().map(|_| Vec::new())
+                } else {
+                    self.found.as_mut().and_then(|found| found.without_ended(now))
+                };
                 let kind = if is_gone { FailureKind::Status4xx } else { FailureKind::Network };
                 let message = format!("the origin: {error}");
                 return Sight { update: failed(kind, message), trouble: None, keys };
             }
         };
-        let Seen { environment, numbers, ruleset, keys, key_ends } = seen;
+        let Seen { environment, numbers, ruleset, keys } = seen;
         let update = match ruleset {
             None => Update::Unchanged(Confirmed::At(now)),
             Some(Ok(ruleset)) => {
@@ -131,8 +162,10 @@ impl Source for OriginSource {
             }
             Some(Err(error)) => failed(FailureKind::Malformed, error),
         };
-        self.found = Some(Found { environment, numbers, key_ends });
-        Sight { update, trouble: None, keys: Some(keys) }
+        let found = Found { environment, numbers, keys };
+        let keys = Some(found.source_keys());
+        self.found = Some(found);
+        Sight { update, trouble: None, keys }
     }
 
     async fn stirred(&mut self) {
@@ -140,7 +173,7 @@ impl Source for OriginSource {
             return tokio::time::sleep(BETWEEN_SEARCHES).await;
         };
         let (environment, numbers) = (found.environment.clone(), found.numbers);
-        let key_ends = found.key_ends;
+        let key_ends = found.key_ends();
         let now = self.clock.now();
         tokio::select! {
             () = self.feed.changed(&environment, Some(numbers)) => {}
@@ -157,5 +190,29 @@ async fn until(moment: Option<Timestamp>, now: Timestamp) {
             tokio::time::sleep(Duration::from_millis(millis)).await;
         }
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_ends_in_time_though_the_database_cannot_be_asked() {
+        let brought = |key, ends: Option<i64>| Brought { key, ends: ends.map(Timestamp) };
+        let (new, old) = (SourceKey::SecretHash([1; 32]), SourceKey::SecretHash([2; 32]));
+        let text = SourceKey::Publishable("pub_1".to_owned());
+        let keys = vec![
+            brought(text.clone(), None),
+            brought(new.clone(), None),
+            brought(old, Some(1_000)),
+        ];
+        let environment = EnvironmentId::from("en012345678901");
+        let mut found = Found { environment, numbers: Numbers { state: 1, keys: 1 }, keys };
+        assert_eq!(found.key_ends(), Some(Timestamp(1_000)));
+        assert_eq!(found.without_ended(Timestamp(999)), None);
+        assert_eq!(found.without_ended(Timestamp(1_000)), Some(vec![text, new]));
+        assert_eq!(found.without_ended(Timestamp(1_001)), None);
+        assert_eq!(found.key_ends(), None);
     }
 }

@@ -1,8 +1,13 @@
 //! What the Management API lacks, under `/api/burgee/`.
 
+use std::time::Duration;
+
+use burgee::origin::model::EnvironmentId;
+use burgee::origin::store::TargetingChange;
+use burgee::time::Stopwatch;
 use serde_json::{Value, json};
 
-use crate::scene::Scene;
+use crate::scene::{Scene, write};
 
 #[track_caller]
 fn refused(scene: &Scene, method: &str, path: &str, body: &Value) -> Value {
@@ -240,14 +245,33 @@ fn targeting_is_changed_member_by_member_and_only_at_the_version_that_was_seen()
     }
 }
 
+/// The shortest of a few times that something took: what else the machine does makes times longer
+/// only.
+fn shortest(mut work: impl FnMut()) -> Duration {
+    let took = (0..5).map(|_| {
+        let watch = Stopwatch::start();
+        work();
+        watch.elapsed()
+    });
+    took.min().unwrap()
+}
+
 #[test]
 fn a_hundred_thousand_companies_are_listed_in_parts_and_fast() {
     let scene = Scene::start();
     let environment = scene.environment("Production");
-    let ids: Vec<_> = (0..100_000).map(|n| format!("company-{n:06}")).collect();
+    let (app, here) = (scene.app.clone(), EnvironmentId::from(environment.as_str()));
+    // Not by a call: how long one of this size takes depends on the disk.
+    write(&scene.database(), move |writer| {
+        let ids = (0..100_000).map(|n| format!("company-{n:06}")).collect();
+        let change = TargetingChange { company_ids: Some(ids), ..TargetingChange::default() };
+        writer.set_targeting(&app, &here, "search-v2", &change, None)
+    });
     let targeting = scene.own_path(&format!("/flags/search-v2/targeting/{environment}"));
-    scene.call("PATCH", &targeting, &json!({"companyIds": ids}));
-    let watch = burgee::time::Stopwatch::start();
+    let whole = scene.path(&format!("/flags/search-v2/targeting/{environment}"));
+    let listed = scene.get(&whole)["specificTargets"]["true"]["companyIds"].clone();
+    assert_eq!(listed.as_array().unwrap().len(), 100_000);
+    let all_at_once = shortest(|| drop(scene.get(&whole)));
     for list in [
         format!("{targeting}/companies"),
         scene.own_path(&format!("/envs/{environment}/companies")),
@@ -257,18 +281,17 @@ fn a_hundred_thousand_companies_are_listed_in_parts_and_fast() {
             (&first["totalCount"], &first["next"]),
             (&json!(100_000), &json!("company-000999"))
         );
-        let deep = scene.get(&format!("{list}?pageSize=2&after=company-099997"));
-        assert_eq!(deep["data"], json!([{"id": "company-099998"}, {"id": "company-099999"}]));
+        let deep = format!("{list}?pageSize=2&after=company-099997");
+        let last = json!([{"id": "company-099998"}, {"id": "company-099999"}]);
+        assert_eq!(scene.get(&deep)["data"], last);
+        let part = shortest(|| drop(scene.get(&deep)));
+        assert!(part < all_at_once / 2, "a part took {part:?}, all at once {all_at_once:?}");
         let end = scene.get(&format!("{list}?after=company-099999"));
         assert_eq!((&end["data"], &end["next"]), (&json!([]), &json!(null)));
     }
     let one =
         scene.get(&scene.path(&format!("/envs/{environment}/companies/company-050000/flags")));
     assert_eq!(one["data"][1]["value"], true);
-    let took = watch.elapsed();
-    assert!(took.as_secs() < 5, "seven looks took {took:?}");
-    let whole = scene.get(&scene.path(&format!("/flags/search-v2/targeting/{environment}")));
-    assert_eq!(whole["specificTargets"]["true"]["companyIds"].as_array().unwrap().len(), 100_000);
     let body =
         refused(&scene, "GET", &format!("{targeting}/companies?pageSize=1001"), &json!(null));
     assert!(body["issues"]["pageSize"][0].is_string());

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use burgee::app::App;
 use burgee::config::{ProcessSurroundings, Settings};
@@ -196,6 +195,3 @@ pub(crate) fn good(reply: &Reply) -> Value {
     assert_eq!(reply.status, 200, "{}", reply.text());
     reply.json()
 }
-
-/// Longest wait for a change to arrive.
-pub(crate) const SOON: Duration = Duration::from_secs(10);

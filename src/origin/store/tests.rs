@@ -183,7 +183,7 @@ async fn what_another_process_writes_is_noticed() {
         .await
         .unwrap();
     let told = feed.changed(&scene.production.id, known);
-    tokio::time::timeout(Duration::from_secs(10), told).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), told).await.unwrap();
     assert_eq!(scene.version(&scene.production.id), version);
 }
 

@@ -101,10 +101,11 @@ impl Note {
         let DemoAccess { app, environment, publishable_key, secret_key, api_key } = access;
         let api_key = api_key.expose();
         let secret_key = secret_key.as_deref().unwrap_or("(cannot be shown: rotate it)");
+        let database = self.database.display();
         let stays = if self.passes {
-            "is gone when the demo ends"
+            "is gone when the demo ends".to_owned()
         } else {
-            "stays when the demo ends; remove it to begin anew"
+            format!("stays when the demo ends (to begin anew: rm {database}*)")
         };
         let evaluated =
             public.line("/features/evaluated?key=new-checkout-flow&context.company.id=acme-corp");
@@ -131,7 +132,6 @@ It is kept in {database}, which {stays}. The API key holds until the next start.
 ",
             management = origin.shown("/api"),
             url = origin.url(),
-            database = self.database.display(),
         )
     }
 }

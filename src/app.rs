@@ -18,10 +18,11 @@ use tracing::{info, warn};
 use crate::admin::{self, Admin};
 use crate::compile::{Policy, Visibility};
 use crate::config::{self, AllowedOrigins, Evaluator, FileFormat, Listen, SecretFlags, Settings};
-use crate::dialect::ofrep::BareKey;
+use crate::dialect::ofrep::{self, BareKey};
 use crate::http::body::InFlight;
 use crate::http::listener::{Lane, accept_all};
 use crate::http::routing;
+use crate::http::streams::{StreamTimes, Streams};
 use crate::http::worker::{Process, Worker};
 use crate::http::{Limits, ListenError, Listener};
 use crate::model::{EnvironmentName, Generation, KeyClass};
@@ -31,8 +32,8 @@ use crate::snapshot::publisher::Publisher;
 use crate::snapshot::publisher::lists::List;
 use crate::snapshot::status::{Board, DiscoveryStatus, EnvironmentStatus, Readiness};
 use crate::snapshot::{
-    Authority, Cors, Credential, Environment, KeyDigests, KeyTable, OnStale, OnUnauthorized,
-    Patience, Profile, Seat, Snapshot,
+    Authority, Bounds, Cors, Credential, Environment, KeyDigests, KeyTable, OnStale,
+    OnUnauthorized, Patience, Profile, Seat, Snapshot,
 };
 use crate::source::{
     self, Discovery, DiscoveryUpstream, FileSource, FlagsmithSource, FlagsmithUpstream, Look,
@@ -53,6 +54,15 @@ pub struct App {
     admin: Arc<Admin>,
     origin: Option<(Listener, Arc<origin::Port>)>,
     followed: Followed,
+}
+
+/// Times that clients rely on and no setting changes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times {
+    /// How long requests are held for a version.
+    pub patience: Patience,
+    /// When streams are given a sign of life, and when they end.
+    pub streams: StreamTimes,
 }
 
 /// What the background thread follows, and with what it makes digests of keys that it finds there.
@@ -135,15 +145,11 @@ const LAST_CALL: Duration = Duration::from_millis(100);
 impl App {
     /// Binds both ports and prepares everything else. Must be called inside a runtime.
     pub fn bind(settings: Settings, clock: Clock) -> Result<Self, StartError> {
-        Self::bind_with(settings, clock, Patience::default())
+        Self::bind_with(settings, clock, Times::default())
     }
 
     /// The same, for tests that cannot wait for as long as clients can.
-    pub fn bind_with(
-        settings: Settings,
-        clock: Clock,
-        patience: Patience,
-    ) -> Result<Self, StartError> {
+    pub fn bind_with(settings: Settings, clock: Clock, times: Times) -> Result<Self, StartError> {
         let store = match &settings.origin {
             Some(origin) => Some(Store::open(&origin.database, clock.clone())?),
             None => None,
@@ -190,9 +196,8 @@ impl App {
                 }
             };
             let status = EnvironmentStatus::new(profile.name.clone(), kind, place);
-            let waiters = settings.limits.waiters_per_environment;
             let seat = Seat::of_configuration(index);
-            Ok(Environment::new(seat, profile, status, metrics, waiters))
+            Ok(Environment::new(seat, profile, status, metrics, bounds(&settings)))
         });
         let environments = environments.collect::<Result<_, StartError>>()?;
         let snapshot =
@@ -207,13 +212,15 @@ impl App {
         let process = Arc::new(Process {
             snapshot: Arc::clone(&snapshot),
             base_path: settings.server.base_path.clone(),
+            stream_path: format!("{}{}", settings.server.base_path, ofrep::routes::STREAM),
             h2c: settings.server.h2c,
             clock,
-            patience,
+            patience: times.patience,
             timers: Handle::current(),
             metrics,
             readiness,
             in_flight: InFlight::new(limits.in_flight_body_bytes),
+            streams: Streams::new(limits.streams, times.streams),
             connections: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             hinted: AtomicBool::new(false),
@@ -277,6 +284,7 @@ impl App {
         for worker in &workers {
             tokio::spawn(Arc::clone(worker).keep_time());
         }
+        tokio::spawn(Streams::keep_time(Arc::clone(&process)));
         let accepting = tokio::spawn(accept_all(listener, lanes));
         let administering = tokio::spawn(admin::serve(admin_listener, admin));
         let managing = origin.map(|(listener, port)| {
@@ -286,7 +294,10 @@ impl App {
         stop.await;
         info!(drain = ?settings.server.drain, "draining");
         process.draining.store(true, Ordering::Relaxed);
-        process.snapshot.load().environments.iter().for_each(|e| e.waiting.end());
+        for environment in process.snapshot.load().environments.iter() {
+            environment.waiting.end();
+            environment.announcements.end();
+        }
         tokio::time::sleep(LAST_CALL.min(settings.server.drain)).await;
         // Ends the accept loop and with it the lanes: workers stop once they are empty.
         accepting.abort();
@@ -517,6 +528,11 @@ fn cors(cors: &config::Cors) -> Cors {
     }
 }
 
+fn bounds(settings: &Settings) -> Bounds {
+    let limits = &settings.limits;
+    Bounds { waiters: limits.waiters_per_environment, streams: limits.streams_per_environment }
+}
+
 fn limits(settings: &Settings) -> Limits {
     let limits = &settings.limits;
     Limits {
@@ -526,6 +542,7 @@ fn limits(settings: &Settings) -> Limits {
         header_timeout: limits.header_timeout,
         body_timeout: limits.body_timeout,
         in_flight_body_bytes: limits.in_flight_body_bytes,
+        streams: limits.streams,
         keep_alive: settings.server.keep_alive,
     }
 }
@@ -582,7 +599,7 @@ fn start_background(
             ("flagsmith", discover.url.to_string()),
             discovered_profile(discover),
             discover.max_environments,
-            settings.limits.waiters_per_environment,
+            bounds(settings),
             Arc::clone(&reserved),
         ));
     }

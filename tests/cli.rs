@@ -368,6 +368,8 @@ limits.url                                           "32KiB"        default
 limits.header_timeout                                "10s"          default
 limits.body_timeout                                  "10s"          default
 limits.in_flight_body_bytes                          "64MiB"        default
+limits.streams                                       10000          default
+limits.streams_per_environment                       10000          default
 limits.waiters_per_environment                       1000           default
 log.level                                            "debug"        BURGEE_LOG
 log.format                                           "text"         default
@@ -1400,12 +1402,14 @@ fn a_node_sdk_that_listens_to_another_stream_is_hinted_at_once() {
     let serving = folder.serve().ready();
     let key = format!("Authorization: Bearer {}\r\n", fake_upstream::SECRET_KEY);
     let sdk = format!("{key}reflag-sdk-version: node-sdk/1.7.1\r\n");
-    // Another server may well ask for a version; so does this SDK, but only what it heard of.
+    // Others may ask for whatever version; this SDK only for one that it heard of. It is not here, and
+    // nobody listens here. It is so far ahead that nobody is held for it.
     for (headers, request) in [
-        (&key, "GET /features?waitForVersion=400"),
+        (&key, "GET /features?waitForVersion=5000000"),
         (&sdk, "GET /features"),
         (&sdk, "GET /features?waitForVersion=412"),
-        (&sdk, "GET /features?waitForVersion=412"),
+        (&sdk, "GET /features?waitForVersion=5000000"),
+        (&sdk, "GET /features?waitForVersion=5000000"),
     ] {
         assert_eq!(ask(serving.public, request, headers, "").status, 200);
     }

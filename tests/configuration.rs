@@ -67,6 +67,8 @@ url = 2048
 header_timeout = "1s 500ms"
 body_timeout = "2s"
 in_flight_body_bytes = "1MB"
+streams = 50
+streams_per_environment = 0
 waiters_per_environment = 0
 
 [log]
@@ -296,6 +298,8 @@ limits.url = "32KiB" (default)
 limits.header_timeout = "10s" (default)
 limits.body_timeout = "10s" (default)
 limits.in_flight_body_bytes = "64MiB" (default)
+limits.streams = 10000 (default)
+limits.streams_per_environment = 10000 (default)
 limits.waiters_per_environment = 1000 (default)
 log.level = "info" (default)
 log.format = "text" (default)
@@ -412,6 +416,7 @@ fn every_setting_can_be_written() {
     assert_eq!(settings.limits.header_timeout, Duration::from_millis(1_500));
     assert_eq!(settings.limits.body_timeout, Duration::from_secs(2));
     assert_eq!(settings.limits.in_flight_body_bytes, 1_000_000);
+    assert_eq!((settings.limits.streams, settings.limits.streams_per_environment), (50, 0));
     assert_eq!(settings.limits.waiters_per_environment, 0);
 
     assert_eq!(settings.log.level, LogLevel::Debug);
@@ -1309,8 +1314,8 @@ fn an_unknown_key_says_which_was_meant() {
         (
             "limits.Header-Timeout = \"1s\"",
             "limits.Header-Timeout: found an unknown key, expected one of connections, body, url, \
-             header_timeout, body_timeout, in_flight_body_bytes, waiters_per_environment (hint: \
-             did you mean \"header_timeout\"?)",
+             header_timeout, body_timeout, in_flight_body_bytes, streams, streams_per_environment, \
+             waiters_per_environment (hint: did you mean \"header_timeout\"?)",
         ),
         (
             "log.workers = 1",
@@ -3248,6 +3253,8 @@ url = "2KiB"
 header_timeout = "1s 500ms"
 body_timeout = "2s"
 in_flight_body_bytes = "1000000B"
+streams = 50
+streams_per_environment = 0
 waiters_per_environment = 0
 [log]
 level = "debug"

@@ -3,6 +3,7 @@
 use prometheus::proto::{Metric, MetricType};
 use prometheus::{Encoder, TextEncoder};
 
+use crate::dialect::Dialect;
 use crate::http::worker::Process;
 use crate::snapshot::status::{EnvironmentStatus, State};
 use crate::snapshot::{Age, Environment};
@@ -80,6 +81,10 @@ pub(super) fn text(process: &Process) -> Result<String, prometheus::Error> {
         "When the source was last read.",
         gauges(&|_, status| status.last_success_at.map(|Timestamp(at)| millis_to_seconds(at))),
     );
+    let clients = Dialect::ALL.map(|dialect| {
+        gauge(&[("dialect", dialect.label())], whole(process.streams.open(dialect) as u64))
+    });
+    add(names::STREAM_CLIENTS, "Clients on event streams.", clients.to_vec());
     let lists: Vec<_> = process.readiness.lists().iter().cloned().collect();
     let lists = lists
         .iter()

@@ -51,6 +51,10 @@ const UPSTREAM_DOCUMENTS: u64 = 3;
 /// A request that waits for a version, beside its connection: its timer and its place in the line.
 const WAITER: u64 = 512;
 
+/// A client on an event stream, beside its connection: its place among those who listen, and with
+/// HTTP/2 the stream itself.
+const EVENT_STREAM: u64 = 2 * KIB;
+
 /// A connection without its head: its task, its state, and the buffer of its answer's head.
 const CONNECTION: u64 = 16 * KIB;
 /// hyper's own bound on a head where none is set, as on the admin port.
@@ -141,6 +145,11 @@ fn parts_with(settings: &Settings, rules: &[Rules], documents: &[u64]) -> Vec<Pa
         "contexts",
         product(workers, context.saturating_add(answer)),
         format!("{workers} workers x ({CONTEXT_PER_BODY} x limits.body + the longest answer)"),
+    );
+    part(
+        "event streams",
+        product(limits.streams as u64, EVENT_STREAM),
+        format!("limits.streams {} x {}", grouped(limits.streams), Bytes(EVENT_STREAM)),
     );
     let (bytes, reckoning) = waiters(settings);
     part("waiters", bytes, reckoning);
@@ -487,6 +496,9 @@ mod tests {
         settings.limits.waiters_per_environment += 1;
         assert_eq!(total(&settings) - before, WAITER);
         settings.limits.waiters_per_environment -= 1;
+        settings.limits.streams += 1;
+        assert_eq!(total(&settings) - before, EVENT_STREAM);
+        settings.limits.streams -= 1;
         settings.server.h2c = true;
         assert!(total(&settings) > before + 10_000 * 8 * MIB);
         settings.server.h2c = false;

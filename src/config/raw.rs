@@ -105,6 +105,8 @@ pub(super) struct Limits {
     pub(super) header_timeout: Option<Duration>,
     pub(super) body_timeout: Option<Duration>,
     pub(super) in_flight_body_bytes: Option<usize>,
+    pub(super) streams: Option<usize>,
+    pub(super) streams_per_environment: Option<usize>,
     pub(super) waiters_per_environment: Option<usize>,
 }
 
@@ -330,6 +332,8 @@ fn limits(table: &mut Table<'_, '_>) -> Limits {
         body_timeout: table.value("body_timeout", &duration(MILLISECOND..=DAY)),
         in_flight_body_bytes: table
             .value("in_flight_body_bytes", &size(KIB..=GIB.saturating_mul(1024))),
+        streams: table.value("streams", &integer(0..=1_000_000)),
+        streams_per_environment: table.value("streams_per_environment", &integer(0..=1_000_000)),
         waiters_per_environment: table.value("waiters_per_environment", &integer(0..=1_000_000)),
     }
 }

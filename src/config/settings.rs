@@ -146,6 +146,10 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Bytes of all request bodies held at once; never less than `body`.
     pub in_flight_body_bytes: usize,
+    /// Clients on event streams at once.
+    pub streams: usize,
+    /// Clients on event streams of one environment at once; above it new ones are refused.
+    pub streams_per_environment: usize,
     /// Requests of one environment that may wait for a version at once; above it they are
     /// answered without waiting.
     pub waiters_per_environment: usize,
@@ -160,6 +164,8 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),
             in_flight_body_bytes: 64 * MIB,
+            streams: 10_000,
+            streams_per_environment: 10_000,
             waiters_per_environment: 1_000,
         }
     }

@@ -120,6 +120,10 @@ impl Rules<'_> {
             in_flight_body_bytes: written
                 .in_flight_body_bytes
                 .unwrap_or(default.in_flight_body_bytes),
+            streams: written.streams.unwrap_or(default.streams),
+            streams_per_environment: written
+                .streams_per_environment
+                .unwrap_or(default.streams_per_environment),
             waiters_per_environment: written
                 .waiters_per_environment
                 .unwrap_or(default.waiters_per_environment),

@@ -81,6 +81,8 @@ impl Rows<'_> {
         self.row("limits.header_timeout", duration(limits.header_timeout));
         self.row("limits.body_timeout", duration(limits.body_timeout));
         self.row("limits.in_flight_body_bytes", size(limits.in_flight_body_bytes));
+        self.row("limits.streams", limits.streams);
+        self.row("limits.streams_per_environment", limits.streams_per_environment);
         self.row("limits.waiters_per_environment", limits.waiters_per_environment);
     }
 

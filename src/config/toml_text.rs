@@ -122,6 +122,8 @@ impl<'a> Toml<'a> {
             header_timeout,
             body_timeout,
             in_flight_body_bytes,
+            streams,
+            streams_per_environment,
             waiters_per_environment,
         } = Limits::default();
         self.table("[limits]", "limits", |table| {
@@ -132,6 +134,10 @@ impl<'a> Toml<'a> {
             table.unless(&body_timeout, "body_timeout", &limits.body_timeout, duration);
             let bodies = &limits.in_flight_body_bytes;
             table.unless(&in_flight_body_bytes, "in_flight_body_bytes", bodies, size);
+            table.unless(&streams, "streams", &limits.streams, ToString::to_string);
+            let of_one = &limits.streams_per_environment;
+            let name = "streams_per_environment";
+            table.unless(&streams_per_environment, name, of_one, ToString::to_string);
             let waiters = &limits.waiters_per_environment;
             let name = "waiters_per_environment";
             table.unless(&waiters_per_environment, name, waiters, ToString::to_string);

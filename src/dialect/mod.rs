@@ -4,6 +4,7 @@
 //! errors in its protocol's own shape. It holds no evaluation logic and no connection state, and it
 //! never sees a snapshot: only a program and the pieces that it prepared for one environment.
 
+pub mod event_stream;
 pub mod flagsmith;
 pub(crate) mod listing;
 pub mod ofrep;
@@ -47,7 +48,7 @@ impl Dialect {
     }
 
     /// Value of the metric label `dialect`.
-    pub fn label(self) -> &'static str {
+    pub const fn label(self) -> &'static str {
         match self {
             Self::Reflag => "reflag",
             Self::Flagsmith => "flagsmith",

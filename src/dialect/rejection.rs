@@ -34,6 +34,9 @@ pub enum Rejection {
     Stale,
     /// Too much is being received at once.
     Overloaded,
+    /// As many clients are on event streams as may be; whole seconds after which another try makes
+    /// sense, another number for each client.
+    TooManyStreams(u32),
     /// This call needs the vendor's service, and this edge does not forward it.
     NotForwarded,
     /// The environment's rules are another vendor's, and not all of them have an exact equal here:
@@ -89,6 +92,7 @@ impl Rejection {
             Self::NotReady => "not_ready",
             Self::Stale => "stale",
             Self::Overloaded => "overloaded",
+            Self::TooManyStreams(_) => "streams",
             Self::NotForwarded => "not_forwarded",
             Self::Untranslated(_) => "untranslated",
             Self::Unprocessable(_) => "unprocessable",
@@ -99,7 +103,7 @@ impl Rejection {
     }
 
     /// Every value of [`Rejection::label`].
-    pub const LABELS: [&'static str; 21] = [
+    pub const LABELS: [&'static str; 22] = [
         "unknown_key",
         "secret_required",
         "secret_in_url",
@@ -115,6 +119,7 @@ impl Rejection {
         "not_ready",
         "stale",
         "overloaded",
+        "streams",
         "not_forwarded",
         "untranslated",
         "unprocessable",
@@ -139,7 +144,11 @@ impl Rejection {
             Self::Unprocessable(_) => 422,
             Self::Internal => 500,
             Self::Untranslated(_) => 501,
-            Self::NotReady | Self::Stale | Self::Overloaded | Self::NotForwarded => 503,
+            Self::NotReady
+            | Self::Stale
+            | Self::Overloaded
+            | Self::TooManyStreams(_)
+            | Self::NotForwarded => 503,
         }
     }
 
@@ -169,6 +178,7 @@ impl Rejection {
             Self::NotReady => "the environment has no flags yet",
             Self::Stale => "the flags are older than this environment allows",
             Self::Overloaded => "too many bodies are being received",
+            Self::TooManyStreams(_) => "too many clients are on event streams",
             Self::NotForwarded => "this edge does not forward this call to the vendor's service",
             Self::Untranslated(what) => return what.to_string().into(),
             Self::Unprocessable(fault) => return fault.message.clone(),
@@ -184,6 +194,7 @@ impl Rejection {
             Self::Overloaded => Some(1),
             Self::NotReady | Self::Stale => Some(5),
             Self::NotForwarded => Some(60),
+            Self::TooManyStreams(seconds) => Some(*seconds),
             _ => None,
         }
     }
@@ -225,6 +236,7 @@ mod tests {
             Rejection::NotReady,
             Rejection::Stale,
             Rejection::Overloaded,
+            Rejection::TooManyStreams(1),
             Rejection::NotForwarded,
             Rejection::Untranslated("".into()),
             Rejection::Unprocessable(Fault { place: vec![], message: "".into(), kind: "" }),

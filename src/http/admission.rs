@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderName};
 
+use crate::dialect::flagsmith::routes::key_of_stream;
 use crate::dialect::reflag::mapping;
 use crate::dialect::{Dialect, Forbidden, Rejection};
 use crate::model::KeyClass;
@@ -36,10 +37,53 @@ pub fn authenticate(
     }
 }
 
+/// Finds who opens an event stream, and the digest of its key. Browsers cannot send a header when
+/// they open one, so a publishable key may stand in the URL in every dialect: in the path of
+/// Flagsmith's, and in the query of the others.
+pub fn authenticate_stream(
+    keys: &KeyTable,
+    dialect: Dialect,
+    headers: &HeaderMap,
+    (path, query): (&str, Option<&str>),
+) -> Result<(u128, Credential), Rejection> {
+    let (sent, unknown) = match dialect {
+        // There is no such path (flagsmith.md section 15).
+        Dialect::Flagsmith => {
+            (key_of_stream(path).map(|key| Sent::Url(key.into())), Rejection::UnknownPath)
+        }
+        Dialect::Reflag | Dialect::Ofrep => {
+            let in_query = || query.and_then(mapping::publishable_key).map(Sent::Url);
+            (sent_key(dialect, headers, query).or_else(in_query), Rejection::UnknownKey)
+        }
+    };
+    let (key, is_in_url) = match &sent {
+        Some(Sent::Head(key)) => (*key, false),
+        Some(Sent::Url(key)) => (key.as_bytes(), true),
+        None => return Err(unknown),
+    };
+    match keys.find_with_digest(key) {
+        Some((_, Credential { class: KeyClass::Secret, .. })) if is_in_url => {
+            Err(Rejection::Forbidden(Forbidden::SecretInUrl))
+        }
+        found => found.ok_or(unknown),
+    }
+}
+
 /// The environment whose secret key stands in the URL, for the log line that asks to replace it.
-pub fn exposed_secret(keys: &KeyTable, query: &str) -> Option<u32> {
-    let credential = keys.find(mapping::publishable_key(query)?.as_bytes())?;
+pub fn exposed_secret(keys: &KeyTable, path: &str, query: Option<&str>) -> Option<u32> {
+    let in_query = || query.and_then(mapping::publishable_key);
+    let key = key_of_stream(path).map(Cow::Borrowed).or_else(in_query)?;
+    let credential = keys.find(key.as_bytes())?;
     (credential.class == KeyClass::Secret).then_some(credential.environment)
+}
+
+/// The key by which a request in one of OFREP's or Reflag's ways was let in, as it was sent in its
+/// head.
+pub fn key_of_head(dialect: Dialect, headers: &HeaderMap) -> Option<&[u8]> {
+    match sent_key(dialect, headers, None) {
+        Some(Sent::Head(key)) => Some(key),
+        _ => None,
+    }
 }
 
 enum Sent<'a> {
@@ -131,8 +175,8 @@ mod tests {
             environment(Dialect::Reflag, &[], Some("publishableKey=sec_a")),
             Err(Rejection::Forbidden(Forbidden::SecretInUrl))
         );
-        assert_eq!(exposed_secret(&keys(), "publishableKey=sec_a"), Some(0));
-        assert_eq!(exposed_secret(&keys(), "publishableKey=pub_a"), None);
+        assert_eq!(exposed_secret(&keys(), "/", Some("publishableKey=sec_a")), Some(0));
+        assert_eq!(exposed_secret(&keys(), "/", Some("publishableKey=pub_a")), None);
     }
 
     #[test]

@@ -11,14 +11,17 @@ use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::connection::Connection;
+use super::streams::EventStream;
 use crate::dialect::Rejection;
 use crate::time::Stopwatch;
 
-/// The body of an answer. It tells the metrics when its last byte is handed to the connection.
+/// The body of an answer.
 #[derive(Debug)]
-pub struct ResponseBody {
-    bytes: Option<Bytes>,
-    _timer: Timer,
+pub enum ResponseBody {
+    /// All of it. It tells the metrics when its last byte is handed to the connection.
+    Whole(Option<Bytes>, Timer),
+    /// Events, until the stream ends.
+    Events(Box<EventStream>),
 }
 
 /// Counts the request when it is dropped: after the last byte, or when the client went away.
@@ -45,7 +48,7 @@ impl Drop for Timer {
 impl ResponseBody {
     /// A body of `bytes`.
     pub fn new(bytes: Bytes, timer: Timer) -> Self {
-        Self { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()), _timer: timer }
+        Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty()), timer)
     }
 }
 
@@ -55,17 +58,28 @@ impl Body for ResponseBody {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+        match &mut *self {
+            Self::Whole(bytes, _) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Events(stream) => {
+                let message = stream.poll_next(context);
+                message.map(|message| message.map(|message| Ok(Frame::data(message.text()))))
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.bytes.is_none()
+        matches!(self, Self::Whole(None, _))
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+        match self {
+            Self::Whole(bytes, _) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Self::Events(_) => SizeHint::default(),
+        }
     }
 }
 

@@ -3,17 +3,25 @@
 //! Deadlines cost a request nothing: it notes its phase in two relaxed stores, and the worker looks
 //! at all its connections a few times a second ([`Connection::check`]).
 
+use std::convert::Infallible;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::HttpService;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::body::ResponseBody;
+use super::streaming::{Departure, Streaming};
 use super::worker::Worker;
 use crate::dialect::{Dialect, Rejection};
 
@@ -29,7 +37,7 @@ enum Phase {
     Body = 2,
     /// Answering.
     Serving = 3,
-    /// Held for a version; whoever holds it has a timer of its own.
+    /// Held for a version, or an event stream; whoever holds it has a time of its own.
     Holding = 4,
 }
 
@@ -52,6 +60,11 @@ pub struct Connection {
     ambiguous: AtomicBool,
     /// HTTP/2: several requests run at once, so only the whole connection can be idle.
     multiplexed: AtomicBool,
+    /// The last bytes for the client could not be sent yet.
+    blocked: AtomicBool,
+    /// An event stream was opened that takes the socket over.
+    departs: AtomicBool,
+    departure: Mutex<Option<Departure>>,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -66,6 +79,9 @@ impl Connection {
             expired: AtomicBool::new(false),
             ambiguous: AtomicBool::new(false),
             multiplexed: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
+            departs: AtomicBool::new(false),
+            departure: Mutex::default(),
             waker: Mutex::new(None),
         }
     }
@@ -85,7 +101,7 @@ impl Connection {
         self.enter(Phase::Serving);
     }
 
-    /// A request waits for a version.
+    /// A request waits for a version, or listens to events.
     pub fn holding(&self) {
         self.enter(Phase::Holding);
     }
@@ -103,6 +119,26 @@ impl Connection {
     /// Whether requests of this connection keep their own time.
     pub fn is_multiplexed(&self) -> bool {
         self.multiplexed.load(Ordering::Relaxed)
+    }
+
+    /// Leaves the socket to an event stream, once what was answered before is sent. Only where
+    /// nothing but HTTP/1.1 is spoken.
+    pub fn depart(&self, departure: Departure) {
+        *self.departure() = Some(departure);
+        self.departs.store(true, Ordering::Relaxed);
+    }
+
+    fn departure(&self) -> MutexGuard<'_, Option<Departure>> {
+        self.departure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The event stream that takes the socket over now.
+    fn take_departure(&self) -> Option<Departure> {
+        if !self.departs.load(Ordering::Relaxed) || self.blocked.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.departs.store(false, Ordering::Relaxed);
+        self.departure().take()
     }
 
     /// Whether a deadline has passed.
@@ -141,22 +177,61 @@ impl Connection {
     }
 }
 
-/// Runs a hyper connection to its end, its deadline or the end of the process.
+/// A hyper connection that can let its socket go.
+pub trait LetGo {
+    /// The socket, if this is a connection that can. What was not sent yet is lost.
+    fn let_go(self: Pin<Box<Self>>) -> Option<Transport>;
+}
+
+impl<S> LetGo for http1::Connection<TokioIo<Transport>, S>
+where
+    S: HttpService<Incoming, ResBody = ResponseBody, Error = Infallible> + Unpin,
+{
+    fn let_go(self: Pin<Box<Self>>) -> Option<Transport> {
+        Some(Pin::into_inner(self).into_parts().io.into_inner())
+    }
+}
+
+/// Requests of HTTP/2 share their connection, so none of them gets it.
+impl<S: HttpService<Incoming>> LetGo
+    for auto::Connection<'_, TokioIo<Transport>, S, TokioExecutor>
+{
+    fn let_go(self: Pin<Box<Self>>) -> Option<Transport> {
+        None
+    }
+}
+
+/// Runs a connection to its end, its deadline or the end of the process.
 pub struct Served<C> {
-    inner: Pin<Box<C>>,
+    driven: Driven<C>,
     connection: Arc<Connection>,
     registered: bool,
     ending: bool,
 }
 
+enum Driven<C> {
+    Requests(Pin<Box<C>>),
+    Events(Box<Streaming>),
+    Nothing,
+}
+
 impl<C> Served<C> {
     /// Drives `inner`.
     pub fn new(inner: C, connection: Arc<Connection>) -> Self {
-        Self { inner: Box::pin(inner), connection, registered: false, ending: false }
+        let driven = Driven::Requests(Box::pin(inner));
+        Self { driven, connection, registered: false, ending: false }
     }
 }
 
-impl<C: GracefulConnection> Future for Served<C> {
+/// A stream that did not get the socket is closed: it knows its connection, which holds it.
+impl<C> Drop for Served<C> {
+    fn drop(&mut self) {
+        let departure = self.connection.departure().take();
+        drop(departure);
+    }
+}
+
+impl<C: GracefulConnection + LetGo> Future for Served<C> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -170,12 +245,30 @@ impl<C: GracefulConnection> Future for Served<C> {
         if this.connection.is_expired() && !this.connection.is_in(Phase::Body) {
             return Poll::Ready(());
         }
-        if !this.ending && this.connection.worker.is_draining() {
-            this.ending = true;
-            this.inner.as_mut().graceful_shutdown();
+        if let Driven::Requests(requests) = &mut this.driven {
+            if !this.ending && this.connection.worker.is_draining() {
+                this.ending = true;
+                requests.as_mut().graceful_shutdown();
+            }
+            // Errors here are the peer's: gone, or no HTTP. Both were answered as far as they can be.
+            if requests.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+            let Some(departure) = this.connection.take_departure() else { return Poll::Pending };
+            this.driven = match std::mem::replace(&mut this.driven, Driven::Nothing) {
+                Driven::Requests(requests) => match requests.let_go() {
+                    Some(transport) => {
+                        Driven::Events(Box::new(Streaming::new(transport, departure)))
+                    }
+                    None => return Poll::Ready(()),
+                },
+                driven => driven,
+            };
         }
-        // Errors here are the peer's: gone, or no HTTP. Both were answered as far as they can be.
-        this.inner.as_mut().poll(context).map(drop)
+        match &mut this.driven {
+            Driven::Events(streaming) => streaming.poll(context),
+            Driven::Requests(_) | Driven::Nothing => Poll::Ready(()),
+        }
     }
 }
 
@@ -196,12 +289,14 @@ pub struct Transport {
     scan: HeadScan,
     /// An answer of ours in place of one of hyper's, and how many bytes hyper believes it wrote.
     replacement: Option<(Bytes, usize)>,
+    /// The socket took nothing when it was last written to.
+    blocked: bool,
 }
 
 impl Transport {
     /// Wraps a socket.
     pub fn new(socket: Socket, connection: Arc<Connection>) -> Self {
-        Self { socket, connection, scan: HeadScan::default(), replacement: None }
+        Self { socket, connection, scan: HeadScan::default(), replacement: None, blocked: false }
     }
 
     fn socket(&mut self) -> Pin<&mut dyn Stream> {
@@ -254,6 +349,15 @@ impl Transport {
             }
         }
         Poll::Pending
+    }
+
+    /// Notes whether the socket takes what is written, where that has changed.
+    fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_pending() != self.blocked {
+            self.blocked = written.is_pending();
+            self.connection.blocked.store(self.blocked, Ordering::Relaxed);
+        }
+        written
     }
 
     /// Notes the arrival of bytes, and what hyper does not tell of a head.
@@ -319,7 +423,8 @@ impl AsyncWrite for Transport {
         if self.replacement.is_some() {
             return self.poll_replacement(context);
         }
-        self.socket().poll_write(context, bytes)
+        let written = self.socket().poll_write(context, bytes);
+        self.note(written)
     }
 
     fn poll_write_vectored(
@@ -335,10 +440,11 @@ impl AsyncWrite for Transport {
         if self.replacement.is_some() {
             return self.poll_replacement(context);
         }
-        match &mut self.socket {
+        let written = match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-        }
+        };
+        self.note(written)
     }
 
     fn is_write_vectored(&self) -> bool {

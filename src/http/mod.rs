@@ -15,6 +15,8 @@ pub mod pipeline;
 mod reflag;
 pub mod routing;
 mod scratch;
+mod streaming;
+pub mod streams;
 pub mod worker;
 
 use std::time::Duration;
@@ -36,6 +38,8 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Bytes of all bodies that are being received together.
     pub in_flight_body_bytes: usize,
+    /// Clients on event streams.
+    pub streams: usize,
     /// Time that an idle connection is kept.
     pub keep_alive: Duration,
 }

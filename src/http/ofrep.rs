@@ -6,11 +6,12 @@ use std::borrow::Cow;
 use hyper::StatusCode;
 use hyper::header::ETAG;
 
+use super::admission::key_of_head;
 use super::body::{buffer, recycled};
-use super::pipeline::{Call, Reply, tagged};
+use super::pipeline::{Call, Reply, Stop, catch_up, tagged};
 use super::scratch::{self, Scratch};
 use crate::dialect::ofrep::routes::{self, Endpoint};
-use crate::dialect::ofrep::{Found, mapping};
+use crate::dialect::ofrep::{Found, events, mapping};
 use crate::dialect::tag::mix;
 use crate::dialect::{Dialect, Rejection};
 use crate::model::KeyClass;
@@ -20,10 +21,19 @@ use crate::snapshot::{Content, OnStale};
 const ONE: usize = 512;
 
 /// Answers a call to `path`.
-pub(super) fn answer(call: &Call<'_>, endpoint: Endpoint, path: &str) -> Result<Reply, Rejection> {
+pub(super) fn answer(
+    call: &Call<'_>,
+    endpoint: Endpoint,
+    path: &str,
+    may_wait: bool,
+) -> Result<Reply, Stop> {
     let (content, staleness) = call.present()?;
     if !content.serves[call.class_index()] {
-        return Err(Rejection::NotReady);
+        return Err(Rejection::NotReady.into());
+    }
+    if endpoint == Endpoint::All && call.head.uri.query().is_some() {
+        // Behind a balancer, whoever told of the change may have been another edge.
+        catch_up(call, content, events::told_version(call.query()), may_wait)?;
     }
     let is_marked = staleness == Some(OnStale::Mark);
     let reply = scratch::lend(|scratch| {
@@ -42,14 +52,34 @@ pub(super) fn answer(call: &Call<'_>, endpoint: Endpoint, path: &str) -> Result<
 fn all(call: &Call<'_>, content: &Content, scratch: &mut Scratch, is_marked: bool) -> Reply {
     let (program, class) = (content.family.program(), call.class_index());
     call.count(Dialect::Ofrep);
-    let seed = mix(content.unversioned_seeds[class], u64::from(is_marked));
+    let mut seed = mix(content.unversioned_seeds[class], u64::from(is_marked));
+    let streams = event_streams(call);
+    if let Some((_, key)) = streams {
+        // The answer has it.
+        seed = key.iter().fold(seed, |seed, &byte| mix(seed, u64::from(byte)));
+    }
     let outcomes = scratch.context.evaluate(program, call.now);
     scratch.written.begin(buffer(content.evaluations.longest()), seed);
     let class_of_key = call.credential.class;
     let written = &mut scratch.written;
     content.evaluations.write_all(program, class_of_key, outcomes, is_marked, written);
+    if let Some((path, key)) = streams {
+        written.body.pop();
+        events::write_event_streams(path, key, &mut written.body);
+        written.body.push(b'}');
+    }
     let (tag, body) = written.end();
     tagged(content.heads[class].context.clone(), tag, body, call.head)
+}
+
+/// Where changes are told, and the key that opens the stream: only a publishable one may stand in a
+/// URL.
+fn event_streams<'a>(call: &Call<'a>) -> Option<(&'a str, &'a [u8])> {
+    let process = &call.connection.worker.shared;
+    if call.credential.class == KeyClass::Secret || !process.streams.are_allowed() {
+        return None;
+    }
+    Some((&process.stream_path, key_of_head(Dialect::Ofrep, &call.head.headers)?))
 }
 
 /// Evaluates the flag that the path names.

@@ -17,15 +17,17 @@ use hyper::header::{
     TRANSFER_ENCODING,
 };
 use hyper::http::request::Parts;
-use hyper::{Request, Response, StatusCode, Version as HttpVersion};
+use hyper::{Method, Request, Response, StatusCode, Version as HttpVersion};
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
-use super::admission::{authenticate, exposed_secret};
+use super::admission::{authenticate, authenticate_stream, exposed_secret};
 use super::body::{ResponseBody, Timer, receive, recycled};
 use super::connection::Connection;
 use super::cors;
 use super::routing::{self, Route, Target};
+use super::streaming::Departure;
+use super::streams::{self, Asked, Opening};
 use super::worker::Process;
 use super::{flagsmith, ofrep, reflag};
 use crate::dialect::reflag::routes::Endpoint;
@@ -47,6 +49,8 @@ pub(super) enum Stop {
     Refused(Rejection),
     /// The request asks for a version that is not here, and may wait for it.
     Behind(Behind),
+    /// It asks for an event stream, which is its answer.
+    Streams(Box<Opening>),
     /// It asks for these rules in the words of the other family's protocol, and it is the first.
     Untranslated(Arc<Content>, Arc<Profile>),
 }
@@ -91,14 +95,17 @@ pub async fn serve(
                 translate(process, content, profile).await;
                 answer(&connection, route, &head, &body, false)
             }
+            Err(Stop::Streams(opening)) => {
+                return Ok(Box::pin(stream(connection, route, &head, *opening)).await);
+            }
             reply => reply,
         },
         Err(rejection) => Err(rejection.into()),
     };
     let (status, fields, body) = reply.unwrap_or_else(|stop| match stop {
         Stop::Refused(rejection) => refuse(process, route, &head, &rejection),
-        // Nobody waits twice; the rules were replaced just now.
-        Stop::Behind(_) | Stop::Untranslated(..) => {
+        // Nobody waits twice, or before a stream; the rules were replaced just now.
+        Stop::Behind(_) | Stop::Untranslated(..) | Stop::Streams(_) => {
             refuse(process, route, &head, &Rejection::NotReady)
         }
     });
@@ -130,6 +137,29 @@ async fn wait(process: &Process, connection: &Connection, behind: &Behind) {
     }
     connection.serving();
     behind.metrics.waited(watch.elapsed());
+}
+
+/// Answers with an event stream. Where no other request can share the connection, the stream gets
+/// its socket, and this never ends.
+#[cold]
+async fn stream(
+    connection: Arc<Connection>,
+    route: Route,
+    head: &Parts,
+    opening: Opening,
+) -> Response<ResponseBody> {
+    connection.worker.metrics.opened(route.label);
+    connection.holding();
+    let process = &connection.worker.shared;
+    if !process.h2c {
+        let is_chunked = head.version > HttpVersion::HTTP_10;
+        connection.depart(Departure::new(opening, is_chunked, process.clock.now()));
+        return std::future::pending().await;
+    }
+    let Opening { fields, stream } = opening;
+    let mut response = Response::new(ResponseBody::Events(Box::new(stream)));
+    *response.headers_mut() = fields;
+    response
 }
 
 /// Has an environment's rules translated, apart from threads that serve. One at a time: it takes a
@@ -223,7 +253,7 @@ fn admit(process: &Process, dialect: Dialect, head: &Parts) -> Result<Credential
 
 /// Answers from one snapshot. A fault of ours costs this request only.
 fn answer(
-    connection: &Connection,
+    connection: &Arc<Connection>,
     route: Route,
     head: &Parts,
     body: &[u8],
@@ -241,7 +271,7 @@ fn answer(
 
 fn answer_from(
     snapshot: &Snapshot,
-    connection: &Connection,
+    connection: &Arc<Connection>,
     route: Route,
     head: &Parts,
     body: &[u8],
@@ -273,12 +303,45 @@ fn answer_from(
         Target::Flagsmith(endpoint) => flagsmith::answer(&call(credential()?), endpoint),
         Target::Ofrep(endpoint) => {
             let path = head.uri.path().strip_prefix(process.base_path.as_str());
-            Ok(ofrep::answer(&call(credential()?), endpoint, path.unwrap_or_default())?)
+            ofrep::answer(&call(credential()?), endpoint, path.unwrap_or_default(), may_wait)
         }
+        Target::Stream(class) => events(snapshot, connection, route, class, head),
         Target::Readiness => Ok(readiness(process)),
         Target::Liveness(with_body) => Ok(liveness(with_body)),
         Target::Unknown => Err(Rejection::UnknownPath.into()),
     }
+}
+
+/// Opens an event stream; who only asks for its head gets no more than that.
+#[cold]
+fn events(
+    snapshot: &Snapshot,
+    connection: &Arc<Connection>,
+    route: Route,
+    class: KeyClass,
+    head: &Parts,
+) -> Result<Reply, Stop> {
+    let process = &connection.worker.shared;
+    let path = head.uri.path().strip_prefix(process.base_path.as_str()).unwrap_or_default();
+    let (dialect, place) = (route.dialect, (path, head.uri.query()));
+    let key = authenticate_stream(&snapshot.keys, dialect, &head.headers, place)?;
+    let credential = key.1;
+    if class == KeyClass::Secret && credential.class == KeyClass::Publishable {
+        return Err(Rejection::Forbidden(Forbidden::SecretRequired).into());
+    }
+    let environment = &snapshot.environments[credential.environment as usize];
+    let (content, _) = present(environment, process.clock.now())?;
+    if !content.serves[class_index(credential.class)] {
+        return Err(Rejection::NotReady.into());
+    }
+    if head.method == Method::HEAD {
+        let fields = streams::fields(credential.class, environment, &head.headers);
+        return Ok((StatusCode::OK, fields, Bytes::new()));
+    }
+    let request = &head.headers;
+    let last_event = request.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let asked = Asked { dialect, connection, environment, key, request, last_event };
+    Err(Stop::Streams(Box::new(streams::open(&asked)?)))
 }
 
 /// A call of somebody who holds a key: all that a dialect needs to answer it.
@@ -525,7 +588,7 @@ fn refuse(process: &Process, route: Route, head: &Parts, rejection: &Rejection) 
         fields.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if *rejection == Rejection::Forbidden(Forbidden::SecretInUrl)
-        && let Some(index) = head.uri.query().and_then(|q| exposed_secret(&snapshot.keys, q))
+        && let Some(index) = exposed_secret(&snapshot.keys, path, head.uri.query())
     {
         let name = &snapshot.environments[index as usize].profile.name;
         warn!(environment = %name, "a secret key was sent in a URL: rotate the key of environment {name}");

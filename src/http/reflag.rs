@@ -39,7 +39,7 @@ fn definitions(call: &Call<'_>, may_wait: bool) -> Result<Reply, Stop> {
     let (content, staleness) = call.present()?;
     if call.head.uri.query().is_some() {
         let wanted = mapping::wanted_version(call.query())?;
-        if wanted.is_some() {
+        if wanted.is_some_and(|wanted| wanted > content.version.number()) {
             hint_at_stream(call);
         }
         catch_up(call, content, wanted, may_wait)?;
@@ -171,18 +171,20 @@ fn of_flagsmith_rules(
     })
 }
 
-/// A server SDK names a version that it heard of on a stream. There is none here, so it listens to
-/// the vendor's: its stream does not follow `apiBaseUrl` (reflag-runtime.md section 1).
+/// A server SDK names a version that is not here though nobody listens here: it heard of it on the
+/// vendor's stream. Which stream an SDK listens to does not follow `apiBaseUrl` (reflag-runtime.md
+/// section 1).
 #[cold]
 fn hint_at_stream(call: &Call<'_>) {
     let sdk = call.head.headers.get("reflag-sdk-version").map_or(&b""[..], HeaderValue::as_bytes);
     if sdk.starts_with(b"node-sdk/")
+        && call.environment.announcements.is_empty()
         && !call.connection.worker.shared.hinted.swap(true, Ordering::Relaxed)
     {
         warn!(
             environment = %call.environment.profile.name,
             "a node SDK that gets its flags here listens to another stream for changes: its \
-             flagsPushUrl does not follow apiBaseUrl; set flagsSyncMode to \"polling\""
+             flagsPushUrl does not follow apiBaseUrl; set it to /sse/server of this edge"
         );
     }
 }

@@ -4,6 +4,7 @@ use hyper::Method;
 
 use crate::dialect::Dialect;
 use crate::dialect::{flagsmith, ofrep, reflag};
+use crate::model::KeyClass;
 use crate::telemetry::metrics::RouteLabels;
 
 /// What a path asks for.
@@ -15,6 +16,8 @@ pub enum Target {
     Flagsmith(flagsmith::routes::Endpoint),
     /// A route of the OFREP dialect.
     Ofrep(ofrep::routes::Endpoint),
+    /// An event stream of the dialect, for this class of keys; one for publishable keys is for all.
+    Stream(KeyClass),
     /// Whether this process should get requests.
     Readiness,
     /// Whether this process runs; with a body or without.
@@ -44,6 +47,19 @@ const HEALTH: [(&str, Target); 6] = [
     ("/proxy/health/liveness", Target::Liveness(false)),
 ];
 
+/// Event streams: the path or its template, whose they are, and for which keys.
+const STREAMS: [(&str, Dialect, KeyClass); 4] = {
+    let [server, client] = reflag::routes::STREAMS;
+    [
+        (server.0, Dialect::Reflag, server.1),
+        (client.0, Dialect::Reflag, client.1),
+        (flagsmith::routes::STREAM, Dialect::Flagsmith, KeyClass::Publishable),
+        (ofrep::routes::STREAM, Dialect::Ofrep, KeyClass::Publishable),
+    ]
+};
+/// Place of the stream whose path has a key in it.
+const STREAM_WITH_KEY: usize = 2;
+
 const REFLAG: &[reflag::routes::Route] = &reflag::routes::ROUTES;
 const FLAGSMITH: &[flagsmith::routes::Route] = &flagsmith::routes::ROUTES;
 const OFREP: &[ofrep::routes::Route] = &ofrep::routes::ROUTES;
@@ -52,7 +68,8 @@ const OFREP: &[ofrep::routes::Route] = &ofrep::routes::ROUTES;
 const FIRST_FLAGSMITH: usize = REFLAG.len();
 const FIRST_OFREP: usize = FIRST_FLAGSMITH + FLAGSMITH.len();
 const FIRST_HEALTH: usize = FIRST_OFREP + OFREP.len();
-const FIRST_OTHER: usize = FIRST_HEALTH + HEALTH.len();
+const FIRST_STREAM: usize = FIRST_HEALTH + HEALTH.len();
+const FIRST_OTHER: usize = FIRST_STREAM + STREAMS.len();
 const COUNT: usize = FIRST_OTHER + Dialect::ALL.len() + 1;
 
 /// Labels of all routes in metrics: those that exist, `other` by dialect, and `other` of requests
@@ -81,6 +98,13 @@ const fn labels() -> [RouteLabels; COUNT] {
         health += 1;
         at += 1;
     }
+    let mut stream = 0;
+    while stream < STREAMS.len() {
+        let (route, dialect, _) = STREAMS[stream];
+        labels[at] = RouteLabels { dialect: dialect.label(), route };
+        stream += 1;
+        at += 1;
+    }
     labels[at] = RouteLabels { dialect: "reflag", route: "other" };
     labels[at + 1] = RouteLabels { dialect: "flagsmith", route: "other" };
     labels[at + 2] = RouteLabels { dialect: "ofrep", route: "other" };
@@ -106,6 +130,12 @@ pub fn find(path: &str) -> Route {
     if let Some(place) = HEALTH.iter().position(|(path, _)| *path == bare) {
         let target = HEALTH[place].1;
         return Route { target, dialect: Dialect::Flagsmith, label: FIRST_HEALTH + place };
+    }
+    let stream = STREAMS.iter().position(|(path, ..)| *path == bare);
+    let with_key = || flagsmith::routes::key_of_stream(path).map(|_| STREAM_WITH_KEY);
+    if let Some(place) = stream.or_else(with_key) {
+        let (_, dialect, class) = STREAMS[place];
+        return Route { target: Target::Stream(class), dialect, label: FIRST_STREAM + place };
     }
     let dialect = Dialect::of_path(path);
     let label = FIRST_OTHER + dialect as usize;

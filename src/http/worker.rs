@@ -21,6 +21,7 @@ use super::body::InFlight;
 use super::connection::{Connection, Deadlines, Served, Socket, Transport};
 use super::pipeline;
 use super::routing::Route;
+use super::streams::Streams;
 use crate::dialect::{Dialect, Rejection};
 use crate::snapshot::status::Readiness;
 use crate::snapshot::{Patience, Shared};
@@ -40,6 +41,8 @@ pub struct Process {
     pub limits: Limits,
     /// Taken off the front of every path; empty or `/like/this`.
     pub base_path: String,
+    /// The path of OFREP's event streams, as clients have to ask for it.
+    pub stream_path: String,
     /// Lets one document be translated at a time.
     pub translating: tokio::sync::Semaphore,
     /// Whether HTTP/2 with prior knowledge is spoken.
@@ -56,6 +59,8 @@ pub struct Process {
     pub readiness: Readiness,
     /// Bodies that are being received.
     pub in_flight: InFlight,
+    /// Clients on event streams.
+    pub streams: Streams,
     /// Open connections.
     pub connections: AtomicUsize,
     /// Set once, when the process is to end.

@@ -191,6 +191,11 @@ impl FlagsmithContent {
         HeaderValue::from_str(&format!("{seconds}.{micros:06}")).ok()
     }
 
+    /// The same in microseconds of the epoch.
+    pub(super) fn updated_micros(&self) -> Option<i64> {
+        self.updated_at.map(|at| at.0)
+    }
+
     /// When the document last changed, in whole seconds as HTTP dates are.
     pub fn last_modified(&self) -> Option<Timestamp> {
         Some(Timestamp(self.updated_at?.0.div_euclid(1_000_000) * 1_000))

@@ -206,17 +206,27 @@ impl KeyTable {
 
     /// What the key gives access to.
     pub fn find(&self, key: &[u8]) -> Option<Credential> {
-        self.find_digest(self.digests.digest(key)).or_else(|| self.find_hashed(key))
+        self.find_digest(self.digests.digest(key)).or_else(|| Some(self.find_hashed(key)?.1))
+    }
+
+    /// The same with the digest under which the key is found, for whoever has to find it again.
+    pub fn find_with_digest(&self, key: &[u8]) -> Option<(u128, Credential)> {
+        let digest = self.digests.digest(key);
+        match self.find_digest(digest) {
+            Some(credential) => Some((digest, credential)),
+            None => self.find_hashed(key),
+        }
     }
 
     /// Keys of which a source keeps no more than a hash are found by that. Nobody pays for it where
     /// there are none, and with a publishable key nobody does anyway.
     #[cold]
-    fn find_hashed(&self, key: &[u8]) -> Option<Credential> {
+    fn find_hashed(&self, key: &[u8]) -> Option<(u128, Credential)> {
         if !self.has_hashed {
             return None;
         }
-        self.find_digest(self.of_hashes.digest(&Sha256::digest(key)))
+        let digest = self.of_hashes.digest(&Sha256::digest(key));
+        Some((digest, self.find_digest(digest)?))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Requests load the [`Snapshot`] once and borrow everything else from it. Only the
 //! [`publisher`] makes a new one.
 
+mod announcements;
 mod body;
 mod content;
 mod environments;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+pub use announcements::{Announcement, Announcements, Listener};
 pub use body::PreparedBody;
 pub use content::{Content, EXPOSED, Family, Heads, STATE, class_index};
 pub use environments::{Environments, Seat};
@@ -61,6 +63,8 @@ pub struct Environment {
     pub freshness: Arc<Freshness>,
     /// Requests that wait for newer content.
     pub waiting: Arc<Waiting>,
+    /// What clients on event streams are told.
+    pub announcements: Arc<Announcements>,
     /// What the admin port tells about it.
     pub status: Arc<StatusCell>,
     /// What is counted for it, save evaluations.
@@ -70,19 +74,20 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// One that waits for its first content. At most `waiters` requests wait with it.
+    /// One that waits for its first content.
     pub fn new(
         seat: Seat,
         profile: Profile,
         status: EnvironmentStatus,
         metrics: Arc<EnvironmentMetrics>,
-        waiters: usize,
+        bounds: Bounds,
     ) -> Self {
         Self {
             seat,
             profile: Arc::new(profile),
             freshness: Arc::default(),
-            waiting: Arc::new(Waiting::new(waiters)),
+            waiting: Arc::new(Waiting::new(bounds.waiters)),
+            announcements: Arc::new(Announcements::new(bounds.streams)),
             status: Arc::new(StatusCell::new(status)),
             metrics,
             content: None,
@@ -93,6 +98,15 @@ impl Environment {
     pub fn is_discovered(&self) -> bool {
         self.status.lock().discovered.is_some()
     }
+}
+
+/// How many may hold out with one environment.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Requests that wait for a version.
+    pub waiters: usize,
+    /// Clients on event streams.
+    pub streams: usize,
 }
 
 /// An environment's settings, as far as requests need them.

@@ -272,6 +272,7 @@ impl Publisher {
         memory.held_back = None;
         confirm(environment, confirmed, now);
         environment.waiting.reach(source_version.unwrap_or(0).max(version.number()));
+        environment.announcements.announce(&content, now);
         let name = &environment.profile.name;
         info!(environment = %name, %version, %fingerprint, flags, quarantined = broken, "published");
         for diagnostic in &diagnostics {
@@ -343,7 +344,7 @@ impl Publisher {
         }
         let mut environments = before.environments.clone();
         environments.seat(environment.clone());
-        self.shared.store(Arc::new(Snapshot { environments, keys }));
+        self.store(Snapshot { environments, keys });
         environment
     }
 
@@ -358,7 +359,16 @@ impl Publisher {
         );
         if let Some(keys) = table.map(Arc::new) {
             let environments = before.environments.clone();
-            self.shared.store(Arc::new(Snapshot { environments, keys }));
+            self.store(Snapshot { environments, keys });
+        }
+    }
+
+    /// Swaps the pointer. Streams whose keys do not hold any more end.
+    fn store(&self, snapshot: Snapshot) {
+        let snapshot = Arc::new(snapshot);
+        let before = self.shared.swap(Arc::clone(&snapshot));
+        if !Arc::ptr_eq(&before.keys, &snapshot.keys) {
+            snapshot.environments.iter().for_each(|e| e.announcements.keys_changed());
         }
     }
 

@@ -47,6 +47,7 @@ pub mod names {
     pub const EVENTS_DROPPED: &str = "burgee_events_dropped_total";
     pub const DISCOVERIES: &str = "burgee_discoveries_total";
     pub const DISCOVERED_ENVIRONMENTS: &str = "burgee_discovered_environments";
+    pub const STREAM_CLIENTS: &str = "burgee_stream_clients";
     pub const REJECTIONS: &str = "burgee_rejections_total";
     pub const BOUNDED_DROPPED: &str = "burgee_bounded_dropped_total";
     pub const BUILD_INFO: &str = "burgee_build_info";
@@ -114,6 +115,13 @@ impl WorkerMetrics {
         counters.nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
+    /// Counts an event stream that was opened: how long it lasts is no time of a request.
+    pub fn opened(&self, route: usize) {
+        if let Some(counters) = self.routes.get(route) {
+            counters.statuses[0].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Counts an evaluated context of the environment in this slot.
     pub fn evaluated(&self, slot: usize, dialect: Dialect) {
         if let Some(counters) = self.evaluations.get(slot) {
@@ -175,6 +183,9 @@ impl Metrics {
             "admin_connections",
             "in_flight_body_bytes",
             "waiters",
+            "streams",
+            "streams_per_environment",
+            "slow_streams",
             "discovered_environments",
         ] {
             bounded_dropped.with_label_values(&[what]);

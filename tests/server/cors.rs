@@ -178,7 +178,7 @@ fn an_error_can_be_read_by_the_pages_that_may_read_answers() {
             (400, page.post("/event", "{}")),
             (403, page.get("/features")),
             (404, page.get("/nope")),
-            (404, page.get("/sse/client")),
+            (403, page.get("/sse/server")),
             (405, page.ask("DELETE", "/features/evaluated", "")),
             (413, page.post("/bulk", vec![b' '; (1 << 20) + 1])),
             (415, page.clone().with("Content-Encoding", "gzip").post("/bulk", "[]")),

@@ -27,10 +27,14 @@ fn setup() -> Setup {
 
 /// Runs a client to its end, which must come in time.
 fn client(test: impl Future<Output = ()>) {
+    client_of(test);
+}
+
+/// The same, and gives what it has at the end.
+fn client_of<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        tokio::time::timeout(PATIENCE, test).await.expect("an answer in time");
-    });
+    runtime
+        .block_on(async { tokio::time::timeout(PATIENCE, test).await.expect("an answer in time") })
 }
 
 /// A body that comes as its sender sends it, and ends when that one is dropped.
@@ -314,4 +318,56 @@ fn without_the_setting_it_is_refused() {
     let is_http_1 = answer.starts_with(b"HTTP/1.1 4");
     assert!(answer.is_empty() || is_http_1, "{:?}", String::from_utf8_lossy(&answer));
     assert_eq!(edge.publishable().get("/features/evaluated").keys(), ["open"]);
+}
+
+#[test]
+fn event_streams_share_a_connection_with_requests() {
+    let edge = setup().drain("10s").start();
+    let ended = client_of(async {
+        let mut sender = connect(edge.public).await;
+        let mut streams = Vec::new();
+        for target in ["/sse/client", "/ofrep/v1/sse", "/sse/environments/pub_shop/stream"] {
+            let response = sender.send_request(request("GET", target, "")).await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK);
+            assert_eq!(response.headers()["content-type"], "text/event-stream");
+            assert!(response.headers().get("connection").is_none());
+            streams.push(response.into_body());
+        }
+        for stream in &mut streams {
+            let first = stream.frame().await.unwrap().unwrap().into_data().unwrap();
+            assert!(first.starts_with(b"id: 7\nevent: "), "{}", first.escape_ascii());
+        }
+        let response =
+            sender.send_request(request("GET", "/features/evaluated", "")).await.unwrap();
+        assert_eq!(json_of(response).await.0, StatusCode::OK);
+        edge.publish("shop", &document(8, &[on("open")]));
+        for stream in &mut streams {
+            let next = stream.frame().await.unwrap().unwrap().into_data().unwrap();
+            assert!(next.starts_with(b"id: 8\n"), "{}", next.escape_ascii());
+        }
+        let mut edge = edge;
+        edge.begin_to_stop();
+        for stream in &mut streams {
+            let last = stream.frame().await.unwrap().unwrap().into_data().unwrap();
+            assert!(last.starts_with(b"retry: "), "{}", last.escape_ascii());
+            // What is left is its end, in order.
+            let rest = stream.collect().await.unwrap().to_bytes();
+            assert_eq!(rest, "");
+        }
+        edge
+    });
+    { ended }.until_stopped();
+}
+
+#[test]
+fn http_1_1_has_event_streams_on_the_same_port() {
+    let edge = setup().start();
+    let mut stream = edge.publishable().listen("/sse/client").expect("a stream");
+    assert_eq!(stream.event().0, "7");
+    edge.publish("shop", &document(8, &[on("open")]));
+    assert_eq!(stream.event().0, "8");
+    drop(stream);
+    crate::support::until("it has left", || {
+        (edge.metrics().find("burgee_stream_clients", &[]) == Some(0.0)).then_some(())
+    });
 }

@@ -25,6 +25,7 @@ mod shutdown;
 mod smuggling;
 mod staleness;
 mod status_table;
+mod streams;
 mod support;
 mod swap;
 mod tracking;

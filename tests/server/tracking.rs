@@ -153,15 +153,12 @@ fn a_connection_outlives_a_call_that_is_not_available() {
 }
 
 #[test]
-fn event_streams_are_404_at_once_with_a_json_body() {
+fn an_old_sdks_stream_of_channels_is_404_at_once_with_a_json_body() {
     let edge = edge();
     for caller in [edge.publishable(), edge.secret(), edge.anonymous()] {
         let caller = caller.with("Accept", "text/event-stream");
-        for path in ["/sse/server", "/sse/client?publishableKey=pub_shop", "/sse?v=1.2&channels=a"]
-        {
-            caller.get(path).assert_error(404, "NOT_FOUND");
-        }
-        let reply = caller.get("/sse/environments/pub_shop/stream");
+        caller.get("/sse?v=1.2&channels=a").assert_error(404, "NOT_FOUND");
+        let reply = caller.get("/sse/environments/pub_shop/queue-change");
         assert_eq!(reply.status, 404);
         assert_eq!(reply.header("content-type"), Some("application/json"));
         assert_eq!(reply.json()["status"], json!("not_found"));

@@ -2,6 +2,7 @@
 
 mod answers;
 pub mod document;
+pub mod events;
 pub mod feature;
 mod flags;
 pub mod listing;

@@ -1,4 +1,4 @@
-//! What exists: path, methods, which keys may call it (flagsmith.md section 3).
+//! What exists: path, methods, which keys may call it (flagsmith.md sections 3, 15).
 
 /// What a route does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,16 @@ pub const ROUTES: [Route; 5] = [
     route("/api/v1/analytics/flags", Endpoint::Analytics(1)),
     route("/api/v2/analytics/flags", Endpoint::Analytics(2)),
 ];
+
+/// The template of an event stream's path.
+pub const STREAM: &str = "/sse/environments/{key}/stream";
+
+/// The key in the path of an event stream, as it was sent: keys need no escapes.
+pub fn key_of_stream(path: &str) -> Option<&str> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let key = path.strip_prefix("/sse/environments/")?.strip_suffix("/stream")?;
+    (!key.is_empty() && !key.contains('/')).then_some(key)
+}
 
 const fn route(path: &'static str, endpoint: Endpoint) -> Route {
     Route { path, endpoint }

@@ -5,6 +5,7 @@
 //! own, and with a suffix the part of it that is meant ([`Form`]).
 
 mod evaluations;
+pub mod events;
 pub mod mapping;
 pub mod routes;
 

@@ -1,4 +1,5 @@
-//! What exists: path and what it does (ofrep.md section 1). Both routes take `POST` only.
+//! What exists: path and what it does (ofrep.md section 1). Evaluations take `POST` only,
+//! event streams `GET`.
 
 use std::borrow::Cow;
 
@@ -25,6 +26,9 @@ pub const ROUTES: [Route; 2] = [
     Route { path: "/ofrep/v1/evaluate/flags", endpoint: Endpoint::All },
     Route { path: "/ofrep/v1/evaluate/flags/{key}", endpoint: Endpoint::One },
 ];
+
+/// The path of event streams, which is ours to choose.
+pub const STREAM: &str = "/ofrep/v1/sse";
 
 /// What precedes a flag's key.
 const BEFORE_KEY: &str = "/ofrep/v1/evaluate/flags/";

@@ -221,7 +221,7 @@ pub fn reject(rejection: &Rejection) -> (u16, String) {
         }
         Rejection::NotReady | Rejection::Stale => (503, "NOT_READY"),
         Rejection::NotForwarded => (503, "NOT_AVAILABLE"),
-        Rejection::Overloaded => (503, "OVERLOADED"),
+        Rejection::Overloaded | Rejection::TooManyStreams(_) => (503, "OVERLOADED"),
         Rejection::Internal => (500, "INTERNAL_ERROR"),
         Rejection::UnknownPath | Rejection::UnknownFlag(_) => (404, "NOT_FOUND"),
         Rejection::Untranslated(_) => (501, "NOT_AVAILABLE"),

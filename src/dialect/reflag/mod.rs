@@ -3,6 +3,7 @@
 pub mod answers;
 pub mod definitions;
 mod entries;
+pub mod events;
 pub mod mapping;
 pub mod routes;
 pub mod tracking;

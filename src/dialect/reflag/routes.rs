@@ -1,6 +1,7 @@
-//! What exists: path, method, which keys may call it (reflag-runtime.md sections 1, 5, 8, 9).
+//! What exists: path, method, which keys may call it (reflag-runtime.md sections 1, 5, 7, 8, 9).
 
 use super::tracking::Post;
+use crate::model::KeyClass;
 
 /// What a route does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,11 @@ pub const ROUTES: [Route; 12] = [
     route("/feedback/prompt-events", Endpoint::Forwarded),
     route("/flags/opt-in", Endpoint::Forwarded),
 ];
+
+/// Event streams, and the class of keys that the stream is for (section 7). The one for publishable
+/// keys lets secret ones in, too.
+pub const STREAMS: [(&str, KeyClass); 2] =
+    [("/sse/server", KeyClass::Secret), ("/sse/client", KeyClass::Publishable)];
 
 const fn route(path: &'static str, endpoint: Endpoint) -> Route {
     Route { path, endpoint }

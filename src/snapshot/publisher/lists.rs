@@ -14,7 +14,9 @@ use super::{Memory, Publisher};
 use crate::model::{EnvironmentName, Failure, FailureKind};
 use crate::snapshot::roster::{Around, Entry, Fate, Grant, Member, Plan, Roster};
 use crate::snapshot::status::{Discovered, EnvironmentStatus};
-use crate::snapshot::{Environment, Environments, KeyTable, Profile, Seat, Snapshot, Waiting};
+use crate::snapshot::{
+    Bounds, Environment, Environments, KeyTable, Profile, Seat, Snapshot, Waiting,
+};
 use crate::time::Timestamp;
 
 /// A list of environments, and what all of them have in common.
@@ -30,8 +32,8 @@ pub struct List {
     pub template: Profile,
     /// How many environments it may have at once.
     pub max_environments: usize,
-    /// How many requests may wait for each.
-    pub waiters: usize,
+    /// How many may hold out with each.
+    pub bounds: Bounds,
     /// Keys of the configuration that stand for nobody among clients, such as those of sources: no
     /// environment of the list may have one of them either.
     pub reserved: Arc<HashSet<u128>>,
@@ -60,7 +62,7 @@ impl List {
         (source_type, source_url): (&'static str, String),
         template: Profile,
         max_environments: usize,
-        waiters: usize,
+        bounds: Bounds,
         reserved: Arc<HashSet<u128>>,
     ) -> Self {
         Self {
@@ -69,7 +71,7 @@ impl List {
             source_url,
             template,
             max_environments,
-            waiters,
+            bounds,
             reserved,
             roster: Roster::default(),
             logged: None,
@@ -216,7 +218,7 @@ impl Publisher {
             for (seat, given) in given {
                 keys.bring(seat.slot as u32, &given, |_| false);
             }
-            self.shared.store(Arc::new(Snapshot { environments, keys: Arc::new(keys) }));
+            self.store(Snapshot { environments, keys: Arc::new(keys) });
         }
         drop(before);
         for environment in &left {
@@ -287,7 +289,7 @@ impl Publisher {
         let slot = self.memories.iter().enumerate().position(|(slot, memory)| {
             !draft.environments.is_taken(slot) && memory.left.strong_count() == 0
         })?;
-        let List { source_type, source_url, waiters, name: by, .. } = &self.lists[list];
+        let List { source_type, source_url, bounds, name: by, .. } = &self.lists[list];
         let metrics = self.metrics.open(slot, name);
         let metrics = metrics
             .inspect_err(|error| warn!(environment = %name, %error, "it cannot be counted"))
@@ -302,7 +304,7 @@ impl Publisher {
         info!(environment = %name, discover = %by, id = entry.id, name = ?entry.name, "discovered");
         let seat = Seat { slot, guest: self.guests };
         let profile = self.lists[list].profile(name);
-        let environment = Environment::new(seat, profile, status, metrics, *waiters);
+        let environment = Environment::new(seat, profile, status, metrics, *bounds);
         self.guests += 1;
         self.memories[slot] = Memory::default();
         draft.environments.seat(environment);
@@ -322,6 +324,7 @@ impl Publisher {
     /// shown of it.
     fn see_off(&self, list: usize, environment: &Environment) {
         environment.waiting.end();
+        environment.announcements.end();
         self.metrics.close(environment.seat.slot);
         let (name, by) = (&environment.profile.name, &self.lists[list].name);
         info!(environment = %name, discover = %by, "gone from the list: not served any more");
@@ -343,7 +346,7 @@ impl Publisher {
         }
         if let Some(keys) = keys {
             let environments = snapshot.environments.clone();
-            self.shared.store(Arc::new(Snapshot { environments, keys: Arc::new(keys) }));
+            self.store(Snapshot { environments, keys: Arc::new(keys) });
         }
     }
 

@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "each target uses its own part")]
 
+pub(crate) mod events;
 pub(crate) mod rules;
 pub(crate) mod wire;
 
@@ -17,8 +18,9 @@ use std::sync::{Mutex, Once, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use burgee::app::App;
+use burgee::app::{App, Times};
 use burgee::config::{Settings, Source, Surroundings};
+use burgee::http::streams::StreamTimes;
 use burgee::snapshot::Patience;
 use burgee::time::{Clock, Stopwatch, Timestamp};
 use serde_json::Value;
@@ -56,6 +58,7 @@ pub(crate) struct Environment {
     document: Option<String>,
     format: &'static str,
     source: Option<String>,
+    has_own_key: bool,
     settings: Vec<String>,
     tables: Vec<String>,
 }
@@ -69,6 +72,7 @@ impl Environment {
             document: None,
             format: "reflag",
             source: None,
+            has_own_key: true,
             settings: Vec::new(),
             tables: Vec::new(),
         }
@@ -98,6 +102,12 @@ impl Environment {
         self
     }
 
+    /// Without a publishable key: its document brings one.
+    pub(crate) fn with_the_documents_key(mut self) -> Self {
+        self.has_own_key = false;
+        self
+    }
+
     /// With one more line below `[[environments]]`.
     pub(crate) fn says(mut self, setting: &str) -> Self {
         self.settings.push(setting.to_owned());
@@ -111,7 +121,12 @@ impl Environment {
     }
 
     fn toml(&self, rules: &Path) -> String {
-        let Self { name, format, source, settings, tables, .. } = self;
+        let Self { name, format, source, settings, tables, has_own_key, .. } = self;
+        let publishable = if *has_own_key {
+            format!("publishable_keys = [{:?}]\n", publishable_key(name))
+        } else {
+            String::new()
+        };
         let file = || {
             let path = rules.display().to_string();
             format!(
@@ -119,9 +134,8 @@ impl Environment {
             )
         };
         format!(
-            "[[environments]]\nname = {name:?}\npublishable_keys = [{:?}]\nsecret_keys = [{:?}]\n\
+            "[[environments]]\nname = {name:?}\n{publishable}secret_keys = [{:?}]\n\
              {}\n[environments.source]\n{}\n{}\n",
-            publishable_key(name),
             secret_key(name),
             settings.join("\n"),
             source.clone().unwrap_or_else(file),
@@ -151,7 +165,7 @@ pub(crate) struct Setup {
     environments: Vec<Environment>,
     discover: Vec<String>,
     clock: Clock,
-    patience: Patience,
+    times: Times,
     /// Sources are looked at more often than the configuration allows, so that tests do not wait.
     looks_often: bool,
 }
@@ -169,7 +183,7 @@ impl Setup {
             environments: vec![environment],
             discover: Vec::new(),
             clock: Clock::frozen(at(NOW)),
-            patience: Patience::default(),
+            times: Times::default(),
             looks_often: true,
         }
     }
@@ -200,7 +214,13 @@ impl Setup {
 
     /// With requests that wait for a version held for so long at most, by class of keys.
     pub(crate) fn patience(mut self, publishable: Duration, secret: Duration) -> Self {
-        self.patience = Patience { publishable, secret };
+        self.times.patience = Patience { publishable, secret };
+        self
+    }
+
+    /// With these times for event streams.
+    pub(crate) fn streams(mut self, streams: StreamTimes) -> Self {
+        self.times.streams = streams;
         self
     }
 
@@ -298,11 +318,11 @@ impl Setup {
         }
         let (told, addresses) = mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
-        let (clock, patience) = (self.clock.clone(), self.patience);
+        let (clock, times) = (self.clock.clone(), self.times);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async move {
-                let app = App::bind_with(settings, clock, patience);
+                let app = App::bind_with(settings, clock, times);
                 let app = app.expect("both ports are free");
                 told.send((app.address(), app.admin_address())).expect("the test is waiting");
                 let stop = async { drop(stopped.await) };

@@ -120,7 +120,11 @@ pub(crate) enum Arrival {
 
 impl Connection {
     pub(crate) fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the server listens");
+        Self::over(TcpStream::connect(address).expect("the server listens"))
+    }
+
+    /// Over a socket of the test's own.
+    pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a socket takes options");
         stream.set_write_timeout(Some(PATIENCE)).expect("a socket takes options");
         Self { stream, held: Vec::new() }
@@ -155,6 +159,24 @@ impl Connection {
     pub(crate) fn reply_to(&mut self, method: &str) -> Reply {
         let reply = self.next_reply(method != "HEAD");
         reply.expect("an answer, not the end of the connection")
+    }
+
+    /// The head of the next answer if that has no end, such as a stream; else the answer.
+    pub(crate) fn head_of_stream(&mut self) -> Result<Reply, Reply> {
+        while !self.held.windows(4).any(|window| window == b"\r\n\r\n") {
+            assert_eq!(self.wait(PATIENCE), Arrival::Bytes, "{}", self.held.escape_ascii());
+        }
+        let (head, length) = Reply::parse(&self.held, false).expect("a head");
+        if head.header("content-length").is_some() {
+            return Err(self.reply_to("GET"));
+        }
+        self.held.drain(..length);
+        Ok(head)
+    }
+
+    /// What came after the last answer.
+    pub(crate) fn unread(&mut self) -> &mut Vec<u8> {
+        &mut self.held
     }
 
     /// The next answer; none when the server closes without one.
@@ -242,7 +264,8 @@ impl Reply {
             fields: fields.collect(),
             body: Vec::new(),
         };
-        assert!(reply.header("transfer-encoding").is_none(), "every length here is known: {head}");
+        let encoding = reply.header("transfer-encoding");
+        assert!(!has_body || encoding.is_none(), "every length here is known: {head}");
         let none = !has_body || matches!(reply.status, 100..=199 | 204 | 304);
         let length = match reply.header("content-length") {
             Some(length) if !none => length.parse().expect("a length"),

@@ -3262,10 +3262,10 @@ format = "json"
 
 [[environments]]
 name = "shop/production"
-# BURGEE_KEY_1: the key of burgee.toml:30: environments[0].publishable_keys[0].
-# BURGEE_KEY_2: the key of burgee.toml:30: environments[0].publishable_keys[1].
+# BURGEE_KEY_1: the key of burgee.toml:32: environments[0].publishable_keys[0].
+# BURGEE_KEY_2: the key of burgee.toml:32: environments[0].publishable_keys[1].
 publishable_keys = ["${BURGEE_KEY_1}", "${BURGEE_KEY_2}"]
-# BURGEE_KEY_3: the key of burgee.toml:32: environments[0].secret_keys[0].
+# BURGEE_KEY_3: the key of burgee.toml:34: environments[0].secret_keys[0].
 secret_keys = ["${BURGEE_KEY_3}"]
 max_staleness = "1h"
 on_stale = "refuse"
@@ -3293,10 +3293,10 @@ confirm_after = 1
 
 [[environments]]
 name = "shop/staging"
-# BURGEE_KEY_4: the key of burgee.toml:60: environments[1].publishable_keys[0].
+# BURGEE_KEY_4: the key of burgee.toml:62: environments[1].publishable_keys[0].
 publishable_keys = ["${BURGEE_KEY_4}"]
-# BURGEE_KEY_5: the key of burgee.toml:61: environments[1].secret_keys[0].
-# BURGEE_KEY_6: the key of burgee.toml:61: environments[1].secret_keys[1].
+# BURGEE_KEY_5: the key of burgee.toml:63: environments[1].secret_keys[0].
+# BURGEE_KEY_6: the key of burgee.toml:63: environments[1].secret_keys[1].
 secret_keys = ["${BURGEE_KEY_5}", "${BURGEE_KEY_6}"]
 max_staleness = "1m"
 on_stale = "mark"
@@ -3305,7 +3305,7 @@ on_unauthorized = "refuse"
 type = "reflag"
 url = "http://edge.example:8000/flags"
 secret_key = "${BURGEE_KEY_5}"
-# BURGEE_KEY_7: the key of burgee.toml:69: environments[1].source.upstream_publishable_key.
+# BURGEE_KEY_7: the key of burgee.toml:71: environments[1].source.upstream_publishable_key.
 upstream_publishable_key = "${BURGEE_KEY_7}"
 poll_interval = "100ms"
 timeout = "10ms"
@@ -3328,9 +3328,9 @@ confirm_after = 1000
 
 [[environments]]
 name = "shop/mobile"
-# BURGEE_KEY_8: the key of burgee.toml:91: environments[2].publishable_keys[0].
+# BURGEE_KEY_8: the key of burgee.toml:93: environments[2].publishable_keys[0].
 publishable_keys = ["${BURGEE_KEY_8}"]
-# BURGEE_KEY_9: the key of burgee.toml:92: environments[2].secret_keys[0].
+# BURGEE_KEY_9: the key of burgee.toml:94: environments[2].secret_keys[0].
 secret_keys = ["${BURGEE_KEY_9}"]
 max_staleness = "1m"
 on_stale = "mark"
@@ -3338,7 +3338,7 @@ on_unauthorized = "refuse"
 [environments.source]
 type = "flagsmith"
 url = "https://flagsmith.example/api/v1"
-# BURGEE_KEY_10: the key of burgee.toml:99: environments[2].source.server_key.
+# BURGEE_KEY_10: the key of burgee.toml:101: environments[2].source.server_key.
 server_key = "${BURGEE_KEY_10}"
 poll_interval = "100ms"
 timeout = "10m"
@@ -3363,7 +3363,7 @@ confirm_after = 2
 type = "flagsmith"
 name = "vendor"
 url = "https://flagsmith.example/api/v1"
-# BURGEE_KEY_11: the key of burgee.toml:123: discover[0].proxy_key.
+# BURGEE_KEY_11: the key of burgee.toml:125: discover[0].proxy_key.
 proxy_key = "${BURGEE_KEY_11}"
 poll_interval = "100ms"
 timeout = "10ms"

@@ -14,6 +14,7 @@ mod keys;
 pub mod publisher;
 mod reflag;
 mod roster;
+mod source_stream;
 pub mod status;
 mod translated;
 mod waiting;
@@ -31,9 +32,10 @@ pub use gate::{Document, Gate, Verdict};
 pub use keys::{Credential, KeyDigests, KeyTable, SourceKey};
 pub use reflag::ReflagContent;
 pub use roster::{Entry, Grant, ServerKey};
+pub use source_stream::{SourceStream, StreamState, StreamStatus};
 use status::{EnvironmentStatus, StatusCell};
 pub use translated::{TranslatedDocument, UNTRANSLATED};
-pub use waiting::{Patience, Place, Waiting, Wake};
+pub use waiting::{FARTHEST, Patience, Place, Waiting, Wake};
 
 use crate::compile::Policy;
 use crate::config;
@@ -61,6 +63,8 @@ pub struct Environment {
     pub freshness: Arc<Freshness>,
     /// Requests that wait for newer content.
     pub waiting: Arc<Waiting>,
+    /// The event stream of its source.
+    pub stream: Arc<SourceStream>,
     /// What the admin port tells about it.
     pub status: Arc<StatusCell>,
     /// What is counted for it, save evaluations.
@@ -83,6 +87,7 @@ impl Environment {
             profile: Arc::new(profile),
             freshness: Arc::default(),
             waiting: Arc::new(Waiting::new(waiters)),
+            stream: Arc::default(),
             status: Arc::new(StatusCell::new(status)),
             metrics,
             content: None,

@@ -10,6 +10,7 @@ mod flagsmith;
 mod link;
 mod origin;
 mod pace;
+mod push;
 mod reflag;
 
 pub use discovery::{Discovery, DiscoveryDriver, DiscoveryUpstream, discover};
@@ -19,6 +20,7 @@ pub use file::{FileFormat, FileSource};
 pub use flagsmith::{FlagsmithSource, FlagsmithUpstream, ServerKeys};
 pub use origin::OriginSource;
 pub use pace::Pace;
+pub(crate) use push::STREAM_MEMORY;
 pub use reflag::{ReflagSource, ReflagUpstream};
 
 use std::sync::Arc;
@@ -29,7 +31,7 @@ use tokio::time::Instant;
 
 use crate::model::{Failure, KeyClass, Update};
 use crate::snapshot::publisher::Report;
-use crate::snapshot::{Seat, SourceKey, Waiting};
+use crate::snapshot::{Seat, SourceKey, SourceStream, Waiting};
 use crate::time::{Clock, Stopwatch, Timestamp};
 
 /// Something that can be looked at for rules.
@@ -37,8 +39,19 @@ pub trait Source {
     /// Looks once. Must end by itself, whatever is at the other end.
     fn look(&mut self, look: Look) -> impl Future<Output = Sight> + Send;
 
+    /// Somebody follows it from now on: a source whose upstream announces changes may listen. Says
+    /// in `stream` how that is going. Called in a runtime, once, before the first look.
+    fn listen(&mut self, stream: Arc<SourceStream>, clock: Clock) {
+        let _ = (stream, clock);
+    }
+
     /// Done when there may be something new to see. Never, for a source that has to be asked.
     fn stirred(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
+    /// After a look that failed: done when the source has shown since that it is there again.
+    fn revived(&mut self) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }
 }
@@ -82,16 +95,21 @@ const BETWEEN_WAKES: Duration = Duration::from_secs(1);
 /// ...and so far when those who wait hold a key that everybody has.
 const BETWEEN_PUBLISHABLE_WAKES: Duration = Duration::from_secs(5);
 
-/// Looks at a source now, then at its pace and when a waiting request asks for it, until nobody
-/// takes the reports any more. One look at a time.
+/// A source that fails is not looked at sooner than this because of what its stream says.
+const BEFORE_REVIVAL: Duration = Duration::from_secs(1);
+
+/// Looks at a source now, then at its pace, when it says so itself and when a waiting request asks
+/// for it, until nobody takes the reports any more. One look at a time.
 pub async fn follow(
     environment: Seat,
     mut source: impl Source,
     mut pace: Pace,
     waiting: Arc<Waiting>,
+    stream: Arc<SourceStream>,
     clock: Clock,
     reports: mpsc::Sender<Report>,
 ) {
+    source.listen(stream, clock.clone());
     let mut awaited = false;
     let mut calls = Calls { waiting, publishable_at: None };
     loop {
@@ -112,7 +130,15 @@ pub async fn follow(
         }
         // A source that fails is left alone: those who wait would only make it worse.
         awaited = if failed {
-            tokio::time::sleep_until(next).await;
+            let earliest = Instant::now() + rest.max(BEFORE_REVIVAL);
+            let revived = async {
+                tokio::time::sleep_until(earliest).await;
+                source.revived().await;
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => {}
+                () = revived => {}
+            }
             false
         } else {
             tokio::select! {
@@ -217,7 +243,8 @@ mod tests {
             let (sender, reports) = mpsc::channel(1_000);
             let clock = Clock::frozen(Timestamp(0));
             let seat = Seat::of_configuration(0);
-            tokio::spawn(follow(seat, source, pace, Arc::clone(&waiting), clock, sender));
+            let (waiting_too, stream) = (Arc::clone(&waiting), Arc::default());
+            tokio::spawn(follow(seat, source, pace, waiting_too, stream, clock, sender));
             Self { looks, waiting, began, _reports: reports }
         }
 

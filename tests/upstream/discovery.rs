@@ -21,7 +21,9 @@ fn upstream(listed: &[Listed]) -> Upstream {
 /// What stands below `[[discover]]`.
 fn settings(upstream: &Upstream, more: &str) -> String {
     let url = upstream.url();
-    format!("url = \"{url}/api/v1\"\nproxy_key = {PROXY_KEY:?}\ntimeout = \"8s\"\n{more}")
+    format!(
+        "url = \"{url}/api/v1\"\nproxy_key = {PROXY_KEY:?}\ntimeout = \"8s\"\npush = false\n{more}"
+    )
 }
 
 fn setup(upstream: &Upstream) -> Setup {
@@ -517,7 +519,7 @@ fn what_collides_with_the_configuration_is_skipped_and_said_once() {
     let document = json!({"flagStateVersion": 7, "features": []}).to_string();
     let shop = Environment::named("shop").holding(document).says("");
     let mine = Environment::named("mine").source(format!(
-        "type = \"flagsmith\"\nurl = \"{}/mine\"\nserver_key = \"ser.mine\"",
+        "type = \"flagsmith\"\nurl = \"{}/mine\"\nserver_key = \"ser.mine\"\npush = false",
         upstream.url()
     ));
     let mine = mine.says("max_staleness = \"1h\"");

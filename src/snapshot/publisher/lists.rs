@@ -14,7 +14,9 @@ use super::{Memory, Publisher};
 use crate::model::{EnvironmentName, Failure, FailureKind};
 use crate::snapshot::roster::{Around, Entry, Fate, Grant, Member, Plan, Roster};
 use crate::snapshot::status::{Discovered, EnvironmentStatus};
-use crate::snapshot::{Environment, Environments, KeyTable, Profile, Seat, Snapshot, Waiting};
+use crate::snapshot::{
+    Environment, Environments, KeyTable, Profile, Seat, Snapshot, SourceStream, Waiting,
+};
 use crate::time::Timestamp;
 
 /// A list of environments, and what all of them have in common.
@@ -118,6 +120,8 @@ pub struct Seated {
     pub seat: Seat,
     /// Requests that wait for it.
     pub waiting: Arc<Waiting>,
+    /// Where its source says how its event stream is doing.
+    pub stream: Arc<SourceStream>,
 }
 
 /// The next snapshot, while it is made.
@@ -208,6 +212,7 @@ impl Publisher {
             seats.push(seated.map(|environment| Seated {
                 seat: environment.seat,
                 waiting: Arc::clone(&environment.waiting),
+                stream: Arc::clone(&environment.stream),
             }));
         }
         let changed = draft.changed;

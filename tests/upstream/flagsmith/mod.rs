@@ -83,11 +83,11 @@ fn serving(version: u32) -> Upstream {
     upstream
 }
 
-/// An environment that follows it.
+/// An environment that follows it, by polls alone.
 fn following(upstream: &Upstream, poll_interval: &str, timeout: &str) -> Environment {
     Environment::named(SHOP).source(format!(
         "type = \"flagsmith\"\nurl = \"{}/api/v1\"\nserver_key = {SERVER_KEY:?}\n\
-         poll_interval = {poll_interval:?}\ntimeout = {timeout:?}",
+         poll_interval = {poll_interval:?}\ntimeout = {timeout:?}\npush = false",
         upstream.url()
     ))
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::fake_upstream::flagsmith::{DOCUMENT, Listed, PROXY_KEY};
 use crate::fake_upstream::{Answer, Document, PUBLISHABLE_KEY, Reply, SECRET_KEY, Step, Upstream};
 use crate::following::{Following, SHOP, document};
-use crate::support::{Edge, Environment, Setup, publishable_key, until};
+use crate::support::{Edge, Environment, Setup, logged, publishable_key, until};
 
 const STREAM: &str = "/sse/server";
 const CONNECTED: &str = "burgee_source_stream_connected";
@@ -222,6 +222,29 @@ fn what_is_wrong_with_a_stream_leaves_the_rules_alone() {
         until_version(&edge, 8);
         assert_eq!(edge.status(SHOP)["state"], "live");
     }
+}
+
+#[test]
+fn a_stream_that_comes_and_goes_is_logged_once_for_each_change() {
+    let name = "stream-that-is-logged";
+    let lines = |text: &str| {
+        let log = logged();
+        let of_this = log.lines().filter(|line| line.contains(&format!("environment={name}")));
+        of_this.filter(|line| line.contains(text)).count()
+    };
+    let upstream = Upstream::serving(document(7));
+    let edge = Setup::of(pushed(&upstream).named(name)).looking_as_configured().start();
+    until("a line", || (lines("stream=connected") == 1).then_some(()));
+    upstream.answer(STREAM, Reply::status(503));
+    upstream.end_connections();
+    until_stream(&edge, name, "disconnected");
+    // What is mended at once is not worth a line.
+    assert_eq!(lines("disconnected"), 0);
+    edge.now_is("2026-06-01T12:00:05Z");
+    until("a line", || (lines("stream=connected->disconnected") == 1).then_some(()));
+    upstream.recover();
+    until("a line", || (lines("stream=disconnected->connected") == 1).then_some(()));
+    assert_eq!(lines("stream="), 3);
 }
 
 // Flagsmith.

@@ -36,9 +36,12 @@ const LEAST_REST: Duration = Duration::from_millis(50);
 /// ...and at most so much. So a flood of announcements leads to twenty looks a second, and a large
 /// document takes half of the time.
 const LONGEST_REST: Duration = Duration::from_secs(1);
-/// Looks that announcements without a number lead to are so far apart: nobody can tell that a look
-/// has brought what they meant.
-const BETWEEN_UNNUMBERED: Duration = Duration::from_secs(1);
+/// Looks are so far apart where it cannot be told that one has brought what was announced: there was
+/// no number, or the upstream announces numbers that it does not have.
+const BETWEEN_DOUBTFUL: Duration = Duration::from_secs(1);
+/// So often more a number is looked for that was announced and did not come, ever more rarely, for
+/// about a minute in all. Then it is left to the polls.
+const RETRIES: u32 = 6;
 
 /// What an event means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,11 +125,15 @@ pub(super) struct Push {
     wanted: Option<u64>,
     /// The last number that the upstream was asked to wait for.
     awaited: Option<u64>,
-    /// Whether the last look brought less than was announced.
-    fell_short: bool,
+    /// How many looks in a row brought less than was announced.
+    short: u32,
+    /// A number that is not looked for any more.
+    given_up: Option<u64>,
     pace: Pace,
-    /// No announcement leads to a look before this moment.
-    not_before: Instant,
+    /// Nothing leads to a look before this moment.
+    rested_at: Instant,
+    /// When the same number may be looked for once more.
+    retry_at: Instant,
 }
 
 /// What a look is to bring.
@@ -153,9 +160,11 @@ impl Push {
             began: now,
             wanted: None,
             awaited: None,
-            fell_short: false,
+            short: 0,
+            given_up: None,
             pace: Pace::shared(interval, fastrand::u64(..)),
-            not_before: now,
+            rested_at: now,
+            retry_at: now,
         }
     }
 
@@ -177,11 +186,12 @@ impl Push {
 
     /// A look begins, while the state with the number `held` is held.
     pub(super) fn look_begins(&mut self, held: Option<u64>) -> Wanted {
-        self.seen = *self.heard.borrow_and_update();
+        let heard = *self.heard.borrow_and_update();
+        self.wanted = self.ahead(heard, held);
+        self.seen = heard;
         self.began = Instant::now();
-        self.wanted = self.ahead(held);
         let is_new = self.wanted.is_some() && self.wanted != self.awaited;
-        let may_wait = is_new && !self.fell_short;
+        let may_wait = is_new && self.short == 0;
         if may_wait {
             self.awaited = self.wanted;
         }
@@ -190,38 +200,47 @@ impl Push {
 
     /// It succeeded, and this is held now.
     pub(super) fn look_ends(&mut self, held: Option<u64>) {
-        self.fell_short = self.wanted.is_some_and(|number| held.is_none_or(|held| held < number));
-        let rest = if self.fell_short {
-            self.pace.after_failure()
-        } else {
-            self.pace.after_success();
-            self.began.elapsed().clamp(LEAST_REST, LONGEST_REST)
-        };
-        self.not_before = Instant::now() + rest;
+        let now = Instant::now();
+        self.rested_at = now + self.began.elapsed().clamp(LEAST_REST, LONGEST_REST);
+        let fell_short = |number| held.is_some_and(|held| held < number);
+        if self.wanted.is_some_and(fell_short) {
+            if self.short < RETRIES {
+                self.short += 1;
+                self.retry_at = now + self.pace.after_failure();
+                return;
+            }
+            self.given_up = self.wanted.take();
+        }
+        self.short = 0;
+        self.pace.after_success();
     }
 
     /// Done when something was heard that a look may be worth, and it is time for one.
     pub(super) async fn stirred(&mut self, held: Option<u64>) {
         loop {
             let heard = *self.heard.borrow();
-            let is_unnumbered = heard.changes > self.seen.changes;
-            let unnumbered = self.began + BETWEEN_UNNUMBERED;
-            let moment = if heard.connects > self.seen.connects {
-                // Whatever was announced over the stream before.
-                Some(self.not_before.min(unnumbered))
-            } else if self.ahead(held).is_some() {
-                Some(self.not_before)
-            } else {
-                is_unnumbered.then(|| self.not_before.max(unnumbered))
-            };
             tokio::select! {
-                () = until(moment) => return,
+                () = until(self.next_look(heard, held)) => return,
                 changed = self.heard.changed() => {
                     if changed.is_err() {
                         return std::future::pending().await;
                     }
                 }
             }
+        }
+    }
+
+    /// When to look because of what was heard; none when there is no reason to.
+    fn next_look(&self, heard: Heard, held: Option<u64>) -> Option<Instant> {
+        let doubtful = self.rested_at.max(self.began + BETWEEN_DOUBTFUL);
+        if heard.connects > self.seen.connects {
+            return Some(self.rested_at);
+        }
+        match self.ahead(heard, held) {
+            Some(_) if self.short == 0 => Some(self.rested_at),
+            Some(number) if self.wanted == Some(number) => Some(self.retry_at),
+            Some(_) => Some(doubtful),
+            None => (heard.changes > self.seen.changes).then_some(doubtful),
         }
     }
 
@@ -234,13 +253,14 @@ impl Push {
     }
 
     /// The announced number, if it is ahead of what is held and can be one.
-    fn ahead(&self, held: Option<u64>) -> Option<u64> {
-        let announced = self.heard.borrow().announced?;
-        match held {
-            None => Some(announced),
-            Some(held) if announced > held && announced - held <= self.farthest => Some(announced),
-            Some(_) => None,
-        }
+    fn ahead(&self, heard: Heard, held: Option<u64>) -> Option<u64> {
+        let announced = heard.announced.filter(|_| heard.announced != self.given_up)?;
+        let is_ahead = match held {
+            Some(held) => announced > held && announced - held <= self.farthest,
+            // What is held has no number, so each announcement counts once.
+            None => self.seen.announced != Some(announced),
+        };
+        is_ahead.then_some(announced)
     }
 }
 

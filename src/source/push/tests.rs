@@ -566,6 +566,54 @@ async fn what_is_announced_and_never_there_is_asked_for_ever_more_rarely() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_upstream_that_announces_more_than_it_has_is_still_heard() {
+    // Each number is one more than that of the rules, as moments can be.
+    let acts = vec![
+        Act::Pause(seconds(5)),
+        Act::Say(b"data: {\"flagStateVersion\":9}\n\n"),
+        Act::Pause(seconds(50)),
+        Act::Say(b"data: {\"flagStateVersion\":11}\n\n"),
+    ];
+    let heartbeats = std::iter::repeat_n([Act::Pause(seconds(20)), Act::Say(b":\n")], 1_000);
+    let acts = acts.into_iter().chain(heartbeats.flatten()).collect();
+    let following = Following::start(vec![Scene::Opens(acts)], at(7));
+    pass(seconds(4)).await;
+    following.publish(8);
+    pass(seconds(50)).await;
+    let before = following.looks().len();
+    following.publish(10);
+    pass(Duration::from_millis(1_010)).await;
+    let looks = following.looks();
+    assert_eq!(looks.len(), before + 1, "{looks:?}");
+    assert_eq!(looks.last(), Some(&55_000), "{looks:?}");
+    pass(5 * MINUTE).await;
+    let looks = following.looks();
+    assert!(looks.len() <= before + 1 + 6 + 6, "six times more, and the polls: {looks:?}");
+    let last = *looks.last().unwrap();
+    assert_eq!(looks[looks.len() - 2] + 60_000, last, "only polls are left: {looks:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rules_without_a_number_are_looked_at_once_for_each_announcement() {
+    let mut push = Push::new(MINUTE, 1_000_000);
+    let stage = Stage::with(vec![Scene::Opens(vec![
+        Act::Announce(1),
+        Act::Pause(seconds(9)),
+        Act::Announce(1),
+    ])]);
+    push.follow(stage, followed(), Arc::default(), Clock::frozen(Timestamp(0)));
+    pass(seconds(1)).await;
+    for number in [1, 2] {
+        push.stirred(None).await;
+        assert_eq!(push.look_begins(None).number, Some(number));
+        push.look_ends(None);
+        let next = tokio::time::timeout(seconds(5), push.stirred(None)).await;
+        assert!(next.is_err(), "nothing more was announced");
+        pass(seconds(5)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_version_that_no_upstream_can_reach_is_none() {
     let acts = vec![Act::Pause(seconds(5)), Act::Say(b"data: {\"flagStateVersion\":1000008}\n\n")];
     let following = Following::start(vec![Scene::Opens(acts)], at(7));

@@ -92,6 +92,8 @@ impl From<Update> for Sight {
 
 /// Looks that waiting requests ask for are at least so far apart...
 const BETWEEN_WAKES: Duration = Duration::from_secs(1);
+/// ...this long after the last report, so that those whom it serves have left...
+const BETWEEN_REPORT_AND_WAKE: Duration = Duration::from_millis(100);
 /// ...and so far when those who wait hold a key that everybody has.
 const BETWEEN_PUBLISHABLE_WAKES: Duration = Duration::from_secs(5);
 
@@ -128,6 +130,7 @@ pub async fn follow(
         if reports.send(report).await.is_err() {
             return;
         }
+        let earliest = (started + BETWEEN_WAKES).max(Instant::now() + BETWEEN_REPORT_AND_WAKE);
         // A source that fails is left alone: those who wait would only make it worse.
         awaited = if failed {
             let earliest = Instant::now() + rest.max(BEFORE_REVIVAL);
@@ -142,7 +145,7 @@ pub async fn follow(
             false
         } else {
             tokio::select! {
-                awaited = calls.until(started, next) => awaited,
+                awaited = calls.until(earliest, next) => awaited,
                 () = source.stirred() => false,
             }
         };
@@ -157,9 +160,10 @@ struct Calls {
 }
 
 impl Calls {
-    /// Sleeps until `next`, or for as short as those who wait may make it. Gives whether anybody
-    /// still waits then: whoever is not served by one look is the reason for another.
-    async fn until(&mut self, started: Instant, next: Instant) -> bool {
+    /// Sleeps until `next`, or for as short as those who wait may make it, but not less than until
+    /// `earliest`. Gives whether anybody still waits then: whoever is not served by one look is the
+    /// reason for another.
+    async fn until(&mut self, earliest: Instant, next: Instant) -> bool {
         loop {
             let (caller, now) = (self.waiting.wake().caller(), Instant::now());
             if now >= next {
@@ -167,7 +171,7 @@ impl Calls {
             }
             let mut moment = next;
             if let Some(class) = caller {
-                moment = self.earliest(class, started).min(next);
+                moment = self.earliest(class, earliest).min(next);
                 if moment <= now {
                     if class == KeyClass::Publishable {
                         self.publishable_at = Some(now);
@@ -182,9 +186,8 @@ impl Calls {
         }
     }
 
-    /// When somebody with a key of `class` may have a look made.
-    fn earliest(&self, class: KeyClass, started: Instant) -> Instant {
-        let earliest = started + BETWEEN_WAKES;
+    /// When somebody with a key of `class` may have a look made, if anybody may at `earliest`.
+    fn earliest(&self, class: KeyClass, earliest: Instant) -> Instant {
         match (class, self.publishable_at) {
             (KeyClass::Publishable, Some(last)) => earliest.max(last + BETWEEN_PUBLISHABLE_WAKES),
             _ => earliest,
@@ -293,6 +296,49 @@ mod tests {
         assert_eq!(followed.seen(), seen);
         followed.wait(KeyClass::Secret, 0.01).await;
         assert_eq!(followed.seen().last(), Some(&(19_950, true)), "a server need not wait so long");
+    }
+
+    /// Has something new when somebody waits, and takes its time for that.
+    struct Holding(Looks);
+
+    impl Source for Holding {
+        async fn look(&mut self, look: Look) -> Sight {
+            self.0.lock().unwrap().push((Duration::ZERO, look.awaited));
+            tokio::time::sleep(Duration::from_secs(if look.awaited { 5 } else { 0 })).await;
+            Update::Unchanged(Confirmed::At(look.now)).into()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_served_by_a_look_is_no_reason_for_another() {
+        let waiting = Arc::new(Waiting::new(10));
+        let looks = Looks::default();
+        let (sender, mut reports) = mpsc::channel(10);
+        let (seat, source) = (Seat::of_configuration(0), Holding(Arc::clone(&looks)));
+        let (pace, clock) = (Pace::steady(10 * MINUTE), Clock::frozen(Timestamp(0)));
+        tokio::spawn(follow(
+            seat,
+            source,
+            pace,
+            Arc::clone(&waiting),
+            Arc::default(),
+            clock,
+            sender,
+        ));
+        reports.recv().await.unwrap();
+        // As the publisher does: what was held back comes only after the report.
+        let publishing = Arc::clone(&waiting);
+        tokio::spawn(async move {
+            while reports.recv().await.is_some() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                publishing.reach(7);
+            }
+        });
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        waiting.place().unwrap().wait(7, KeyClass::Secret).await;
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let awaited: Vec<_> = looks.lock().unwrap().iter().map(|(_, awaited)| *awaited).collect();
+        assert_eq!(awaited, [false, true]);
     }
 
     #[tokio::test(start_paused = true)]

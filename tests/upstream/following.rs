@@ -35,7 +35,7 @@ impl Following {
             secret_key: SECRET_KEY.to_owned(),
             publishable_key: PUBLISHABLE_KEY.to_owned(),
             poll_interval: "100ms",
-            timeout: "8s",
+            timeout: "60s",
             push: false,
         }
     }
@@ -47,7 +47,7 @@ impl Following {
             secret_key: secret_key(environment),
             publishable_key: publishable_key(environment),
             poll_interval: "100ms",
-            timeout: "8s",
+            timeout: "60s",
             push: false,
         }
     }

@@ -284,7 +284,7 @@ fn a_flagsmith_change_is_fetched_though_it_is_in_the_second_of_the_one_before() 
     realtime.answer(&path_of("client%2E1"), answer);
     let source = format!(
         "type = \"flagsmith\"\nurl = \"{}/api/v1\"\nserver_key = {SERVER_KEY:?}\n\
-         poll_interval = \"10m\"\ntimeout = \"8s\"\nrealtime_url = {:?}",
+         poll_interval = \"10m\"\ntimeout = \"60s\"\nrealtime_url = {:?}",
         upstream.url(),
         realtime.url(),
     );
@@ -342,7 +342,7 @@ fn streams_of_discovered_environments_come_and_go_with_them_and_with_their_keys(
     let upstream = Upstream::serving(Document::empty(0));
     upstream.list(&[Listed::new(30, "prod"), Listed::new(31, "staging")]);
     let edge = Setup::discovering(format!(
-        "url = \"{}/api/v1\"\nproxy_key = {PROXY_KEY:?}\ntimeout = \"8s\"\nrealtime_url = {:?}",
+        "url = \"{}/api/v1\"\nproxy_key = {PROXY_KEY:?}\ntimeout = \"60s\"\nrealtime_url = {:?}",
         upstream.url(),
         realtime.url(),
     ));

@@ -94,7 +94,7 @@ fn following(upstream: &Upstream, poll_interval: &str, timeout: &str) -> Environ
 
 /// A server that follows it, patiently.
 fn start(upstream: &Upstream) -> Edge {
-    Setup::of(following(upstream, "100ms", "8s")).start()
+    Setup::of(following(upstream, "100ms", "60s")).start()
 }
 
 fn keyed(edge: &Edge, key: &str) -> Caller {

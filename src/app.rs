@@ -33,7 +33,7 @@ use crate::snapshot::publisher::lists::List;
 use crate::snapshot::status::{Board, DiscoveryStatus, EnvironmentStatus, Readiness};
 use crate::snapshot::{
     Authority, Bounds, Cors, Credential, Environment, KeyDigests, KeyTable, OnStale,
-    OnUnauthorized, Patience, Profile, Seat, Snapshot,
+    OnUnauthorized, Patience, Profile, Seat, Snapshot, SourceStream,
 };
 use crate::source::{
     self, Discovery, DiscoveryUpstream, FileSource, FlagsmithSource, FlagsmithUpstream, Look,
@@ -89,6 +89,24 @@ impl Source for AnySource {
             Self::Reflag(reflag) => reflag.look(look).await,
             Self::Flagsmith(flagsmith) => flagsmith.look(look).await,
             Self::Origin(origin) => origin.look(look).await,
+        }
+    }
+
+    fn listen(&mut self, stream: Arc<SourceStream>, clock: Clock) {
+        match self {
+            Self::File(file) => file.listen(stream, clock),
+            Self::Reflag(reflag) => reflag.listen(stream, clock),
+            Self::Flagsmith(flagsmith) => flagsmith.listen(stream, clock),
+            Self::Origin(origin) => origin.listen(stream, clock),
+        }
+    }
+
+    async fn revived(&mut self) {
+        match self {
+            Self::File(file) => file.revived().await,
+            Self::Reflag(reflag) => reflag.revived().await,
+            Self::Flagsmith(flagsmith) => flagsmith.revived().await,
+            Self::Origin(origin) => origin.revived().await,
         }
     }
 
@@ -366,6 +384,8 @@ pub fn reflag_source(
         secret_key: reflag.secret_key.clone(),
         learning_key: environment.learning_key().cloned(),
         timeout: reflag.timeout,
+        push: reflag.push,
+        poll_interval: reflag.poll_interval,
     };
     Ok(ReflagSource::new(client, upstream))
 }
@@ -382,6 +402,8 @@ pub fn flagsmith_source(
         server_keys: ServerKeys::only(flagsmith.server_key.clone()),
         proxy_key: None,
         timeout: flagsmith.timeout,
+        realtime_url: flagsmith.push.then(|| flagsmith.realtime_url.clone()),
+        poll_interval: flagsmith.poll_interval,
     };
     Ok(FlagsmithSource::new(client, upstream))
 }
@@ -397,6 +419,8 @@ pub(crate) fn discovery(
         url: discover.url.clone(),
         proxy_key: discover.proxy_key.clone(),
         timeout: discover.timeout,
+        realtime_url: discover.push.then(|| discover.realtime_url.clone()),
+        poll_interval: discover.poll_interval,
     };
     Ok(Discovery::new(client, upstream, discover.name.as_str().into()))
 }
@@ -570,7 +594,10 @@ fn start_background(
     let (list_sender, listings) = mpsc::channel(discoveries.len().max(1));
     for (index, (environment, source)) in settings.environments.iter().zip(sources).enumerate() {
         let seat = Seat::of_configuration(index);
-        let waiting = Arc::clone(&process.snapshot.load().environments[index].waiting);
+        let (waiting, stream) = {
+            let environment = &process.snapshot.load().environments[index];
+            (Arc::clone(&environment.waiting), Arc::clone(&environment.stream))
+        };
         let (clock, sender) = (process.clock.clone(), sender.clone());
         let interval = environment.source.poll_interval();
         let pace = match source {
@@ -579,7 +606,7 @@ fn start_background(
                 Pace::shared(interval, fastrand::u64(..))
             }
         };
-        runtime.spawn(source::follow(seat, source, pace, waiting, clock, sender));
+        runtime.spawn(source::follow(seat, source, pace, waiting, stream, clock, sender));
     }
     let reserved = settings.upstream_keys().map(|key| digests.digest(key.expose().as_bytes()));
     let reserved = Arc::new(reserved.collect());

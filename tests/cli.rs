@@ -443,6 +443,7 @@ fn an_upstream_is_checked_without_being_asked() {
             "\nenvironment default\n from http://127.0.0.1:1/flags, not asked (--online asks)\n",
             "\n waiters 500 KiB limits.waiters_per_environment 1,000 x 1 environment x 512 B\n",
             "\n upstream documents 768 MiB 1 upstream x 3 x 256 MiB, the longest that is taken\n",
+            "\n upstream event streams 192 KiB 1 stream x 192 KiB\n",
         ],
     );
     for secret in [SECRET, PUBLISHABLE, "lemon"] {
@@ -1416,6 +1417,35 @@ fn a_node_sdk_that_listens_to_another_stream_is_hinted_at_once() {
     serving.signal("TERM");
     let (_, written) = serving.end();
     assert_eq!(written.matches("flagsPushUrl").count(), 1, "{written}");
+}
+
+#[test]
+fn status_tells_whether_there_is_an_event_stream_and_why_not() {
+    let (folder, upstream) = (Folder::new(), upstream());
+    let url = upstream.url();
+    let variables = [
+        ("BURGEE_SOURCE", "reflag"),
+        ("BURGEE_SOURCE_URL", url.as_str()),
+        ("BURGEE_SOURCE_KEY", fake_upstream::SECRET_KEY),
+        ("BURGEE_LISTEN", "127.0.0.1:0"),
+        ("BURGEE_ADMIN_LISTEN", "127.0.0.1:0"),
+    ];
+    let told = |log: &str| {
+        let serving = folder.serve_with(&variables, &[]);
+        serving.wait_for(log);
+        folder.run(&["status", "--url", &serving.admin_url()])
+    };
+    let said = told("stream=connected");
+    contains(&said.out, &[" QUARANTINED  STREAM     CHANGED\n", " 0            connected  20"]);
+    assert!(!said.out.contains("event stream"), "{}", said.out);
+    upstream.answer("/sse/server", fake_upstream::Reply::status(404));
+    let said = told("the upstream has no event stream");
+    let reason =
+        format!("{url}/sse/server answered 404 Not Found: the upstream has no event stream\n");
+    contains(
+        &said.out,
+        &[" off     20", "\ndefault: event stream off, changes are found by polling\n", &reason],
+    );
 }
 
 #[test]

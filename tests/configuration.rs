@@ -119,6 +119,7 @@ secret_key = "sec_plum"
 upstream_publishable_key = "pub_grape"
 poll_interval = "100ms"
 timeout = "10ms"
+push = false
 ca_file = "/etc/burgee/ca.pem"
 [environments.reflag]
 evaluator = "1.1"
@@ -149,6 +150,8 @@ url = "https://Flagsmith.example/api/v1/"
 server_key = "ser.mango"
 poll_interval = "100ms"
 timeout = "10m"
+push = false
+realtime_url = "https://Realtime.example/"
 ca_file = "/etc/burgee/ca.pem"
 [environments.reflag]
 evaluator = "1.1"
@@ -173,6 +176,8 @@ url = "https://Flagsmith.example/api/v1/"
 proxy_key = "pk.apricot"
 poll_interval = "100ms"
 timeout = "10ms"
+push = false
+realtime_url = "http://realtime.example:8000/live"
 ca_file = "/etc/burgee/ca.pem"
 max_environments = 10_000
 max_staleness = "1m"
@@ -346,6 +351,7 @@ environments[0].source.secret_key = [redacted] (file)
 environments[0].source.upstream_publishable_key = none (default)
 environments[0].source.poll_interval = "1m" (default)
 environments[0].source.timeout = "10s" (default)
+environments[0].source.push = true (default)
 environments[0].source.ca_file = none (default)
 environments[0].reflag.evaluator = "1.0" (default)
 environments[0].reflag.secret_flags = "learn" (default)
@@ -379,6 +385,8 @@ environments[0].source.url = "https://edge.api.flagsmith.com/api/v1" (default)
 environments[0].source.server_key = [redacted] (file)
 environments[0].source.poll_interval = "1m" (default)
 environments[0].source.timeout = "10s" (default)
+environments[0].source.push = true (default)
+environments[0].source.realtime_url = "https://realtime.flagsmith.com" (default)
 environments[0].source.ca_file = none (default)
 environments[0].reflag.evaluator = "1.0" (default)
 environments[0].reflag.secret_flags = [] (default)
@@ -393,6 +401,28 @@ environments[0].gate.confirm_after = 3 (default)
 "#
     );
     assert_eq!(exposed(&settings.environments[0].secret_keys), ["ser.mango"]);
+}
+
+#[test]
+fn the_event_streams_of_a_flagsmith_are_beside_it_unless_the_file_says_where() {
+    for (lines, expected) in [
+        ("", "https://realtime.flagsmith.com"),
+        ("url = \"https://api.flagsmith.com/api/v1/\"", "https://realtime.flagsmith.com"),
+        ("url = \"https://flags.example/api/v1\"", "https://flags.example"),
+        ("url = \"http://edge:8000/shop/api/v1\"", "http://edge:8000/shop"),
+        ("url = \"http://edge:8000/flags\"", "http://edge:8000/flags"),
+        // Somebody else who listens under that name, without TLS.
+        ("url = \"http://edge.api.flagsmith.com/api/v1\"", "http://edge.api.flagsmith.com"),
+        ("realtime_url = \"https://push.example:444/\"", "https://push.example:444"),
+    ] {
+        let flagsmith = format!("{MINIMAL_FLAGSMITH}{lines}\n");
+        let settings = World::default().load(&flagsmith).unwrap();
+        let Source::Flagsmith(source) = &settings.environments[0].source else { panic!("it is") };
+        assert_eq!(source.realtime_url.to_string(), expected, "{lines}");
+        let discover = format!("{MINIMAL_DISCOVER}{lines}\n");
+        let settings = World::default().load(&discover).unwrap();
+        assert_eq!(settings.discover[0].realtime_url.to_string(), expected, "{lines}");
+    }
 }
 
 #[test]
@@ -422,9 +452,7 @@ fn every_setting_can_be_written() {
     assert_eq!(settings.log.level, LogLevel::Debug);
     assert_eq!(settings.log.format, LogFormat::Json);
 
-    let [environment, upstream, flagsmith_upstream] = &settings.environments[..] else {
-        panic!("three environments")
-    };
+    let [environment, _, _] = &settings.environments[..] else { panic!("three environments") };
     let Environment {
         name,
         publishable_keys,
@@ -477,10 +505,25 @@ fn every_setting_can_be_written() {
         }
     );
     assert_eq!(*gate, Gate { max_shrink: Fraction::new(0.25).unwrap(), confirm_after: 1 });
+}
 
+#[test]
+fn every_setting_of_upstreams_can_be_written() {
+    let settings = World::default().load(COMPLETE).unwrap();
+    let [_, upstream, flagsmith_upstream] = &settings.environments[..] else {
+        panic!("three environments")
+    };
     let Source::Reflag(source) = &upstream.source else { panic!("an upstream") };
-    let ReflagSource { url, secret_key, upstream_publishable_key, poll_interval, timeout, ca_file } =
-        source;
+    let ReflagSource {
+        url,
+        secret_key,
+        upstream_publishable_key,
+        poll_interval,
+        timeout,
+        push,
+        ca_file,
+    } = source;
+    assert!(!push);
     assert_eq!(url.to_string(), "http://edge.example:8000/flags");
     assert_eq!(secret_key.expose(), "sec_plum");
     assert_eq!(upstream_publishable_key.as_ref().map(Key::expose), Some("pub_grape"));
@@ -491,7 +534,10 @@ fn every_setting_can_be_written() {
     assert_eq!(upstream.gate, Gate { max_shrink: Fraction::ONE, confirm_after: 1_000 });
 
     let Source::Flagsmith(source) = &flagsmith_upstream.source else { panic!("a Flagsmith") };
-    let FlagsmithSource { url, server_key, poll_interval, timeout, ca_file } = source;
+    let FlagsmithSource { url, server_key, poll_interval, timeout, push, realtime_url, ca_file } =
+        source;
+    assert!(!push);
+    assert_eq!(realtime_url.to_string(), "https://realtime.example");
     assert_eq!(url.to_string(), "https://flagsmith.example/api/v1");
     assert_eq!(server_key.expose(), "ser.mango");
     assert_eq!(*poll_interval, Duration::from_millis(100));
@@ -512,6 +558,8 @@ fn every_setting_of_a_list_of_environments_can_be_written() {
         proxy_key,
         poll_interval,
         timeout,
+        push,
+        realtime_url,
         ca_file,
         max_environments,
         max_staleness,
@@ -524,6 +572,8 @@ fn every_setting_of_a_list_of_environments_can_be_written() {
     assert_eq!(name, "vendor");
     assert_eq!(url.to_string(), "https://flagsmith.example/api/v1");
     assert_eq!(proxy_key.expose(), "pk.apricot");
+    assert!(!push);
+    assert_eq!(realtime_url.to_string(), "http://realtime.example:8000/live");
     assert_eq!(*poll_interval, Duration::from_millis(100));
     assert_eq!(*timeout, Duration::from_millis(10));
     assert_eq!(ca_file.as_deref(), Some(Path::new("/etc/burgee/ca.pem")));
@@ -550,6 +600,8 @@ fn a_list_of_environments_needs_a_key_and_no_environments_beside_it() {
         "discover[0].proxy_key = [redacted] (file)\n",
         "discover[0].poll_interval = \"1m\" (default)\n",
         "discover[0].timeout = \"10s\" (default)\n",
+        "discover[0].push = true (default)\n",
+        "discover[0].realtime_url = \"https://realtime.flagsmith.com\" (default)\n",
         "discover[0].ca_file = none (default)\n",
         "discover[0].max_environments = 100 (default)\n",
         "discover[0].max_staleness = none (default)\n",
@@ -1625,7 +1677,7 @@ fn plain_http_and_a_path_are_good_enough_for_an_upstream() {
 #[test]
 fn a_key_of_another_type_of_source_says_to_which_it_belongs() {
     let known = "expected one of type, url, secret_key, upstream_publishable_key, poll_interval, \
-                 timeout, ca_file";
+                 timeout, push, ca_file";
     for (line, expected) in [
         (
             "path = \"f\"",
@@ -1635,7 +1687,7 @@ fn a_key_of_another_type_of_source_says_to_which_it_belongs() {
             "format = \"reflag\"",
             "format: found an unknown key, KNOWN (hint: format belongs to type = \"file\")",
         ),
-        ("push = true", "push: found an unknown key, KNOWN"),
+        ("stream = true", "stream: found an unknown key, KNOWN"),
         (
             "time_out = \"1s\"",
             "time_out: found an unknown key, KNOWN (hint: did you mean \"timeout\"?)",
@@ -1870,16 +1922,22 @@ fn a_flagsmith_sources_settings_have_types_and_bounds() {
             "timeout = \"11m\"",
             "source.timeout: found \"11m\", expected a duration from 10ms to 10m",
         ),
+        ("push = \"yes\"", "source.push: found \"yes\", expected true or false"),
+        (
+            "realtime_url = \"realtime.flagsmith.com\"",
+            "source.realtime_url: found text without \"://\", expected \"http://host\" or \
+             \"https://host\", perhaps with a port and a path",
+        ),
         ("ca_file = \"\"", "source.ca_file: found \"\", expected the path of a file"),
         (
             "secret_key = \"ser.lime\"",
             "source.secret_key: found an unknown key, expected one of type, url, server_key, \
-             poll_interval, timeout, ca_file (hint: secret_key belongs to type = \"reflag\")",
+             poll_interval, timeout, push, realtime_url, ca_file (hint: secret_key belongs to type = \"reflag\")",
         ),
         (
             "path = \"f\"",
             "source.path: found an unknown key, expected one of type, url, server_key, \
-             poll_interval, timeout, ca_file (hint: path belongs to type = \"file\")",
+             poll_interval, timeout, push, realtime_url, ca_file (hint: path belongs to type = \"file\")",
         ),
     ] {
         refuses(&flagsmith(line), &[&format!("burgee.toml:6: environments[0].{expected}")]);
@@ -3309,6 +3367,7 @@ secret_key = "${BURGEE_KEY_5}"
 upstream_publishable_key = "${BURGEE_KEY_7}"
 poll_interval = "100ms"
 timeout = "10ms"
+push = false
 ca_file = "/etc/burgee/ca.pem"
 [environments.reflag]
 evaluator = "1.1"
@@ -3328,9 +3387,9 @@ confirm_after = 1000
 
 [[environments]]
 name = "shop/mobile"
-# BURGEE_KEY_8: the key of burgee.toml:93: environments[2].publishable_keys[0].
+# BURGEE_KEY_8: the key of burgee.toml:94: environments[2].publishable_keys[0].
 publishable_keys = ["${BURGEE_KEY_8}"]
-# BURGEE_KEY_9: the key of burgee.toml:94: environments[2].secret_keys[0].
+# BURGEE_KEY_9: the key of burgee.toml:95: environments[2].secret_keys[0].
 secret_keys = ["${BURGEE_KEY_9}"]
 max_staleness = "1m"
 on_stale = "mark"
@@ -3338,10 +3397,12 @@ on_unauthorized = "refuse"
 [environments.source]
 type = "flagsmith"
 url = "https://flagsmith.example/api/v1"
-# BURGEE_KEY_10: the key of burgee.toml:101: environments[2].source.server_key.
+# BURGEE_KEY_10: the key of burgee.toml:102: environments[2].source.server_key.
 server_key = "${BURGEE_KEY_10}"
 poll_interval = "100ms"
 timeout = "10m"
+push = false
+realtime_url = "https://realtime.example"
 ca_file = "/etc/burgee/ca.pem"
 [environments.reflag]
 evaluator = "1.1"
@@ -3363,10 +3424,12 @@ confirm_after = 2
 type = "flagsmith"
 name = "vendor"
 url = "https://flagsmith.example/api/v1"
-# BURGEE_KEY_11: the key of burgee.toml:125: discover[0].proxy_key.
+# BURGEE_KEY_11: the key of burgee.toml:128: discover[0].proxy_key.
 proxy_key = "${BURGEE_KEY_11}"
 poll_interval = "100ms"
 timeout = "10ms"
+push = false
+realtime_url = "http://realtime.example:8000/live"
 ca_file = "/etc/burgee/ca.pem"
 max_environments = 10000
 max_staleness = "1m"

@@ -81,6 +81,13 @@ pub(super) fn text(process: &Process) -> Result<String, prometheus::Error> {
         "When the source was last read.",
         gauges(&|_, status| status.last_success_at.map(|Timestamp(at)| millis_to_seconds(at))),
     );
+    add(
+        names::SOURCE_STREAM_CONNECTED,
+        "1 while the upstream's event stream is open, 0 while it is lost; absent where there is none.",
+        gauges(&|e, _| {
+            e.stream.status().state.is_connected().map(|open| f64::from(u8::from(open)))
+        }),
+    );
     let clients = Dialect::ALL.map(|dialect| {
         gauge(&[("dialect", dialect.label())], whole(process.streams.open(dialect) as u64))
     });

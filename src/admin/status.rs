@@ -57,6 +57,7 @@ fn error(failure: &Failure) -> Value {
 
 #[expect(clippy::cast_precision_loss, reason = "ages in milliseconds are far below 2^53")]
 fn environment(environment: &Environment, now: Timestamp) -> Value {
+    let stream = environment.stream.status();
     let status = environment.status.lock();
     let content = environment.content.as_deref();
     let age = match (content, environment.freshness.age(now)) {
@@ -92,7 +93,8 @@ fn environment(environment: &Environment, now: Timestamp) -> Value {
         "source": {
             "type": status.source_type,
             "url": status.source_url,
-            "stream": "off",
+            "stream": stream.state.label(),
+            "stream_error": stream.error.as_ref().map(error),
             "consecutive_failures": status.consecutive_failures,
             "last_error": status.last_error.as_ref().map(error),
         },

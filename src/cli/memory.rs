@@ -18,7 +18,7 @@ use crate::json::write_string;
 use crate::model::{Filter, Flag, Ruleset};
 use crate::origin;
 use crate::snapshot::Family;
-use crate::source::{self, LIST_BYTE, LIST_ENTRY};
+use crate::source::{self, LIST_BYTE, LIST_ENTRY, STREAM_MEMORY};
 
 /// One bound.
 #[derive(Debug)]
@@ -162,6 +162,9 @@ fn parts_with(settings: &Settings, rules: &[Rules], documents: &[u64]) -> Vec<Pa
     if let Some((bytes, reckoning)) = upstream_documents(settings) {
         part("upstream documents", bytes, reckoning);
     }
+    if let Some((bytes, reckoning)) = upstream_streams(settings) {
+        part("upstream event streams", bytes, reckoning);
+    }
     if let Some((bytes, reckoning)) = lists(settings) {
         part("lists of environments", bytes, reckoning);
     }
@@ -282,6 +285,19 @@ fn upstream_documents(settings: &Settings) -> Option<(u64, String)> {
     );
     let bytes = product(upstreams as u64, product(UPSTREAM_DOCUMENTS, LONGEST_DOCUMENT));
     (upstreams > 0).then_some((bytes, reckoning))
+}
+
+/// None when no event stream of an upstream is followed.
+fn upstream_streams(settings: &Settings) -> Option<(u64, String)> {
+    let followed = settings.environments.iter().filter(|environment| match &environment.source {
+        Source::Reflag(source) => source.push,
+        Source::Flagsmith(source) => source.push,
+        Source::File(_) | Source::Origin(_) => false,
+    });
+    let lists = settings.discover.iter().filter(|discover| discover.push);
+    let streams = followed.count() + lists.map(|list| list.max_environments).sum::<usize>();
+    let reckoning = format!("{} x {}", count(streams, "stream"), Bytes(STREAM_MEMORY));
+    (streams > 0).then_some((product(streams as u64, STREAM_MEMORY), reckoning))
 }
 
 fn product(left: u64, right: u64) -> u64 {

@@ -139,6 +139,9 @@ struct Source {
     #[serde(rename = "type")]
     kind: String,
     url: String,
+    #[serde(default)]
+    stream: String,
+    stream_error: Option<LastError>,
     consecutive_failures: u64,
     last_error: Option<LastError>,
 }
@@ -172,6 +175,7 @@ fn report(document: &Document, endpoint: &Endpoint) -> String {
         "AGE",
         "FLAGS",
         "QUARANTINED",
+        "STREAM",
         "CHANGED",
     ];
     let mut table = Table::with_header(0, header);
@@ -184,6 +188,7 @@ fn report(document: &Document, endpoint: &Endpoint) -> String {
             &age(environment.age_seconds),
             &environment.flags,
             &environment.quarantined.len(),
+            &Plain(&environment.source.stream),
             &Plain(environment.last_change_at.as_deref().unwrap_or("never")),
         ]);
     }
@@ -238,6 +243,16 @@ fn troubles(environment: &Environment) -> String {
             count(usize::try_from(source.consecutive_failures).unwrap_or(usize::MAX), "failure"),
             Plain(&source.kind),
             Plain(&source.url),
+            Plain(&error.at),
+            Plain(&error.kind),
+            Plain(&error.message)
+        );
+    }
+    if let Some(error) = &source.stream_error {
+        let _ = writeln!(
+            text,
+            "\n{name}: event stream {}, changes are found by polling\n  {} {}: {}",
+            Plain(&source.stream),
             Plain(&error.at),
             Plain(&error.kind),
             Plain(&error.message)

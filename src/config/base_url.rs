@@ -41,6 +41,22 @@ impl BaseUrl {
         }
     }
 
+    /// Where the event streams of a Flagsmith at this address are (flagsmith.md section 15): for the
+    /// vendor's own service a host beside it, else the same host, without the `/api/v1` that only
+    /// the other routes have before them.
+    pub(super) fn realtime(&self) -> Self {
+        if self.https && ["edge.api.flagsmith.com", "api.flagsmith.com"].contains(&self.host()) {
+            return Self {
+                https: true,
+                host: "realtime.flagsmith.com".to_owned(),
+                port: HTTPS_PORT,
+                path: String::new(),
+            };
+        }
+        let path = self.path.strip_suffix("/api/v1").unwrap_or(&self.path).to_owned();
+        Self { path, ..self.clone() }
+    }
+
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let https = match scheme.to_ascii_lowercase().as_str() {

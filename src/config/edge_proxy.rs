@@ -457,7 +457,8 @@ impl Reading<'_> {
                     server_key,
                     poll_interval: Some(poll_interval),
                     timeout: Some(common.timeout.as_ref().map_or(POLL_TIMEOUT, |(time, _)| *time)),
-                    ca_file: None,
+                    // It follows no stream; here that is what every source does unless told not to.
+                    ..FlagsmithSource::default()
                 }),
                 origins: common.origins.as_ref().map(|(origins, _)| origins.clone()),
                 credentials: common.origins.as_ref().map(|(origins, _)| credentials(origins)),

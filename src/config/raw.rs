@@ -153,6 +153,8 @@ pub(super) struct Discover {
     pub(super) proxy_key: Option<Key>,
     pub(super) poll_interval: Option<Duration>,
     pub(super) timeout: Option<Duration>,
+    pub(super) push: Option<bool>,
+    pub(super) realtime_url: Option<BaseUrl>,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) max_environments: Option<usize>,
     pub(super) max_staleness: Option<Duration>,
@@ -199,6 +201,7 @@ pub(super) struct ReflagSource {
     pub(super) upstream_publishable_key: Option<Key>,
     pub(super) poll_interval: Option<Duration>,
     pub(super) timeout: Option<Duration>,
+    pub(super) push: Option<bool>,
     pub(super) ca_file: Option<PathBuf>,
 }
 
@@ -208,6 +211,8 @@ pub(super) struct FlagsmithSource {
     pub(super) server_key: Option<Key>,
     pub(super) poll_interval: Option<Duration>,
     pub(super) timeout: Option<Duration>,
+    pub(super) push: Option<bool>,
+    pub(super) realtime_url: Option<BaseUrl>,
     pub(super) ca_file: Option<PathBuf>,
 }
 
@@ -529,6 +534,8 @@ fn discover(table: &mut Table<'_, '_>) -> Discover {
         proxy_key: table.required("proxy_key", &secret_key()),
         poll_interval: table.value("poll_interval", &poll_interval()),
         timeout: table.value("timeout", &timeout()),
+        push: table.value("push", &boolean()),
+        realtime_url: table.value("realtime_url", &base_url()),
         ca_file: table.value("ca_file", &path()),
         max_environments: table.value("max_environments", &integer(1..=10_000)),
         max_staleness: table.value("max_staleness", &duration(MILLISECOND..=YEAR)),
@@ -603,6 +610,7 @@ fn source_of_type(kind: SourceType, table: &mut Table<'_, '_>) -> Source {
                 .value("upstream_publishable_key", &upstream_publishable_key()),
             poll_interval: table.value("poll_interval", &poll_interval()),
             timeout: table.value("timeout", &timeout()),
+            push: table.value("push", &boolean()),
             ca_file: table.value("ca_file", &path()),
         }),
         SourceType::Flagsmith => Source::Flagsmith(FlagsmithSource {
@@ -610,6 +618,8 @@ fn source_of_type(kind: SourceType, table: &mut Table<'_, '_>) -> Source {
             server_key: table.required("server_key", &server_key()),
             poll_interval: table.value("poll_interval", &poll_interval()),
             timeout: table.value("timeout", &timeout()),
+            push: table.value("push", &boolean()),
+            realtime_url: table.value("realtime_url", &base_url()),
             ca_file: table.value("ca_file", &path()),
         }),
         SourceType::Origin => Source::Origin(OriginSource {

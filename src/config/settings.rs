@@ -301,6 +301,10 @@ pub struct Discover {
     pub poll_interval: Duration,
     /// How long one request may take, its connection and its body included.
     pub timeout: Duration,
+    /// Whether the upstream's event stream of each environment is followed, beside the polls.
+    pub push: bool,
+    /// What precedes `/sse/environments/KEY/stream`.
+    pub realtime_url: BaseUrl,
     /// A file of PEM certificates that are trusted beside the bundled ones. A relative path starts
     /// at the directory in which the process started.
     pub ca_file: Option<PathBuf>,
@@ -412,6 +416,8 @@ pub struct ReflagSource {
     pub poll_interval: Duration,
     /// How long one request may take, its connection and its body included.
     pub timeout: Duration,
+    /// Whether the upstream's event stream is followed, beside the polls.
+    pub push: bool,
     /// A file of PEM certificates that are trusted beside the bundled ones. A relative path starts
     /// at the directory in which the process started.
     pub ca_file: Option<PathBuf>,
@@ -434,6 +440,10 @@ pub struct FlagsmithSource {
     pub poll_interval: Duration,
     /// How long one request may take, its connection and its body included.
     pub timeout: Duration,
+    /// Whether the upstream's event stream is followed, beside the polls.
+    pub push: bool,
+    /// What precedes `/sse/environments/KEY/stream`.
+    pub realtime_url: BaseUrl,
     /// A file of PEM certificates that are trusted beside the bundled ones. A relative path starts
     /// at the directory in which the process started.
     pub ca_file: Option<PathBuf>,

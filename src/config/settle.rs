@@ -375,12 +375,15 @@ impl Rules<'_> {
     /// None if its key is missing, which was noted when it was read.
     fn discover(&mut self, written: raw::Discover) -> Option<Discover> {
         let cors = self.cors(&written.path, written.origins.as_ref(), written.credentials);
+        let url = written.url.unwrap_or_else(BaseUrl::flagsmith);
         Some(Discover {
             name: written.name.unwrap_or_else(|| Discover::DEFAULT_NAME.to_owned()),
-            url: written.url.unwrap_or_else(BaseUrl::flagsmith),
             proxy_key: written.proxy_key?,
             poll_interval: written.poll_interval.unwrap_or(FlagsmithSource::DEFAULT_POLL_INTERVAL),
             timeout: written.timeout.unwrap_or(FlagsmithSource::DEFAULT_TIMEOUT),
+            push: written.push.unwrap_or(true),
+            realtime_url: written.realtime_url.unwrap_or_else(|| url.realtime()),
+            url,
             ca_file: written.ca_file,
             max_environments: written
                 .max_environments
@@ -527,15 +530,22 @@ fn source(written: raw::Source) -> Option<Source> {
             upstream_publishable_key: written.upstream_publishable_key,
             poll_interval: written.poll_interval.unwrap_or(ReflagSource::DEFAULT_POLL_INTERVAL),
             timeout: written.timeout.unwrap_or(ReflagSource::DEFAULT_TIMEOUT),
+            push: written.push.unwrap_or(true),
             ca_file: written.ca_file,
         })),
-        raw::Source::Flagsmith(written) => Some(Source::Flagsmith(FlagsmithSource {
-            url: written.url.unwrap_or_else(BaseUrl::flagsmith),
-            server_key: written.server_key?,
-            poll_interval: written.poll_interval.unwrap_or(FlagsmithSource::DEFAULT_POLL_INTERVAL),
-            timeout: written.timeout.unwrap_or(FlagsmithSource::DEFAULT_TIMEOUT),
-            ca_file: written.ca_file,
-        })),
+        raw::Source::Flagsmith(written) => {
+            let url = written.url.unwrap_or_else(BaseUrl::flagsmith);
+            let interval = FlagsmithSource::DEFAULT_POLL_INTERVAL;
+            Some(Source::Flagsmith(FlagsmithSource {
+                server_key: written.server_key?,
+                poll_interval: written.poll_interval.unwrap_or(interval),
+                timeout: written.timeout.unwrap_or(FlagsmithSource::DEFAULT_TIMEOUT),
+                push: written.push.unwrap_or(true),
+                realtime_url: written.realtime_url.unwrap_or_else(|| url.realtime()),
+                url,
+                ca_file: written.ca_file,
+            }))
+        }
         raw::Source::Origin(written) => {
             let (app, environment) = (written.app?, written.environment?);
             Some(Source::Origin(OriginSource { app, environment }))

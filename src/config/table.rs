@@ -156,6 +156,7 @@ impl Rows<'_> {
                 );
                 row("source.poll_interval", duration(reflag.poll_interval));
                 row("source.timeout", duration(reflag.timeout));
+                row("source.push", reflag.push.to_string());
                 row("source.ca_file", path(reflag.ca_file.as_deref()));
             }
             Source::Flagsmith(flagsmith) => {
@@ -164,6 +165,8 @@ impl Rows<'_> {
                 row("source.server_key", flagsmith.server_key.to_string());
                 row("source.poll_interval", duration(flagsmith.poll_interval));
                 row("source.timeout", duration(flagsmith.timeout));
+                row("source.push", flagsmith.push.to_string());
+                row("source.realtime_url", text(&flagsmith.realtime_url.to_string()));
                 row("source.ca_file", path(flagsmith.ca_file.as_deref()));
             }
             Source::Origin(origin) => {
@@ -193,6 +196,8 @@ impl Rows<'_> {
         row("proxy_key", discover.proxy_key.to_string());
         row("poll_interval", duration(discover.poll_interval));
         row("timeout", duration(discover.timeout));
+        row("push", discover.push.to_string());
+        row("realtime_url", text(&discover.realtime_url.to_string()));
         row("ca_file", path(discover.ca_file.as_deref()));
         row("max_environments", discover.max_environments.to_string());
         row("max_staleness", discover.max_staleness.map_or_else(none, duration));

@@ -230,6 +230,10 @@ impl<'a> Toml<'a> {
             table.unless(&default, "poll_interval", &discover.poll_interval, duration);
             let default = FlagsmithSource::DEFAULT_TIMEOUT;
             table.unless(&default, "timeout", &discover.timeout, duration);
+            table.unless(&true, "push", &discover.push, ToString::to_string);
+            table.unless(&url.realtime(), "realtime_url", &discover.realtime_url, |url| {
+                string(&url.to_string())
+            });
             table.some("ca_file", discover.ca_file.as_deref().map(path_string));
             let (default, bound) = (Discover::DEFAULT_MAX_ENVIRONMENTS, &discover.max_environments);
             table.unless(&default, "max_environments", bound, ToString::to_string);
@@ -295,6 +299,7 @@ impl<'a> Toml<'a> {
                     table.unless(&default, "poll_interval", &source.poll_interval, duration);
                     let default = ReflagSource::DEFAULT_TIMEOUT;
                     table.unless(&default, "timeout", &source.timeout, duration);
+                    table.unless(&true, "push", &source.push, ToString::to_string);
                     table.some("ca_file", source.ca_file.as_deref().map(path_string));
                 });
             }
@@ -307,6 +312,11 @@ impl<'a> Toml<'a> {
                     table.unless(&default, "poll_interval", &source.poll_interval, duration);
                     let default = FlagsmithSource::DEFAULT_TIMEOUT;
                     table.unless(&default, "timeout", &source.timeout, duration);
+                    table.unless(&true, "push", &source.push, ToString::to_string);
+                    let (default, realtime_url) = (source.url.realtime(), &source.realtime_url);
+                    table.unless(&default, "realtime_url", realtime_url, |url| {
+                        string(&url.to_string())
+                    });
                     table.some("ca_file", source.ca_file.as_deref().map(path_string));
                 });
             }

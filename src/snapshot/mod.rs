@@ -15,6 +15,7 @@ mod keys;
 pub mod publisher;
 mod reflag;
 mod roster;
+mod source_stream;
 pub mod status;
 mod translated;
 mod waiting;
@@ -33,9 +34,10 @@ pub use gate::{Document, Gate, Verdict};
 pub use keys::{Credential, KeyDigests, KeyTable, SourceKey};
 pub use reflag::ReflagContent;
 pub use roster::{Entry, Grant, ServerKey};
+pub use source_stream::{SourceStream, StreamState, StreamStatus};
 use status::{EnvironmentStatus, StatusCell};
 pub use translated::{TranslatedDocument, UNTRANSLATED};
-pub use waiting::{Patience, Place, Waiting, Wake};
+pub use waiting::{FARTHEST, Patience, Place, Waiting, Wake};
 
 use crate::compile::Policy;
 use crate::config;
@@ -65,6 +67,8 @@ pub struct Environment {
     pub waiting: Arc<Waiting>,
     /// What clients on event streams are told.
     pub announcements: Arc<Announcements>,
+    /// The event stream of its source.
+    pub stream: Arc<SourceStream>,
     /// What the admin port tells about it.
     pub status: Arc<StatusCell>,
     /// What is counted for it, save evaluations.
@@ -88,6 +92,7 @@ impl Environment {
             freshness: Arc::default(),
             waiting: Arc::new(Waiting::new(bounds.waiters)),
             announcements: Arc::new(Announcements::new(bounds.streams)),
+            stream: Arc::default(),
             status: Arc::new(StatusCell::new(status)),
             metrics,
             content: None,

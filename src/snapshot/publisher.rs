@@ -20,7 +20,7 @@ use super::flagsmith;
 use super::status::{Board, Quarantined, State};
 use super::{
     Authority, Credential, Document, Environment, Freshness, Gate, OnUnauthorized, Profile, Seat,
-    Shared, Snapshot, SourceKey, Verdict,
+    Shared, Snapshot, SourceKey, StreamState, StreamStatus, Verdict,
 };
 use crate::model::{
     Confirmed, Failure, FailureKind, Fingerprint, KeyClass, Rules, Ruleset, Update, Version,
@@ -49,6 +49,10 @@ pub struct Report {
 /// How often states are looked at that change by the passing of time alone.
 const TICK: Duration = Duration::from_secs(1);
 
+/// A stream that is lost for less is not worth a line: upstreams end each now and then, and it comes
+/// back at once.
+const STREAM_GAP_MILLIS: i64 = 5_000;
+
 /// The publisher.
 #[derive(Debug)]
 pub struct Publisher {
@@ -68,6 +72,8 @@ pub struct Publisher {
 struct Memory {
     /// The state that was logged last; none before the first look.
     logged: Option<State>,
+    /// The state of its source's event stream that was logged last.
+    logged_stream: StreamState,
     /// The highest number that the source gave to what is held.
     source_version: Option<u64>,
     gate: Gate,
@@ -377,8 +383,9 @@ impl Publisher {
         let now = self.clock.now();
         let snapshot = self.shared.load();
         for environment in snapshot.environments.iter() {
-            let status = environment.status.lock();
             let memory = &mut self.memories[environment.seat.slot];
+            log_stream(environment, &mut memory.logged_stream, now);
+            let status = environment.status.lock();
             let (state, before) = (status.state(environment, now), memory.logged);
             let unseen = status.last_success_at.is_none() && status.last_error.is_none();
             if before == Some(state) || unseen {
@@ -396,6 +403,33 @@ impl Publisher {
             } else {
                 warn!(environment = %name, state = %change, age_seconds = age, cause, "state");
             }
+        }
+    }
+}
+
+/// One line when the event stream of the source comes, is lost for more than a moment, or turns out
+/// not to be there.
+fn log_stream(environment: &Environment, logged: &mut StreamState, now: Timestamp) {
+    let StreamStatus { state, since, error } = environment.stream.status();
+    let is_brief = state == StreamState::Disconnected
+        && since.is_none_or(|since| now.since(since) < STREAM_GAP_MILLIS);
+    if state == *logged || is_brief {
+        return;
+    }
+    let (name, cause) = (&environment.profile.name, error.map(|error| error.message));
+    let change = if *logged == StreamState::Off {
+        state.label().to_owned()
+    } else {
+        format!("{}->{}", logged.label(), state.label())
+    };
+    *logged = state;
+    match state {
+        StreamState::Connected => info!(environment = %name, stream = %change, "event stream"),
+        StreamState::Disconnected => {
+            warn!(environment = %name, stream = %change, cause, hint = "changes are still found by polling", "event stream");
+        }
+        StreamState::Off | StreamState::Absent => {
+            info!(environment = %name, stream = %change, cause, hint = "changes are found by polling; push = false asks for no stream", "event stream");
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use crate::model::KeyClass;
 
 /// Nobody waits for a version that is further ahead than this: no environment moves so fast.
-const FARTHEST: u64 = 1_000_000;
+pub const FARTHEST: u64 = 1_000_000;
 
 /// How long requests of each class of keys are held: clearly below what their SDKs wait for an
 /// answer, 5 s in browsers and 10 s in servers (reflag-runtime.md section 6).

@@ -21,7 +21,7 @@ use crate::config::{BaseUrl, Key};
 use crate::dialect::flagsmith::listing::{self, ServerSideKey};
 use crate::model::{EnvironmentName, Failure, FailureKind};
 use crate::snapshot::publisher::Report;
-use crate::snapshot::publisher::lists::{Entries, Listing, Seating};
+use crate::snapshot::publisher::lists::{Entries, Listing, Seated, Seating};
 use crate::snapshot::{Entry, KeyDigests, Seat, ServerKey};
 use crate::time::{Clock, Timestamp};
 use crate::upstream::{Bounds, Client};
@@ -45,6 +45,10 @@ pub struct DiscoveryUpstream {
     pub proxy_key: Key,
     /// For one whole answer.
     pub timeout: Duration,
+    /// What precedes `/sse/environments/KEY/stream`; none where no stream is followed.
+    pub realtime_url: Option<BaseUrl>,
+    /// How often each document is asked for.
+    pub poll_interval: Duration,
 }
 
 /// A list of environments behind a URL.
@@ -64,7 +68,7 @@ impl Discovery {
 
     /// Looks at the list once. Ends by itself, whatever is at the other end.
     pub async fn look(&self, now: Timestamp) -> Result<listing::Listing, Failure> {
-        let DiscoveryUpstream { url, proxy_key, timeout } = &self.upstream;
+        let DiscoveryUpstream { url, proxy_key, timeout, .. } = &self.upstream;
         let url = format!("{url}/proxy/config/");
         let unusable =
             |what: &str| Failure::new(FailureKind::Network, format!("{url}: {what}"), now);
@@ -86,10 +90,16 @@ impl Discovery {
 
     /// An environment's source, with keys that can be replaced.
     fn source(&self, keys: &ServerKeys) -> FlagsmithSource {
-        let DiscoveryUpstream { url, proxy_key, timeout } = self.upstream.clone();
-        let server_keys = keys.clone();
-        let proxy_key = Some(proxy_key);
-        let upstream = FlagsmithUpstream { url, server_keys, proxy_key, timeout };
+        let DiscoveryUpstream { url, proxy_key, timeout, realtime_url, poll_interval } =
+            self.upstream.clone();
+        let upstream = FlagsmithUpstream {
+            url,
+            server_keys: keys.clone(),
+            proxy_key: Some(proxy_key),
+            timeout,
+            realtime_url,
+            poll_interval,
+        };
         FlagsmithSource::new(self.client.clone(), upstream)
     }
 }
@@ -174,8 +184,9 @@ fn attend(
         let source = discovery.source(&keys);
         let pace = Pace::shared(driver.interval, fastrand::u64(..));
         let (clock, reports) = (driver.clock.clone(), driver.reports.clone());
-        let following = follow(seated.seat, source, pace, seated.waiting, clock, reports);
-        followers.insert(seated.seat, Follower { keys, task: tokio::spawn(following) });
+        let Seated { seat, waiting, stream } = seated;
+        let following = follow(seat, source, pace, waiting, stream, clock, reports);
+        followers.insert(seat, Follower { keys, task: tokio::spawn(following) });
     }
 }
 

@@ -10,7 +10,7 @@ use hyper::{Request, StatusCode};
 use super::MAX_DOCUMENT;
 use crate::model::{Confirmed, Failure, FailureKind};
 use crate::time::Timestamp;
-use crate::upstream::{self, Answer, Bounds, Client};
+use crate::upstream::{self, Answer, Bounds, Client, SendError};
 
 /// Sent by every edge like this one, with an age beside it when it knows one.
 const BURGEE_VERSION: HeaderName = HeaderName::from_static("burgee-version");
@@ -33,19 +33,32 @@ pub(super) async fn send_within(
     now: Timestamp,
 ) -> Result<Answer, Failure> {
     let path = request.uri().path().to_owned();
-    client.send(request, bounds).await.map_err(|error| {
-        let kind = match error.kind() {
-            upstream::FailureKind::Timeout => FailureKind::Timeout,
-            upstream::FailureKind::Network => FailureKind::Network,
-            upstream::FailureKind::Malformed => FailureKind::Malformed,
-        };
-        Failure::new(kind, format!("GET {path}: {error}"), now)
-    })
+    let sent = client.send(request, bounds).await;
+    sent.map_err(|error| failure(&error, &format!("GET {path}"), now))
+}
+
+/// What went wrong with a request. `what` has no key in it.
+pub(super) fn failure(error: &SendError, what: &str, now: Timestamp) -> Failure {
+    let kind = match error.kind() {
+        upstream::FailureKind::Timeout => FailureKind::Timeout,
+        upstream::FailureKind::Network => FailureKind::Network,
+        upstream::FailureKind::Malformed => FailureKind::Malformed,
+    };
+    Failure::new(kind, format!("{what}: {error}"), now)
 }
 
 /// What a status means that is not 200. `url` has no key in it.
 pub(super) fn expect_ok(answer: &Answer, url: &str, now: Timestamp) -> Result<(), Failure> {
-    let status = answer.status;
+    expect_ok_of(answer.status, &answer.headers, url, now)
+}
+
+/// The same of an answer whose body has not come.
+pub(super) fn expect_ok_of(
+    status: StatusCode,
+    headers: &HeaderMap,
+    url: &str,
+    now: Timestamp,
+) -> Result<(), Failure> {
     if status == StatusCode::OK {
         return Ok(());
     }
@@ -58,13 +71,13 @@ pub(super) fn expect_ok(answer: &Answer, url: &str, now: Timestamp) -> Result<()
     let hint = match status.as_u16() {
         401 | 403 => ": it refuses the key",
         404 => ": is the URL right?",
-        300..=399 if answer.headers.contains_key(LOCATION) => {
+        300..=399 if headers.contains_key(LOCATION) => {
             ": redirects are not followed, since the key would travel along"
         }
         _ => "",
     };
     let message = format!("{url} answered {status}{hint}");
-    Err(Failure { kind, message, at: now, retry_after: retry_after(&answer.headers, now) })
+    Err(Failure { kind, message, at: now, retry_after: retry_after(headers, now) })
 }
 
 /// When the rules were confirmed: an edge or a cache on the way says how long ago that was.

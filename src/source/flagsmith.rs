@@ -5,10 +5,14 @@
 //! follows its pages. A document is handed on only when its last page is in. Never follows a page
 //! to another host, since the key would travel along.
 //!
+//! Follows the environment's event stream, which the document's own key opens: it is known once there
+//! is a document, and another one opens another stream. Nothing else is sent there.
+//!
 //! An environment that was discovered may have several keys, and gets others while it is followed
 //! ([`ServerKeys`]): one that is refused or whose time is over makes way for the next one.
 
 use std::collections::HashSet;
+use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,13 +22,15 @@ use hyper::StatusCode;
 use hyper::header::{ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use sha2::{Digest, Sha256};
 
+use super::push::{self, Followed, Push};
 use super::{Look, MAX_DOCUMENT, Sight, Source, fetch, link};
 use crate::config::{BaseUrl, Key};
 use crate::dialect::flagsmith::document::{self, DocumentError};
 use crate::dialect::flagsmith::listing::ServerSideKey;
 use crate::model::flagsmith::{Environment, UpdatedAt};
 use crate::model::{Confirmed, Failure, FailureKind, Rules, Update};
-use crate::time::Timestamp;
+use crate::snapshot::SourceStream;
+use crate::time::{Clock, Timestamp};
 use crate::upstream::{Answer, Client};
 
 /// `x-environment-key`
@@ -52,6 +58,10 @@ pub struct FlagsmithUpstream {
     pub proxy_key: Option<Key>,
     /// For one whole answer.
     pub timeout: Duration,
+    /// What precedes `/sse/environments/KEY/stream`; none where no stream is followed.
+    pub realtime_url: Option<BaseUrl>,
+    /// How often the document is asked for.
+    pub poll_interval: Duration,
 }
 
 /// Keys that open one environment's document, shared with whoever learns of others.
@@ -88,6 +98,11 @@ pub struct FlagsmithSource {
     held: Option<Held>,
     /// Keys that the upstream does not take, while there are others to be tried.
     refused: Vec<Key>,
+    push: Push,
+    /// Where to say how the stream is doing, once somebody follows this source.
+    listening: Option<(Arc<SourceStream>, Clock)>,
+    /// The document's own key, whose stream is followed.
+    client_key: Option<Box<str>>,
 }
 
 /// The last document that could be read.
@@ -132,7 +147,32 @@ enum Pages {
 impl FlagsmithSource {
     /// Asks through `client`; nothing is sent yet.
     pub fn new(client: Client, upstream: FlagsmithUpstream) -> Self {
-        Self { client, upstream, held: None, refused: Vec::new() }
+        let push = Push::new(upstream.poll_interval, u64::MAX);
+        let (held, refused, listening, client_key) = (None, Vec::new(), None, None);
+        Self { client, upstream, held, refused, push, listening, client_key }
+    }
+
+    /// Microseconds, as they are announced.
+    fn held_moment(&self) -> Option<u64> {
+        u64::try_from(self.held.as_ref()?.updated_at?.0).ok()
+    }
+
+    /// Follows the stream that a document's key opens.
+    fn listen_with(&mut self, key: &str) {
+        let (Some((stream, clock)), Some(url)) = (&self.listening, &self.upstream.realtime_url)
+        else {
+            return;
+        };
+        if self.client_key.as_deref() == Some(key) {
+            return;
+        }
+        self.client_key = Some(key.into());
+        let asked = Request::get(format!("{url}/sse/environments/{}/stream", segment(key)));
+        let Ok(request) = asked.body(Bytes::new()) else { return };
+        let place = format!("the event stream of {url}");
+        let timeout = self.upstream.timeout;
+        let followed = Followed { request, place, timeout, read: push::flagsmith::read };
+        self.push.follow(self.client.clone(), followed, Arc::clone(stream), clock.clone());
     }
 
     fn url(&self) -> String {
@@ -168,9 +208,14 @@ impl FlagsmithSource {
     }
 
     /// The document as it is now: asked for once more, should it change meanwhile.
-    async fn document(&self, now: Timestamp, key: &Key) -> Result<(Document, Confirmed), Failure> {
+    async fn document(
+        &self,
+        now: Timestamp,
+        key: &Key,
+        is_announced: bool,
+    ) -> Result<(Document, Confirmed), Failure> {
         for _ in 0..2 {
-            if let Some(document) = self.whole(now, key).await? {
+            if let Some(document) = self.whole(now, key, is_announced).await? {
                 return Ok(document);
             }
         }
@@ -182,9 +227,10 @@ impl FlagsmithSource {
         &self,
         now: Timestamp,
         key: &Key,
+        is_announced: bool,
     ) -> Result<Option<(Document, Confirmed)>, Failure> {
         let mut request = self.request(&self.path(), key, now)?;
-        let conditional = self.condition(request.headers_mut(), now);
+        let conditional = self.condition(request.headers_mut(), now, is_announced);
         let answer = fetch::send(&self.client, request, self.upstream.timeout, now).await?;
         let confirmed = fetch::confirmed(&answer.headers, now);
         if answer.status == StatusCode::NOT_MODIFIED && conditional {
@@ -211,8 +257,9 @@ impl FlagsmithSource {
         Ok(Some((document, confirmed)))
     }
 
-    /// Asks for a change since what is held, where that is safe. Gives whether it does.
-    fn condition(&self, fields: &mut HeaderMap, now: Timestamp) -> bool {
+    /// Asks for a change since what is held, where that is safe. Gives whether it does. A change that
+    /// was announced may be in the second of what is held, so no second is asked about then.
+    fn condition(&self, fields: &mut HeaderMap, now: Timestamp, is_announced: bool) -> bool {
         let fresh = |held: &&Held| now.since(held.fetched_at) < REFRESH_MILLIS;
         let Some(held) = self.held.as_ref().filter(fresh) else { return false };
         // A tag is exact; where there is one the date must not be asked about beside it.
@@ -220,7 +267,8 @@ impl FlagsmithSource {
             fields.insert(IF_NONE_MATCH, etag.clone());
             return true;
         }
-        let date = held.modified().map(|modified| httpdate::fmt_http_date(modified.into()));
+        let modified = held.modified().filter(|_| !is_announced);
+        let date = modified.map(|modified| httpdate::fmt_http_date(modified.into()));
         let date = date.and_then(|date| HeaderValue::from_str(&date).ok());
         date.map(|date| fields.insert(IF_MODIFIED_SINCE, date)).is_some()
     }
@@ -291,28 +339,63 @@ impl Source for FlagsmithSource {
             Ok(key) => key,
             Err(failure) => return Update::Unavailable(failure).into(),
         };
+        let is_announced = self.push.look_begins(self.held_moment()).number.is_some();
         let longest = self.upstream.timeout.saturating_mul(ALL_PAGES);
-        let document = tokio::time::timeout(longest, self.document(look.now, &key)).await;
+        let document = self.document(look.now, &key, is_announced);
+        let document = tokio::time::timeout(longest, document).await;
         let document = document.unwrap_or_else(|_| {
             let message = format!("{}: its pages take more than {longest:?}", self.url());
             Err(Failure::new(FailureKind::Timeout, message, look.now))
         });
         match document {
-            Ok((Document::New(environment, held), confirmed)) => {
-                self.held = Some(held);
-                Update::Replace(Box::new(Rules::Flagsmith(*environment)), confirmed).into()
+            Ok((document, confirmed)) => {
+                let update = match document {
+                    Document::New(environment, held) => {
+                        self.held = Some(held);
+                        self.listen_with(&environment.key);
+                        Update::Replace(Box::new(Rules::Flagsmith(*environment)), confirmed)
+                    }
+                    Document::Same(held) => {
+                        self.held = Some(held);
+                        Update::Unchanged(confirmed)
+                    }
+                    Document::NotModified => Update::Unchanged(confirmed),
+                };
+                self.push.look_ends(self.held_moment());
+                update.into()
             }
-            Ok((Document::Same(held), confirmed)) => {
-                self.held = Some(held);
-                Update::Unchanged(confirmed).into()
-            }
-            Ok((Document::NotModified, confirmed)) => Update::Unchanged(confirmed).into(),
             Err(failure) if failure.kind == FailureKind::Unauthorized => {
                 Update::Unavailable(self.refuse(key, failure)).into()
             }
             Err(failure) => Update::Unavailable(failure).into(),
         }
     }
+
+    fn listen(&mut self, stream: Arc<SourceStream>, clock: Clock) {
+        self.listening = Some((stream, clock));
+    }
+
+    async fn stirred(&mut self) {
+        let held = self.held_moment();
+        self.push.stirred(held).await;
+    }
+
+    async fn revived(&mut self) {
+        self.push.revived().await;
+    }
+}
+
+/// A key as one segment of a path, whatever is in it (RFC 3986, 2.1).
+fn segment(key: &str) -> String {
+    let mut segment = String::with_capacity(key.len());
+    for byte in key.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) {
+            segment.push(char::from(byte));
+        } else {
+            let _ = write!(segment, "%{byte:02X}");
+        }
+    }
+    segment
 }
 
 /// A key as the value of a header field that nobody prints.

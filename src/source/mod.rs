@@ -10,6 +10,7 @@ mod flagsmith;
 mod link;
 mod origin;
 mod pace;
+mod push;
 mod reflag;
 
 pub use discovery::{Discovery, DiscoveryDriver, DiscoveryUpstream, discover};
@@ -19,6 +20,7 @@ pub use file::{FileFormat, FileSource};
 pub use flagsmith::{FlagsmithSource, FlagsmithUpstream, ServerKeys};
 pub use origin::OriginSource;
 pub use pace::Pace;
+pub(crate) use push::STREAM_MEMORY;
 pub use reflag::{ReflagSource, ReflagUpstream};
 
 use std::sync::Arc;
@@ -29,7 +31,7 @@ use tokio::time::Instant;
 
 use crate::model::{Failure, KeyClass, Update};
 use crate::snapshot::publisher::Report;
-use crate::snapshot::{Seat, SourceKey, Waiting};
+use crate::snapshot::{Seat, SourceKey, SourceStream, Waiting};
 use crate::time::{Clock, Stopwatch, Timestamp};
 
 /// Something that can be looked at for rules.
@@ -37,8 +39,19 @@ pub trait Source {
     /// Looks once. Must end by itself, whatever is at the other end.
     fn look(&mut self, look: Look) -> impl Future<Output = Sight> + Send;
 
+    /// Somebody follows it from now on: a source whose upstream announces changes may listen. Says
+    /// in `stream` how that is going. Called in a runtime, once, before the first look.
+    fn listen(&mut self, stream: Arc<SourceStream>, clock: Clock) {
+        let _ = (stream, clock);
+    }
+
     /// Done when there may be something new to see. Never, for a source that has to be asked.
     fn stirred(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
+    /// After a look that failed: done when the source has shown since that it is there again.
+    fn revived(&mut self) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }
 }
@@ -79,19 +92,26 @@ impl From<Update> for Sight {
 
 /// Looks that waiting requests ask for are at least so far apart...
 const BETWEEN_WAKES: Duration = Duration::from_secs(1);
+/// ...this long after the last report, so that those whom it serves have left...
+const BETWEEN_REPORT_AND_WAKE: Duration = Duration::from_millis(100);
 /// ...and so far when those who wait hold a key that everybody has.
 const BETWEEN_PUBLISHABLE_WAKES: Duration = Duration::from_secs(5);
 
-/// Looks at a source now, then at its pace and when a waiting request asks for it, until nobody
-/// takes the reports any more. One look at a time.
+/// A source that fails is not looked at sooner than this because of what its stream says.
+const BEFORE_REVIVAL: Duration = Duration::from_secs(1);
+
+/// Looks at a source now, then at its pace, when it says so itself and when a waiting request asks
+/// for it, until nobody takes the reports any more. One look at a time.
 pub async fn follow(
     environment: Seat,
     mut source: impl Source,
     mut pace: Pace,
     waiting: Arc<Waiting>,
+    stream: Arc<SourceStream>,
     clock: Clock,
     reports: mpsc::Sender<Report>,
 ) {
+    source.listen(stream, clock.clone());
     let mut awaited = false;
     let mut calls = Calls { waiting, publishable_at: None };
     loop {
@@ -110,13 +130,22 @@ pub async fn follow(
         if reports.send(report).await.is_err() {
             return;
         }
+        let earliest = (started + BETWEEN_WAKES).max(Instant::now() + BETWEEN_REPORT_AND_WAKE);
         // A source that fails is left alone: those who wait would only make it worse.
         awaited = if failed {
-            tokio::time::sleep_until(next).await;
+            let earliest = Instant::now() + rest.max(BEFORE_REVIVAL);
+            let revived = async {
+                tokio::time::sleep_until(earliest).await;
+                source.revived().await;
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => {}
+                () = revived => {}
+            }
             false
         } else {
             tokio::select! {
-                awaited = calls.until(started, next) => awaited,
+                awaited = calls.until(earliest, next) => awaited,
                 () = source.stirred() => false,
             }
         };
@@ -131,9 +160,10 @@ struct Calls {
 }
 
 impl Calls {
-    /// Sleeps until `next`, or for as short as those who wait may make it. Gives whether anybody
-    /// still waits then: whoever is not served by one look is the reason for another.
-    async fn until(&mut self, started: Instant, next: Instant) -> bool {
+    /// Sleeps until `next`, or for as short as those who wait may make it, but not less than until
+    /// `earliest`. Gives whether anybody still waits then: whoever is not served by one look is the
+    /// reason for another.
+    async fn until(&mut self, earliest: Instant, next: Instant) -> bool {
         loop {
             let (caller, now) = (self.waiting.wake().caller(), Instant::now());
             if now >= next {
@@ -141,7 +171,7 @@ impl Calls {
             }
             let mut moment = next;
             if let Some(class) = caller {
-                moment = self.earliest(class, started).min(next);
+                moment = self.earliest(class, earliest).min(next);
                 if moment <= now {
                     if class == KeyClass::Publishable {
                         self.publishable_at = Some(now);
@@ -156,9 +186,8 @@ impl Calls {
         }
     }
 
-    /// When somebody with a key of `class` may have a look made.
-    fn earliest(&self, class: KeyClass, started: Instant) -> Instant {
-        let earliest = started + BETWEEN_WAKES;
+    /// When somebody with a key of `class` may have a look made, if anybody may at `earliest`.
+    fn earliest(&self, class: KeyClass, earliest: Instant) -> Instant {
         match (class, self.publishable_at) {
             (KeyClass::Publishable, Some(last)) => earliest.max(last + BETWEEN_PUBLISHABLE_WAKES),
             _ => earliest,
@@ -217,7 +246,8 @@ mod tests {
             let (sender, reports) = mpsc::channel(1_000);
             let clock = Clock::frozen(Timestamp(0));
             let seat = Seat::of_configuration(0);
-            tokio::spawn(follow(seat, source, pace, Arc::clone(&waiting), clock, sender));
+            let (waiting_too, stream) = (Arc::clone(&waiting), Arc::default());
+            tokio::spawn(follow(seat, source, pace, waiting_too, stream, clock, sender));
             Self { looks, waiting, began, _reports: reports }
         }
 
@@ -266,6 +296,49 @@ mod tests {
         assert_eq!(followed.seen(), seen);
         followed.wait(KeyClass::Secret, 0.01).await;
         assert_eq!(followed.seen().last(), Some(&(19_950, true)), "a server need not wait so long");
+    }
+
+    /// Has something new when somebody waits, and takes its time for that.
+    struct Holding(Looks);
+
+    impl Source for Holding {
+        async fn look(&mut self, look: Look) -> Sight {
+            self.0.lock().unwrap().push((Duration::ZERO, look.awaited));
+            tokio::time::sleep(Duration::from_secs(if look.awaited { 5 } else { 0 })).await;
+            Update::Unchanged(Confirmed::At(look.now)).into()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_served_by_a_look_is_no_reason_for_another() {
+        let waiting = Arc::new(Waiting::new(10));
+        let looks = Looks::default();
+        let (sender, mut reports) = mpsc::channel(10);
+        let (seat, source) = (Seat::of_configuration(0), Holding(Arc::clone(&looks)));
+        let (pace, clock) = (Pace::steady(10 * MINUTE), Clock::frozen(Timestamp(0)));
+        tokio::spawn(follow(
+            seat,
+            source,
+            pace,
+            Arc::clone(&waiting),
+            Arc::default(),
+            clock,
+            sender,
+        ));
+        reports.recv().await.unwrap();
+        // As the publisher does: what was held back comes only after the report.
+        let publishing = Arc::clone(&waiting);
+        tokio::spawn(async move {
+            while reports.recv().await.is_some() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                publishing.reach(7);
+            }
+        });
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        waiting.place().unwrap().wait(7, KeyClass::Secret).await;
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let awaited: Vec<_> = looks.lock().unwrap().iter().map(|(_, awaited)| *awaited).collect();
+        assert_eq!(awaited, [false, true]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,8 +2,10 @@
 //! (reflag-runtime.md sections 1, 4, 5).
 //!
 //! Asks for the definitions with the secret key and, where publishable keys are served, for the
-//! list of flags that a publishable key may see, since definitions do not tell. Never sends the
-//! secret key anywhere else, and never follows a redirect.
+//! list of flags that a publishable key may see, since definitions do not tell. Follows the event
+//! stream with the secret key, too: each announced version leads to a request that the upstream
+//! holds until it has that version. Never sends the secret key anywhere else, and never follows a
+//! redirect.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
@@ -17,11 +19,13 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
+use super::push::{self, Followed, Push, Wanted};
 use super::{Look, Sight, Source, fetch};
 use crate::config::Key;
 use crate::dialect::reflag::definitions;
 use crate::model::{Confirmed, Failure, FailureKind, Rules, Ruleset, Update};
-use crate::time::Timestamp;
+use crate::snapshot::{FARTHEST, SourceStream};
+use crate::time::{Clock, Timestamp};
 use crate::upstream::Client;
 
 /// Learning must not hold up a change of rules for longer than this.
@@ -40,6 +44,10 @@ pub struct ReflagUpstream {
     pub learning_key: Option<Key>,
     /// For one whole answer.
     pub timeout: Duration,
+    /// Whether the event stream is followed.
+    pub push: bool,
+    /// How often the rules are asked for.
+    pub poll_interval: Duration,
 }
 
 /// A Reflag environment behind a URL.
@@ -48,6 +56,7 @@ pub struct ReflagSource {
     client: Client,
     upstream: ReflagUpstream,
     held: Option<Held>,
+    push: Push,
 }
 
 /// The last document that could be read.
@@ -71,19 +80,29 @@ enum Definitions {
 impl ReflagSource {
     /// Asks through `client`; nothing is sent yet.
     pub fn new(client: Client, upstream: ReflagUpstream) -> Self {
-        Self { client, upstream, held: None }
+        let push = Push::new(upstream.poll_interval, FARTHEST);
+        Self { client, upstream, held: None, push }
+    }
+
+    fn held_version(&self) -> Option<u64> {
+        self.held.as_ref()?.ruleset.source_version
     }
 
     /// Asks for the definitions.
-    async fn definitions(&self, look: Look) -> Result<(Definitions, Confirmed), Failure> {
+    async fn definitions(
+        &self,
+        look: Look,
+        wanted: Wanted,
+    ) -> Result<(Definitions, Confirmed), Failure> {
         let mut url = format!("{}/features", self.upstream.url);
         let mut timeout = self.upstream.timeout;
-        // Always for the very next state. What clients wait for counts our versions, which may be
-        // ahead of the upstream's; and one who waits for a distant one must not keep those in
-        // between from everybody else.
-        if let (true, Some(held)) = (look.awaited, &self.held) {
-            let next = held.ruleset.source_version.map_or(0, |version| version + 1);
-            let _ = write!(url, "?waitForVersion={next}");
+        let announced = wanted.number.filter(|_| wanted.may_wait);
+        // Without an announcement always for the very next state. What clients wait for counts our
+        // versions, which may be ahead of the upstream's; and one who waits for a distant one must
+        // not keep those in between from everybody else.
+        let next = look.awaited.then(|| self.held_version().map_or(0, |version| version + 1));
+        if let (Some(version), Some(_)) = (announced.or(next), &self.held) {
+            let _ = write!(url, "?waitForVersion={version}");
             timeout += HOLD;
         }
         let mut request = self.request(&url, &self.upstream.secret_key, look.now)?;
@@ -187,7 +206,8 @@ impl ReflagSource {
 
 impl Source for ReflagSource {
     async fn look(&mut self, look: Look) -> Sight {
-        let (definitions, confirmed) = match self.definitions(look).await {
+        let wanted = self.push.look_begins(self.held_version());
+        let (definitions, confirmed) = match self.definitions(look, wanted).await {
             Ok(seen) => seen,
             Err(failure) => return Update::Unavailable(failure).into(),
         };
@@ -197,6 +217,7 @@ impl Source for ReflagSource {
             changed = true;
         }
         let learned = self.keep_learned(look.now).await;
+        self.push.look_ends(self.held_version());
         changed |= matches!(learned, Ok(true));
         let update = match &self.held {
             Some(held) if changed => {
@@ -205,6 +226,28 @@ impl Source for ReflagSource {
             _ => Update::Unchanged(confirmed),
         };
         Sight { update, trouble: learned.err(), keys: None }
+    }
+
+    fn listen(&mut self, stream: Arc<SourceStream>, clock: Clock) {
+        let url = format!("{}/sse/server", self.upstream.url);
+        let Some(key) = Some(&self.upstream.secret_key).filter(|_| self.upstream.push) else {
+            return;
+        };
+        // A key that cannot be sent is what every look says.
+        if let Ok(request) = self.request(&url, key, clock.now()) {
+            let timeout = self.upstream.timeout;
+            let followed = Followed { request, place: url, timeout, read: push::reflag::read };
+            self.push.follow(self.client.clone(), followed, stream, clock);
+        }
+    }
+
+    async fn stirred(&mut self) {
+        let held = self.held_version();
+        self.push.stirred(held).await;
+    }
+
+    async fn revived(&mut self) {
+        self.push.revived().await;
     }
 }
 

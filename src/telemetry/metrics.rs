@@ -43,6 +43,7 @@ pub mod names {
     pub const REGRESSIONS_ACCEPTED: &str = "burgee_regressions_accepted_total";
     pub const WAIT: &str = "burgee_wait_seconds";
     pub const SOURCE_LAST_SUCCESS: &str = "burgee_source_last_success_timestamp_seconds";
+    pub const SOURCE_STREAM_CONNECTED: &str = "burgee_source_stream_connected";
     pub const EVENTS_RECEIVED: &str = "burgee_events_received_total";
     pub const EVENTS_DROPPED: &str = "burgee_events_dropped_total";
     pub const DISCOVERIES: &str = "burgee_discoveries_total";

@@ -27,6 +27,12 @@ pub enum SendError {
         /// The deadline: the request's own, or the one for connecting.
         after: Duration,
     },
+    /// A body that comes piece by piece has not gone on.
+    #[error("nothing came for {}", format_duration(*after))]
+    Silent {
+        /// The longest silence that was allowed.
+        after: Duration,
+    },
     /// The name has no address, or nobody accepts connections there.
     #[error("cannot connect to {peer}: {reason}")]
     Connect {
@@ -137,7 +143,7 @@ impl SendError {
     /// The coarse reason. A URL that cannot be asked counts as [`FailureKind::Network`].
     pub fn kind(&self) -> FailureKind {
         match self {
-            Self::Timeout { .. } => FailureKind::Timeout,
+            Self::Timeout { .. } | Self::Silent { .. } => FailureKind::Timeout,
             Self::Url(_)
             | Self::Connect { .. }
             | Self::Tls { .. }

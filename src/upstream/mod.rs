@@ -1,15 +1,17 @@
-//! Asks other servers over HTTP/1.1: one request, one whole answer, within a time and a length.
+//! Asks other servers over HTTP/1.1: one request, one whole answer, within a time and a length; or
+//! one request whose answer comes piece by piece for as long as somebody reads ([`Client::open`]).
 //!
-//! What polls a vendor, delivers events or forwards calls goes through here. Knows TLS, proxies
-//! and gzip, and keeps a connection for the next request to the same host.
+//! What polls a vendor, follows its event stream, delivers events or forwards calls goes through
+//! here. Knows TLS, proxies and gzip, and keeps a connection for the next request to the same host.
 //!
 //! Never follows a redirect, since the request's key would travel along: a 3xx is an answer like
-//! any other. Never gives a part of a body. Never judges a status, and knows nothing of flags,
-//! sources or snapshots.
+//! any other. Never gives a part of a body that was asked for as a whole. Never judges a status, and
+//! knows nothing of flags, sources or snapshots.
 
 mod body;
 mod connect;
 mod error;
+mod open;
 mod proxy;
 #[cfg(test)]
 mod tests;
@@ -36,6 +38,7 @@ use tokio::time::Sleep;
 use body::Coding;
 use connect::{Answered, Connector, peer};
 pub use error::{EncodingError, FailureKind, Phase, SendError, UrlFault};
+pub use open::{Opened, Pieces};
 pub use proxy::{ProxyError, ProxySettings};
 pub use tls::TlsError;
 

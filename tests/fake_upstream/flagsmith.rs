@@ -85,7 +85,8 @@ impl Listed {
         })
     }
 
-    fn document(&self) -> Value {
+    /// Its environment document.
+    pub(crate) fn document(&self) -> Value {
         json!({
             "id": self.id, "api_key": self.client_key, "name": self.name,
             "updated_at": "2026-05-01T10:00:00+00:00",

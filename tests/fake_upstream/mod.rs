@@ -53,7 +53,7 @@ pub(crate) const PUBLISHABLE_KEY: &str = "pub_upstream_0123456789";
 pub(crate) const ANY_PATH: &str = "*";
 
 /// Longest wait for something that is bound to come. Nothing waits this long unless it fails.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// For waits that end with the service.
 const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -93,6 +93,11 @@ impl Upstream {
     /// From now on this document is served; held requests and event streams are told.
     pub(crate) fn publish(&self, document: Document) {
         self.shared.change(|state| state.document = document);
+    }
+
+    /// From now on `waitForVersion` is held for so long at most.
+    pub(crate) fn hold_for(&self, longest: Duration) {
+        self.shared.change(|state| state.hold = longest);
     }
 
     /// From now on these are the environments of Flagsmith's list, in this order.
@@ -242,6 +247,7 @@ struct Script {
 #[derive(Debug)]
 struct State {
     document: Document,
+    hold: Duration,
     listed: Vec<flagsmith::Listed>,
     scripts: BTreeMap<String, Script>,
     requests: Vec<Request>,
@@ -290,6 +296,7 @@ impl Shared {
     fn new(document: Document) -> Self {
         let state = State {
             document,
+            hold: reflag::HOLD,
             listed: Vec::new(),
             scripts: BTreeMap::new(),
             requests: Vec::new(),

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::{Answer, PUBLISHABLE_KEY, Reply, Request, SECRET_KEY, Shared, Step};
 
-/// How long `waitForVersion` is held at most.
-const HOLD: Duration = Duration::from_secs(3);
+/// How long `waitForVersion` is held at most unless told otherwise.
+pub(super) const HOLD: Duration = Duration::from_secs(3);
 
 /// One event of an event stream.
 pub(super) fn announcement(version: u64) -> String {
@@ -46,7 +46,8 @@ impl Shared {
     fn hold(&self, request: &Request) {
         let wanted =
             request.query("waitForVersion").and_then(|version| version.parse::<u64>().ok());
-        self.wait(HOLD, |state| (state.document.version >= wanted.unwrap_or(0)).then_some(()));
+        let longest = self.lock().hold;
+        self.wait(longest, |state| (state.document.version >= wanted.unwrap_or(0)).then_some(()));
     }
 }
 

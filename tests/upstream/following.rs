@@ -23,6 +23,7 @@ pub(crate) struct Following {
     publishable_key: String,
     poll_interval: &'static str,
     timeout: &'static str,
+    push: bool,
 }
 
 impl Following {
@@ -34,7 +35,8 @@ impl Following {
             secret_key: SECRET_KEY.to_owned(),
             publishable_key: PUBLISHABLE_KEY.to_owned(),
             poll_interval: "100ms",
-            timeout: "8s",
+            timeout: "60s",
+            push: false,
         }
     }
 
@@ -45,7 +47,8 @@ impl Following {
             secret_key: secret_key(environment),
             publishable_key: publishable_key(environment),
             poll_interval: "100ms",
-            timeout: "8s",
+            timeout: "60s",
+            push: false,
         }
     }
 
@@ -59,13 +62,18 @@ impl Following {
         Self { timeout, ..self }
     }
 
+    /// Follows the event stream, too. Tests of polls count requests, so theirs do not.
+    pub(crate) fn pushed(self) -> Self {
+        Self { push: true, ..self }
+    }
+
     /// An environment with this source.
     pub(crate) fn named(&self, name: &str) -> Environment {
-        let Self { url, secret_key, publishable_key, poll_interval, timeout } = self;
+        let Self { url, secret_key, publishable_key, poll_interval, timeout, push } = self;
         Environment::named(name).source(format!(
             "type = \"reflag\"\nurl = {url:?}\nsecret_key = {secret_key:?}\n\
              upstream_publishable_key = {publishable_key:?}\n\
-             poll_interval = {poll_interval:?}\ntimeout = {timeout:?}"
+             poll_interval = {poll_interval:?}\ntimeout = {timeout:?}\npush = {push}"
         ))
     }
 

@@ -124,7 +124,7 @@ fn suffer(row: &Row) {
     let what = row.upstream;
     let upstream = Upstream::serving(document(7));
     upstream.answer(LEARNING, (row.answer)(7));
-    let timeout = if row.kind == "timeout" { "200ms" } else { "8s" };
+    let timeout = if row.kind == "timeout" { "200ms" } else { "60s" };
     let following = Following::upstream(&upstream).timeout(timeout);
     let environment = following.named(SHOP).says("on_unauthorized = \"refuse\"");
     let edge = Setup::of(environment).start();

@@ -23,6 +23,7 @@ mod keys;
 mod learning;
 mod outages;
 mod pace;
+mod push;
 #[path = "../server/support/mod.rs"]
 mod support;
 mod waiting;

@@ -209,7 +209,7 @@ fn whatever_an_upstream_does_clients_keep_the_last_good_answer() {
 fn suffer(row: &Row, poll_interval: &'static str) {
     let upstream = Upstream::serving(document(7));
     row.trouble.begin(&upstream, "/features");
-    let timeout = if row.kind == "timeout" { "200ms" } else { "8s" };
+    let timeout = if row.kind == "timeout" { "200ms" } else { "60s" };
     let following = Following::upstream(&upstream).every(poll_interval).timeout(timeout);
     let setup = Setup::of(following.named(SHOP));
     let edge = if poll_interval == "100ms" { setup } else { setup.looking_as_configured() }.start();

@@ -15,7 +15,7 @@ use crate::model::{EnvironmentName, Failure, FailureKind};
 use crate::snapshot::roster::{Around, Entry, Fate, Grant, Member, Plan, Roster};
 use crate::snapshot::status::{Discovered, EnvironmentStatus};
 use crate::snapshot::{
-    Bounds, Environment, Environments, KeyTable, Profile, Seat, Snapshot, Waiting,
+    Bounds, Environment, Environments, KeyTable, Profile, Seat, Snapshot, SourceStream, Waiting,
 };
 use crate::time::Timestamp;
 
@@ -120,6 +120,8 @@ pub struct Seated {
     pub seat: Seat,
     /// Requests that wait for it.
     pub waiting: Arc<Waiting>,
+    /// Where its source says how its event stream is doing.
+    pub stream: Arc<SourceStream>,
 }
 
 /// The next snapshot, while it is made.
@@ -210,6 +212,7 @@ impl Publisher {
             seats.push(seated.map(|environment| Seated {
                 seat: environment.seat,
                 waiting: Arc::clone(&environment.waiting),
+                stream: Arc::clone(&environment.stream),
             }));
         }
         let changed = draft.changed;

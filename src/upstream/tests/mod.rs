@@ -5,6 +5,7 @@ mod connections;
 mod deadlines;
 mod heads;
 mod memory;
+mod pieces;
 mod proxies;
 mod secrecy;
 mod tls;

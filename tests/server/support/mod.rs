@@ -32,7 +32,7 @@ use wire::Caller;
 pub(crate) const NOW: &str = "2026-06-01T12:00:00Z";
 
 /// Longest wait for something that is bound to come. Nothing waits this long unless it fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Looks until there is something to see.
 pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {

@@ -381,7 +381,7 @@ fn a_key_of_the_document_that_opens_nothing_is_spoken_of() {
     assert!(diagnostics.contains("is not among publishable_keys"), "{diagnostics}");
 
     // Two environments of one upstream, of which the first takes the key.
-    let following = || super::following(&upstream, "100ms", "8s");
+    let following = || super::following(&upstream, "100ms", "60s");
     let mut second = document(7);
     second["api_key"] = json!("pub_shop");
     publish(&upstream, &second);

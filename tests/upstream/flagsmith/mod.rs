@@ -83,18 +83,18 @@ fn serving(version: u32) -> Upstream {
     upstream
 }
 
-/// An environment that follows it.
+/// An environment that follows it, by polls alone.
 fn following(upstream: &Upstream, poll_interval: &str, timeout: &str) -> Environment {
     Environment::named(SHOP).source(format!(
         "type = \"flagsmith\"\nurl = \"{}/api/v1\"\nserver_key = {SERVER_KEY:?}\n\
-         poll_interval = {poll_interval:?}\ntimeout = {timeout:?}",
+         poll_interval = {poll_interval:?}\ntimeout = {timeout:?}\npush = false",
         upstream.url()
     ))
 }
 
 /// A server that follows it, patiently.
 fn start(upstream: &Upstream) -> Edge {
-    Setup::of(following(upstream, "100ms", "8s")).start()
+    Setup::of(following(upstream, "100ms", "60s")).start()
 }
 
 fn keyed(edge: &Edge, key: &str) -> Caller {

@@ -111,7 +111,7 @@ fn whatever_an_upstream_does_clients_keep_the_last_good_answer() {
 fn suffer(row: &Row, poll_interval: &'static str) {
     let upstream = serving(7);
     row.trouble.begin(&upstream, PATH);
-    let timeout = if row.kind == "timeout" { "200ms" } else { "8s" };
+    let timeout = if row.kind == "timeout" { "200ms" } else { "60s" };
     let setup = Setup::of(following(&upstream, poll_interval, timeout));
     let edge = if poll_interval == "100ms" { setup } else { setup.looking_as_configured() }.start();
 
@@ -208,7 +208,7 @@ fn a_large_document_is_a_document_and_nobody_waits_for_it() {
     };
     let upstream = serving(7);
     upstream.answer(PATH, large(7));
-    let edge = Setup::of(following(&upstream, "1s", "8s")).looking_as_configured().start();
+    let edge = Setup::of(following(&upstream, "1s", "60s")).looking_as_configured().start();
     until_well(&edge, number(7));
     upstream.answer(PATH, large(8));
     edge.until_status(SHOP, |status| {
@@ -242,7 +242,7 @@ fn an_upstream_that_asks_for_a_rest_gets_it_counted_from_its_answer() {
             let gate = upstream.gate();
             let reply = Reply::status(status).header("Retry-After", "1");
             upstream.answer_once(PATH, Answer::from(reply).after(&gate));
-            let edge = Setup::of(following(&upstream, "100ms", "8s")).begin();
+            let edge = Setup::of(following(&upstream, "100ms", "60s")).begin();
             upstream.until_requests(PATH, 1);
             let answered = upstream.now();
             gate.open();
@@ -259,7 +259,7 @@ fn an_upstream_that_asks_for_a_rest_gets_it_counted_from_its_answer() {
 fn with_refuse_a_revoked_key_ends_all_answers_and_a_good_one_brings_them_back() {
     for status in [401, 403] {
         let upstream = serving(7);
-        let strict = following(&upstream, "100ms", "8s").says("on_unauthorized = \"refuse\"");
+        let strict = following(&upstream, "100ms", "60s").says("on_unauthorized = \"refuse\"");
         let edge = Setup::of(strict).start();
         until_well(&edge, number(7));
         let held = answers(&edge);

@@ -217,7 +217,7 @@ fn suffer_at(row: &Row, upstream: &Upstream) {
         upstream.answer(PATH, row.first.clone());
     };
     begin();
-    let timeout = if row.kind == "timeout" { "200ms" } else { "8s" };
+    let timeout = if row.kind == "timeout" { "200ms" } else { "60s" };
     let edge = Setup::of(super::following(upstream, "100ms", timeout)).start();
     let status = until_failing(&edge);
     assert_eq!(status["source"]["last_error"]["kind"], row.kind, "{}: {status}", row.upstream);
@@ -282,21 +282,23 @@ fn pages_that_never_end_are_given_up() {
 #[test]
 fn pages_that_take_for_ever_are_given_up() {
     let upstream = serving(7);
-    let edge = Setup::of(super::following(&upstream, "100ms", "100ms")).start();
+    let edge = Setup::of(super::following(&upstream, "100ms", "200ms")).start();
     until_well(&edge, number(7));
     for number in 2..200 {
         let path = format!("/api/v1/pages/{number}");
         let next = format!("/api/v1/pages/{}", number + 1);
         let slow = linked(&json!({}), &next);
         // Just in time each.
-        let pace = std::time::Duration::from_millis(60 / 2);
+        let pace = std::time::Duration::from_millis(120 / 2);
         let head = slow.to_bytes().len() - 2;
         let slow = Answer::beginning_of(&slow, head).then(Step::Drip(b"{}".to_vec(), pace));
         upstream.answer(&path, slow);
     }
     upstream.answer(PATH, first(9));
-    let status = until_failing(&edge);
-    let error = &status["source"]["last_error"];
-    assert_eq!(error["kind"], "timeout", "{error}");
-    assert!(error["message"].as_str().is_some_and(|m| m.contains("its pages take")), "{error}");
+    // On a busy machine a page may be late by itself; that is not what this is about.
+    edge.until_status(SHOP, |status| {
+        let error = &status["source"]["last_error"];
+        assert!(error.is_null() || error["kind"] == "timeout", "{error}");
+        error["message"].as_str().is_some_and(|m| m.contains("its pages take"))
+    });
 }

@@ -1,0 +1,243 @@
+//! Reads event streams (`text/event-stream`, WHATWG HTML section 9.2) piece by piece, wherever the
+//! pieces were cut.
+//!
+//! Lines may end in LF, CRLF or CR. Lines and events have a longest length, and text that is no
+//! UTF-8 is no event stream: both end the reading. Never knows what an event means.
+
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+
+/// Longest line, its end left out. Announcements have a few hundred bytes.
+pub(super) const LONGEST_LINE: usize = 16 << 10;
+/// Longest event: its name and its data.
+pub(super) const LONGEST_EVENT: usize = 16 << 10;
+
+/// One thing that a stream said.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Item {
+    Event(Event),
+    /// How long to stay away after the stream has ended.
+    Retry(Duration),
+    /// A comment, or an event without data: there is somebody at the other end.
+    Sign,
+}
+
+/// What somebody wanted to say.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(in crate::source) struct Event {
+    /// Empty where none was given, which means `message`.
+    pub(super) name: String,
+    /// Lines are joined by LF.
+    pub(super) data: String,
+}
+
+impl Event {
+    /// Whether it is one without a name of its own.
+    pub(super) fn is_message(&self) -> bool {
+        matches!(&*self.name, "" | "message")
+    }
+}
+
+/// Why a stream is none.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(super) enum Broken {
+    #[error("a line is longer than {LONGEST_LINE} bytes")]
+    Line,
+    #[error("an event is longer than {LONGEST_EVENT} bytes")]
+    Event,
+    #[error("it is not UTF-8")]
+    Text,
+}
+
+/// What of a stream was read so far and not given out yet.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    piece: Bytes,
+    line: Vec<u8>,
+    /// The line before ended in CR: an LF that follows belongs to it.
+    after_cr: bool,
+    is_first_line_over: bool,
+    event: Event,
+    has_data: bool,
+}
+
+impl Events {
+    /// Takes the next piece. All of the one before has to be read.
+    pub(super) fn feed(&mut self, piece: Bytes) {
+        debug_assert!(self.piece.is_empty(), "what is left would be lost");
+        self.piece = piece;
+    }
+
+    /// The next thing that was said, or none before there is another piece.
+    pub(super) fn next(&mut self) -> Result<Option<Item>, Broken> {
+        while self.complete_line()? {
+            let line = std::mem::take(&mut self.line);
+            let item = self.read(&line);
+            // The buffer is used again.
+            self.line = line;
+            self.line.clear();
+            if let Some(item) = item? {
+                return Ok(Some(item));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Moves the rest of a line out of the piece; false when its end has not come.
+    fn complete_line(&mut self) -> Result<bool, Broken> {
+        if self.after_cr && !self.piece.is_empty() {
+            self.after_cr = false;
+            if self.piece[0] == b'\n' {
+                self.piece.advance(1);
+            }
+        }
+        let end = self.piece.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+        let part = self.piece.split_to(end.unwrap_or(self.piece.len()));
+        if self.line.len() + part.len() > LONGEST_LINE {
+            return Err(Broken::Line);
+        }
+        self.line.extend_from_slice(&part);
+        if end.is_some() {
+            self.after_cr = self.piece[0] == b'\r';
+            self.piece.advance(1);
+        }
+        Ok(end.is_some())
+    }
+
+    fn read(&mut self, line: &[u8]) -> Result<Option<Item>, Broken> {
+        let mut line = line;
+        if !std::mem::replace(&mut self.is_first_line_over, true) {
+            line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        }
+        if line.is_empty() {
+            let event = std::mem::take(&mut self.event);
+            let is_whole = std::mem::take(&mut self.has_data);
+            return Ok(Some(if is_whole { Item::Event(event) } else { Item::Sign }));
+        }
+        if line[0] == b':' {
+            return Ok(Some(Item::Sign));
+        }
+        let line = std::str::from_utf8(line).map_err(|_| Broken::Text)?;
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        self.take(field, value.strip_prefix(' ').unwrap_or(value))
+    }
+
+    fn take(&mut self, field: &str, value: &str) -> Result<Option<Item>, Broken> {
+        match field {
+            "event" => value.clone_into(&mut self.event.name),
+            "data" => {
+                if self.has_data {
+                    self.event.data.push('\n');
+                }
+                self.event.data.push_str(value);
+                self.has_data = true;
+            }
+            "retry" if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) => {
+                let millis = value.parse().unwrap_or(u64::MAX);
+                return Ok(Some(Item::Retry(Duration::from_millis(millis))));
+            }
+            // Whoever comes back looks at the rules as a whole, so nothing depends on `id`.
+            _ => {}
+        }
+        let length = self.event.name.len() + self.event.data.len();
+        if length > LONGEST_EVENT { Err(Broken::Event) } else { Ok(None) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(name: &str, data: &str) -> Item {
+        Item::Event(Event { name: name.to_owned(), data: data.to_owned() })
+    }
+
+    /// All items of a stream that comes in pieces of this size.
+    fn read(stream: &[u8], size: usize) -> Result<Vec<Item>, Broken> {
+        let mut events = Events::default();
+        let mut items = Vec::new();
+        for piece in stream.chunks(size) {
+            events.feed(Bytes::copy_from_slice(piece));
+            while let Some(item) = events.next()? {
+                items.push(item);
+            }
+        }
+        Ok(items)
+    }
+
+    fn messages(stream: &[u8], size: usize) -> Vec<Item> {
+        let items = read(stream, size).unwrap().into_iter();
+        items.filter(|item| *item != Item::Sign).collect()
+    }
+
+    #[test]
+    fn events_are_read_whatever_ends_the_lines_and_wherever_pieces_are_cut() {
+        let stream = "\u{feff}: hello\n\nevent: message\ndata: {\"a\":1}\nid: 7\n\n\
+                      data:one\ndata: two\ndata\n\nretry: 1500\nevent:  gone\n\n\
+                      event: environment_updated\ndata: größer\nunknown: x\n\ndata: cut off\n";
+        let expected = [
+            event("message", "{\"a\":1}"),
+            event("", "one\ntwo\n"),
+            Item::Retry(Duration::from_millis(1_500)),
+            event("environment_updated", "größer"),
+        ];
+        for end in ["\n", "\r\n", "\r"] {
+            let stream = stream.replace('\n', end);
+            for size in 1..=stream.len() {
+                assert_eq!(messages(stream.as_bytes(), size), expected, "{end:?} by {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn comments_empty_lines_and_events_without_data_are_signs_of_life() {
+        assert_eq!(read(b":\n", 1), Ok(vec![Item::Sign]));
+        assert_eq!(read(b"\n", 1), Ok(vec![Item::Sign]));
+        assert_eq!(read(b"event: ping\n\n", 1), Ok(vec![Item::Sign]));
+        // A name does not outlive its event.
+        assert_eq!(messages(b"event: ping\n\ndata: x\n\n", 100), [event("", "x")]);
+        // What means nothing is none.
+        assert_eq!(read(b"gibberish\nretry: soon\nretry:\nid: 3\n", 100), Ok(vec![]));
+        assert_eq!(read(b"a line without an end", 1), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_has_no_end_is_given_up() {
+        let line = |length| format!("data: {}", "x".repeat(length - "data: ".len()));
+        let longest = format!("{}\n\n", line(LONGEST_LINE));
+        let lengths = read(longest.as_bytes(), 1_000).unwrap();
+        assert!(matches!(&lengths[..], [Item::Event(Event { data, .. })] if data.len() > 16_000));
+        for prefix in ["data: ", ":", "event:", "id:", ""] {
+            let line = format!("{prefix}{}", "x".repeat(LONGEST_LINE + 1));
+            for size in [1, 1_000, line.len()] {
+                assert_eq!(read(line.as_bytes(), size), Err(Broken::Line), "{prefix} by {size}");
+            }
+        }
+        let lines = format!("{}\n", line(10_000)).repeat(7);
+        assert_eq!(read(lines.as_bytes(), 1_000), Err(Broken::Event));
+        let empty = "data\n".repeat(LONGEST_EVENT + 2);
+        assert_eq!(read(empty.as_bytes(), 1_000), Err(Broken::Event));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_no_event_stream() {
+        assert_eq!(read(b"data: \xff\n", 1), Err(Broken::Text));
+        assert_eq!(read(b"\x00\x80\x03\n", 2), Err(Broken::Text));
+        assert_eq!(read(b": \xff\n", 1), Ok(vec![Item::Sign]), "comments may be anything");
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_a_panic_and_the_same_in_any_pieces() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let words = ["data", "event", "retry", ":", " ", "\n", "\r", "\u{feff}", "{}", "é", "9"];
+        for _ in 0..2_000 {
+            let stream: String =
+                (0..random.usize(..30)).map(|_| *random.choice(&words).unwrap()).collect();
+            let whole = read(stream.as_bytes(), stream.len().max(1));
+            for size in 1..4 {
+                assert_eq!(read(stream.as_bytes(), size), whole, "{stream:?} by {size}");
+            }
+        }
+    }
+}

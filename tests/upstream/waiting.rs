@@ -243,7 +243,9 @@ fn many_who_wait_are_one_request_to_the_upstream_and_in_nobody_s_way() {
     for asked in asked {
         assert_eq!(served_version(&answer_to(asked)), 8);
     }
-    assert_eq!(woken(&upstream).len(), 1);
+    // A machine on which somebody leaves late may see one for the next version.
+    let woken = woken(&upstream).into_iter();
+    assert_eq!(woken.filter(|woken| woken.query("waitForVersion") == Some("8")).count(), 1);
 }
 
 fn who_waits_for_a_distant_version_keeps_none_before_it_from_others() {

@@ -1,8 +1,9 @@
 //! The origin's port: management calls and the SDK paths of its environments.
 //!
 //! Private by default, like the admin port, and not on the way of requests for flags: those go to an
-//! edge. Everything needs a key, save the words that a path is not there, so a web page that a
-//! visitor's browser was lured to has nothing to gain here, whatever `Host` it sends.
+//! edge. Everything needs a key, save the description of the port and the words that a path is not
+//! there, so a web page that a visitor's browser was lured to has nothing to gain here, whatever
+//! `Host` it sends.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ETAG, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -25,10 +27,11 @@ use super::api::Api;
 use super::api::routes::{self, Found};
 use super::api::{Answer, Refusal};
 use super::demo::{self, DemoAccess};
+use super::openapi;
 use super::runtime_api::RuntimeApi;
 use super::store::Stored;
-use crate::http::Listener;
 use crate::http::connection::Socket;
+use crate::http::{FixedText, Listener};
 
 /// Open connections.
 pub(crate) const CONNECTIONS: usize = 1_024;
@@ -64,17 +67,14 @@ impl Port {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let head_only = request.method() == Method::HEAD;
-        let is_managements = request.uri().path().starts_with("/api");
-        let mut response = if is_managements {
+        let path = request.uri().path();
+        if let Some(text) = openapi::find(path) {
+            describe(text, &request)
+        } else if path.starts_with("/api") {
             self.manage(request).await
         } else {
             self.runtime.answer(request).await
-        };
-        if head_only {
-            *response.body_mut() = Full::default();
         }
-        response
     }
 
     async fn manage(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -103,8 +103,32 @@ impl Port {
     }
 }
 
+/// What this port answers, for whoever asks.
+fn describe(text: FixedText, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return respond(Err(Refusal::method("GET, HEAD".to_owned())), false, false);
+    }
+    let sent = text.send(request.headers());
+    let mut response = Response::new(Full::new(Bytes::new()));
+    let fields = response.headers_mut();
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    fields.insert(ETAG, sent.tag);
+    match sent.body {
+        Some(body) => {
+            fields.insert(CONTENT_TYPE, HeaderValue::from_static(text.content_type));
+            *response.body_mut() = Full::new(body);
+        }
+        None => *response.status_mut() = StatusCode::NOT_MODIFIED,
+    }
+    response
+}
+
 /// A body within a length and a time.
 async fn receive(body: Incoming) -> Result<Bytes, Refusal> {
+    // Where the length is told, there is nothing to wait for.
+    if body.size_hint().lower() > BODY as u64 {
+        return Err(Refusal::too_large(BODY));
+    }
     let body = Limited::new(body, BODY).collect();
     match tokio::time::timeout(BODY_TIMEOUT, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
@@ -126,6 +150,9 @@ fn respond(outcome: Answer, for_command_line: bool, unread: bool) -> Response<Fu
     fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if status == StatusCode::UNAUTHORIZED {
         fields.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        fields.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     if let Some(allowed) = allowed.and_then(|allowed| HeaderValue::from_str(&allowed).ok()) {
         fields.insert(ALLOW, allowed);

@@ -20,6 +20,7 @@ pub mod document;
 pub mod keys;
 mod listener;
 pub mod model;
+pub mod openapi;
 mod runtime_api;
 pub mod store;
 mod wire;

@@ -26,12 +26,15 @@ use tracing::warn;
 use super::api::Api;
 use super::api::routes::{self, Found};
 use super::api::{Answer, Refusal};
+use super::counting::{self, Note};
 use super::demo::{self, DemoAccess};
 use super::openapi;
 use super::runtime_api::RuntimeApi;
 use super::store::Stored;
 use crate::http::connection::Socket;
 use crate::http::{FixedText, Listener};
+use crate::telemetry::metrics::{Metrics, OriginMetrics};
+use crate::time::Stopwatch;
 
 /// Open connections.
 pub(crate) const CONNECTIONS: usize = 1_024;
@@ -52,18 +55,32 @@ pub struct Port {
     api: Api,
     runtime: RuntimeApi,
     bodies: Semaphore,
+    metrics: OriginMetrics,
 }
 
 impl Port {
-    /// Answers from an origin's API.
-    pub fn new(api: Api) -> Self {
+    /// Answers from an origin's API; counts what it does among `metrics`, once.
+    pub fn new(api: Api, metrics: &Metrics) -> Result<Self, prometheus::Error> {
+        let metrics = counting::open(metrics, api.store.path())?;
+        api.store.count_in(metrics.clone());
         let runtime = RuntimeApi::new(api.store.clone());
-        Self { api, runtime, bodies: Semaphore::new(BODIES) }
+        Ok(Self { api, runtime, bodies: Semaphore::new(BODIES), metrics })
     }
 
     /// The demo's app, made where there is none, and keys to try it with.
     pub async fn open_demo(&self) -> Stored<DemoAccess> {
         demo::open(&self.api.store).await
+    }
+
+    /// Answers a request, and counts it by its route.
+    async fn serve(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let watch = Stopwatch::start();
+        let route = counting::route_of(request.uri().path());
+        let mut response = self.answer(request).await;
+        let Note { reason, waited } = Note::take(&mut response);
+        let took = watch.elapsed().saturating_sub(waited);
+        self.metrics.answered(route, response.status().as_u16(), reason, took);
+        response
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -138,11 +155,16 @@ async fn receive(body: Incoming) -> Result<Bytes, Refusal> {
 }
 
 fn respond(outcome: Answer, for_command_line: bool, unread: bool) -> Response<Full<Bytes>> {
+    let mut note = Note::default();
     let (status, body, allowed) = match outcome {
         Ok(body) => (200, body, None),
-        Err(refusal) => (refusal.status, refusal.body(for_command_line), refusal.allowed),
+        Err(refusal) => {
+            note.reason = Some(refusal.reason);
+            (refusal.status, refusal.body(for_command_line), refusal.allowed)
+        }
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
+    note.give(&mut response);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     *response.status_mut() = status;
     let fields = response.headers_mut();
@@ -176,7 +198,10 @@ pub async fn serve(listener: Listener, port: Arc<Port>) {
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            port.metrics.connection_dropped();
+            continue;
+        };
         let port = Arc::clone(&port);
         tokio::spawn(async move {
             match socket {
@@ -194,7 +219,7 @@ where
 {
     let service = service_fn(move |request| {
         let port = Arc::clone(&port);
-        async move { Ok::<_, Infallible>(port.answer(request).await) }
+        async move { Ok::<_, Infallible>(port.serve(request).await) }
     });
     // Errors are the peer's: gone, or no HTTP.
     let _ = http1::Builder::new()

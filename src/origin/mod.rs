@@ -14,6 +14,7 @@
 
 pub mod api;
 pub mod burgee_api;
+mod counting;
 pub mod definitions;
 mod demo;
 pub mod document;

@@ -19,6 +19,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use tracing::error;
 
+use super::counting::Note;
 use super::definitions;
 use super::keys::sha256;
 use super::model::EnvironmentId;
@@ -35,6 +36,7 @@ use crate::model::{EnvironmentName, KeyClass, Rules, Version};
 use crate::snapshot::{
     Authority, Content, Cors, OnStale, OnUnauthorized, Patience, Profile, class_index,
 };
+use crate::time::Stopwatch;
 
 /// Longest body of a post.
 const BODY: usize = 1 << 20;
@@ -66,7 +68,10 @@ impl RuntimeApi {
     }
 
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        self.reply(request).await.unwrap_or_else(|rejection| {
+        let mut note = Note::default();
+        let reply = self.reply(request, &mut note.waited).await;
+        let mut response = reply.unwrap_or_else(|rejection| {
+            note.reason = Some(rejection.label());
             let (status, body) = mapping::reject(&rejection);
             let mut response = json_response(Bytes::from(body), NO_STORE);
             *response.status_mut() =
@@ -78,10 +83,12 @@ impl RuntimeApi {
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
             }
             response
-        })
+        });
+        note.give(&mut response);
+        response
     }
 
-    async fn reply(&self, request: Request<Incoming>) -> Reply {
+    async fn reply(&self, request: Request<Incoming>, delay: &mut Duration) -> Reply {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
         let path = path.strip_suffix('/').unwrap_or(path);
@@ -100,12 +107,12 @@ impl RuntimeApi {
                 Err(Rejection::Forbidden(Forbidden::SecretRequired))
             }
             Endpoint::Definitions => {
-                self.wait_for(&asking, mapping::wanted_version(query)?).await;
+                *delay = self.wait_for(&asking, mapping::wanted_version(query)?).await;
                 let content = self.content(&asking.environment).await?;
                 definitions_of(&content, &head.headers)
             }
-            Endpoint::Evaluated => self.evaluated(&asking, query, false).await,
-            Endpoint::Enabled => self.evaluated(&asking, query, true).await,
+            Endpoint::Evaluated => self.evaluated(&asking, query, false, delay).await,
+            Endpoint::Enabled => self.evaluated(&asking, query, true, delay).await,
             Endpoint::Track(_) if body.size_hint().lower() > BODY as u64 => {
                 Err(Rejection::BodyTooLarge(BODY))
             }
@@ -146,8 +153,10 @@ impl RuntimeApi {
         Ok(Asking { environment: found.environment, class: found.class })
     }
 
-    /// Holds a call until its version is here, or for as long as its key may wait.
-    async fn wait_for(&self, asking: &Asking, wanted: Option<u64>) {
+    /// Holds a call until its version is here, or for as long as its key may wait. Gives how long
+    /// that was.
+    async fn wait_for(&self, asking: &Asking, wanted: Option<u64>) -> Duration {
+        let watch = Stopwatch::start();
         let mut feed = self.store.feed();
         let reached = |version: u64| wanted.is_none_or(|w| w <= version || w - version > FARTHEST);
         let wait = async {
@@ -161,6 +170,7 @@ impl RuntimeApi {
             }
         };
         let _ = tokio::time::timeout(Patience::default().of(asking.class), wait).await;
+        watch.elapsed()
     }
 
     /// The compiled rules of an environment at its present version.
@@ -186,12 +196,18 @@ impl RuntimeApi {
         Ok(content)
     }
 
-    async fn evaluated(&self, asking: &Asking, query: &str, enabled: bool) -> Reply {
+    async fn evaluated(
+        &self,
+        asking: &Asking,
+        query: &str,
+        enabled: bool,
+        delay: &mut Duration,
+    ) -> Reply {
         // The version is read with the context, for which any program does.
         let content = self.content(&asking.environment).await?;
         let wanted = mapping::wanted_version(query)?;
         let content = if wanted.is_some_and(|wanted| wanted > content.version.number()) {
-            self.wait_for(asking, wanted).await;
+            *delay = self.wait_for(asking, wanted).await;
             self.content(&asking.environment).await?
         } else {
             content

@@ -17,6 +17,7 @@ mod described;
 mod description;
 mod edge;
 mod management;
+mod metrics;
 mod operations;
 mod our_own;
 mod scene;

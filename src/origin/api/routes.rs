@@ -213,6 +213,12 @@ pub(in crate::origin) fn find(method: &str, path: &str) -> Found {
     if allowed.is_empty() { Found::Nothing } else { Found::Methods(allowed.join(", ")) }
 }
 
+/// The template of a raw path, whatever the method.
+pub(in crate::origin) fn template(path: &str) -> Option<&'static str> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    ROUTES.iter().map(|route| route.path).find(|template| fit(template, path).is_some())
+}
+
 /// The raw values of a template's parameters, if the path fits it.
 fn fit<'a>(template: &'static str, path: &'a str) -> Option<Vec<(&'static str, &'a str)>> {
     let mut parameters = Vec::new();

@@ -342,13 +342,12 @@ impl Origin {
         }
         // And so does what is made up, unless it is meant to be wrong.
         let mut document: Value = serde_json::from_str(&text).unwrap();
-        let flag = |index: usize| flags["data"][index]["id"].clone();
         for (parameter, there) in [
             ("AppId", json!([id])),
             ("EnvironmentId", json!([production, staging])),
             ("EnvId", json!([production])),
-            ("FlagId", json!([flag(0), "search-v2"])),
-            ("FlagKey", json!(["new-checkout-flow", flag(1)])),
+            ("FlagId", json!([flags["data"][0]["id"], "search-v2"])),
+            ("FlagKey", json!(["new-checkout-flow", "search-v2"])),
             ("ApiKeyId", json!([&other[..8]])),
             ("StageId", json!([stage])),
             ("SegmentId", json!([segment])),

@@ -98,7 +98,70 @@ impl Collector for DatabaseSize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::channel;
+
+    use tokio::task::JoinSet;
+
     use super::*;
+    use crate::origin::model::Actor;
+    use crate::origin::store::{Store, StoreError};
+    use crate::time::Clock;
+
+    /// The value of a counter with one label.
+    fn count(metrics: &Metrics, name: &str, label: &str) -> usize {
+        let families = metrics.gather();
+        let family = families.iter().find(|family| family.name() == name).unwrap();
+        let mut all = family.get_metric().iter();
+        let found = all.find(|metric| metric.get_label().iter().any(|own| own.value() == label));
+        found.unwrap().get_counter().get_value().to_string().parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn changes_that_find_too_many_waiting_and_those_that_fail_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("origin.db");
+        let store = Store::open(&path, Clock::System).unwrap();
+        let metrics = Metrics::new(&[], 1, 1).unwrap();
+        store.count_in(open(&metrics, store.path()).unwrap());
+        // The thread that writes waits for the test, and more changes wait for it than may.
+        let (release, held) = channel::<()>();
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let first = store.write(Actor::Burgee, move |_| {
+            let _ = begun.send(());
+            let _ = held.recv();
+            Ok(())
+        });
+        let mut changes = JoinSet::new();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let more = async {
+            begins.await.unwrap();
+            for _ in 0..5_000 {
+                let (store, asked) = (store.clone(), Arc::clone(&asked));
+                changes.spawn(async move {
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    store.write(Actor::Burgee, |_| Ok(())).await
+                });
+            }
+            while asked.load(Ordering::Relaxed) < 5_000 {
+                tokio::task::yield_now().await;
+            }
+            drop(release);
+            changes.join_all().await
+        };
+        let (first, outcomes) = tokio::join!(first, more);
+        first.unwrap();
+        let refused = outcomes.iter().filter(|o| matches!(o, Err(StoreError::Busy))).count();
+        assert_eq!(refused, 5_000 - 4_096);
+        let dropped = count(&metrics, names::BOUNDED_DROPPED, "origin_writes");
+        assert_eq!(dropped, refused);
+        let done = count(&metrics, names::ORIGIN_WRITES, "done");
+        assert_eq!(done + dropped, 5_001);
+        let failed = store.write(Actor::Burgee, |_| -> Result<(), _> { panic!("a fault") }).await;
+        assert!(matches!(failed, Err(StoreError::Panicked)));
+        assert_eq!(count(&metrics, names::ORIGIN_WRITES, "failed"), 1);
+    }
 
     #[test]
     fn every_route_has_a_place_and_what_is_none_has_the_last_one() {

@@ -179,16 +179,17 @@ impl App {
         let discoveries = discoveries.collect::<Result<Vec<_>, _>>()?;
         let listener = listen(&settings.server.listen)?;
         let admin_listener = listen(&settings.admin.listen)?;
+        let discovered: usize = settings.discover.iter().map(config::Discover::slots).sum();
+        let slots = settings.environments.len().saturating_add(discovered);
+        let metrics = Arc::new(Metrics::new(&routing::LABELS, slots, worker_count(&settings))?);
         let origin = match (&settings.origin, store) {
             (Some(origin), Some(store)) => {
-                let port = origin::Port::new(Api::new(store, origin.strict_entities));
+                let api = Api::new(store, origin.strict_entities);
+                let port = origin::Port::new(api, &metrics)?;
                 Some((listen(&origin.listen)?, Arc::new(port)))
             }
             _ => None,
         };
-        let discovered: usize = settings.discover.iter().map(config::Discover::slots).sum();
-        let slots = settings.environments.len().saturating_add(discovered);
-        let metrics = Arc::new(Metrics::new(&routing::LABELS, slots, worker_count(&settings))?);
         let digests = KeyDigests::random()?;
         let mut keys = KeyTable::new(digests.clone());
         for (index, environment) in settings.environments.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The running binary, asked at random from its own description.
+//! The running binary, asked at random from its own descriptions.
 //!
 //! schemathesis makes requests that the description allows, and such as it does not, from a fixed
 //! seed, and checks each answer: no fault of ours, a described status, media type, head and body, no
@@ -14,8 +14,11 @@ mod sdk;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use burgee::origin::api::routes::ROUTES;
 use sdk::{Burgee, Programs, until};
 use serde_json::{Value, json};
 
@@ -133,12 +136,28 @@ fn start(folder: &Path) -> Burgee {
     burgee
 }
 
+/// A port, and what it is asked.
+struct Asked<'a> {
+    url: &'a str,
+    description: &'a Path,
+    /// Which tags.
+    tags: [&'a str; 2],
+    key: Option<&'a str>,
+    /// Which operations answer which status of 5xx by design.
+    expected: &'a [(&'a str, u16)],
+}
+
+/// Where a description is kept.
+fn kept(folder: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder).join("openapi.json")
+}
+
 /// Runs schemathesis; fails with its report.
-fn fuzz(programs: &Programs, side: &str, url: &str, key: Option<&str>, expected: &[(&str, u16)]) {
-    let description = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/admin/openapi.json");
+fn fuzz(programs: &Programs, asked: &Asked<'_>) {
+    let Asked { url, description, tags, key, expected } = asked;
     let headers = key.map_or(json!({}), |key| json!({"Authorization": format!("Bearer {key}")}));
     let told = json!({
-        "description": description, "url": url, "side": side, "headers": headers,
+        "description": description, "url": url, "tags": tags, "headers": headers,
         "examples": EXAMPLES, "seconds": SECONDS, "seed": SEED, "expected": expected,
     });
     let mut program = programs.start("fuzz", &told);
@@ -158,13 +177,14 @@ fn the_published_packages_are_installed() {
 }
 
 #[test]
-fn the_description_is_openapi() {
+fn the_descriptions_are_openapi() {
     let Some(programs) = Programs::for_contract() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let burgee = start(folder.path());
-    let told = json!({"admin": burgee.admin_url()});
-    let seen = programs.start("valid", &told).seen_in_the_end();
-    assert_eq!(seen, json!({"errors": [], "same": true}));
+    let origin = Origin::start(folder.path());
+    for url in [origin.burgee.admin_url(), origin.url] {
+        let seen = programs.start("valid", &json!({"url": url})).seen_in_the_end();
+        assert_eq!(seen, json!({"errors": [], "same": true}), "{url}");
+    }
 }
 
 #[test]
@@ -181,7 +201,14 @@ fn public(key: &str) {
     let Some(programs) = Programs::for_contract() else { return };
     let folder = tempfile::tempdir().unwrap();
     let burgee = start(folder.path());
-    fuzz(&programs, "--exclude-tag", &burgee.url(), Some(key), &FORWARDED);
+    let asked = Asked {
+        url: &burgee.url(),
+        description: &kept("admin"),
+        tags: ["--exclude-tag", "Admin"],
+        key: Some(key),
+        expected: &FORWARDED,
+    };
+    fuzz(&programs, &asked);
     // It went deep enough to find something.
     for (route, status) in [
         ("/features", 200),
@@ -209,7 +236,182 @@ fn the_admin_port_keeps_to_the_description() {
     let Some(programs) = Programs::for_contract() else { return };
     let folder = tempfile::tempdir().unwrap();
     let burgee = start(folder.path());
-    fuzz(&programs, "--include-tag", &burgee.admin_url(), None, &[]);
+    let asked = Asked {
+        url: &burgee.admin_url(),
+        description: &kept("admin"),
+        tags: ["--include-tag", "Admin"],
+        key: None,
+        expected: &[],
+    };
+    fuzz(&programs, &asked);
+}
+
+const SHOP: &str = r#"
+[app]
+name = "Northwind Shop"
+[[environments]]
+name = "Production"
+production = true
+[[environments]]
+name = "Staging"
+[[members]]
+name = "Ada"
+email = "ada@northwind.test"
+[[segments]]
+name = "Paying"
+rules = [{ conditions = [{ attribute = "company.plan", operator = "ANY_OF", values = ["pro", "team"] }] }]
+[[flags]]
+key = "new-checkout-flow"
+name = "New checkout flow"
+[[flags.variants]]
+key = "small"
+payload = { model = "mini" }
+[[flags.variants]]
+key = "large"
+payload = { model = "maxi" }
+[[flags]]
+key = "search-v2"
+name = "Search"
+stage = "Beta"
+[[targeting]]
+flag = "search-v2"
+environment = "Production"
+companies = ["acme-corp"]
+"#;
+
+/// An origin with a shop.
+struct Origin {
+    burgee: Burgee,
+    url: String,
+    /// With every scope.
+    key: String,
+    secret: String,
+    /// The description, which knows what is there.
+    description: PathBuf,
+}
+
+impl Origin {
+    fn start(folder: &Path) -> Self {
+        let run = |arguments: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_burgee"));
+            command.arg("origin").args(arguments).args(["--config", "burgee.toml"]);
+            let output = command.current_dir(folder).env_clear().output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        // The binary says where its first two ports are, not its third.
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let config = format!(
+            "[origin]\nlisten = \"{address}\"\ndatabase = \"sqlite:origin.db\"\n\
+             [[environments]]\nname = \"shop\"\n[environments.source]\ntype = \"origin\"\n\
+             app = \"Northwind Shop\"\nenvironment = \"production\"\n"
+        );
+        let burgee = Burgee::start(folder, &config);
+        fs::write(folder.join("shop.toml"), SHOP).unwrap();
+        run(&["apply", "shop.toml"]);
+        let apps: Value = serde_json::from_str(&run(&["apps", "--json"])).unwrap();
+        let id = apps[0]["id"].as_str().unwrap();
+        let scopes =
+            "create:flag,write:flag,write:flag:targeting,write:entities,write:app,write:keys";
+        let key = run(&["create-api-key", "--app", id, "--scopes", scopes]).trim().to_owned();
+        let other = run(&["create-api-key", "--app", id, "--scopes", "read"]).trim().to_owned();
+        let url = format!("http://{address}");
+        let get = |path: &str| sdk::get_json(address, path, &key);
+        let app = get(&format!("/api/apps/{id}"));
+        let description = folder.join("openapi.json");
+        let text = fs::read_to_string(kept("origin")).unwrap();
+        let flags = get(&format!("/api/apps/{id}/flags"));
+        let of = |list: &str, name: &str| {
+            let mut all = app[list].as_array().unwrap().iter();
+            all.find(|one| one["name"] == name).unwrap()["id"].as_str().unwrap().to_owned()
+        };
+        // Examples name what is there.
+        let (stage, segment) = (of("stages", "Internal"), of("segments", "Paying"));
+        let (production, staging) =
+            (of("environments", "Production"), of("environments", "Staging"));
+        let mut text = text;
+        for (example, there) in [
+            ("ap4kT9sVb2Xy7L", id),
+            ("enP1qW8rT5yU3i", &production),
+            ("stB3nM6kL9pQ2w", &stage),
+            ("sgH7jK2lZ9xC4v", &segment),
+        ] {
+            text = text.replace(example, there);
+        }
+        // And so does what is made up, unless it is meant to be wrong.
+        let mut document: Value = serde_json::from_str(&text).unwrap();
+        for (parameter, there) in [
+            ("AppId", json!([id])),
+            ("EnvironmentId", json!([production, staging])),
+            ("EnvId", json!([production])),
+            ("FlagId", json!([flags["data"][0]["id"], "search-v2"])),
+            ("FlagKey", json!(["new-checkout-flow", "search-v2"])),
+            ("ApiKeyId", json!([&other[..8]])),
+            ("StageId", json!([stage])),
+            ("SegmentId", json!([segment])),
+        ] {
+            document["components"]["parameters"][parameter]["schema"] = json!({"enum": there});
+        }
+        // Versions are low here, so most that are made up would be waited for, and names of
+        // parameters that are no context's are ignored; an edge's tests look at both.
+        for item in document["paths"].as_object_mut().unwrap().values_mut() {
+            let Some(parameters) = item.pointer_mut("/get/parameters") else { continue };
+            let left_out = ["WaitForVersion", "Context"]
+                .map(|name| json!({"$ref": format!("#/components/parameters/{name}")}));
+            parameters.as_array_mut().unwrap().retain(|one| !left_out.contains(one));
+        }
+        fs::write(&description, document.to_string()).unwrap();
+        let environments = app["environments"].as_array().unwrap();
+        let secret = environments[0]["sdkAccess"]["secretKey"].as_str().unwrap().to_owned();
+        Self { burgee, url, key, secret, description }
+    }
+
+    fn asked<'a>(&'a self, tags: [&'a str; 2], key: &'a str) -> Asked<'a> {
+        let (url, description) = (&self.url, &self.description);
+        Asked { url, description, tags, key: Some(key), expected: &FORWARDED }
+    }
+}
+
+#[test]
+fn management_calls_keep_to_the_description() {
+    let Some(programs) = Programs::for_contract() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let origin = Origin::start(folder.path());
+    fuzz(&programs, &origin.asked(["--exclude-tag", "SDK"], &origin.key));
+    // It went deep enough to change something everywhere.
+    for route in ROUTES {
+        assert!(origin.burgee.answered(route.path, 200) > 0, "{} never went well", route.path);
+    }
+    for (route, status) in [
+        ("/api/apps/{appId}/flags", 400),
+        ("/api/apps/{appId}/flags", 401),
+        ("/api/apps/{appId}/envs/{envId}/companies/{companyId}/flags", 404),
+        ("/api/burgee/apps/{appId}/flags/{flagKey}/targeting/{envId}", 400),
+        ("/api/burgee/apps/{appId}/audit", 405),
+    ] {
+        assert!(origin.burgee.answered(route, status) > 0, "{route} was never answered {status}");
+    }
+}
+
+#[test]
+fn the_origins_sdk_paths_keep_to_the_description() {
+    let Some(programs) = Programs::for_contract() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let origin = Origin::start(folder.path());
+    fuzz(&programs, &origin.asked(["--include-tag", "SDK"], &origin.secret));
+    for (route, status) in [
+        ("/features", 200),
+        ("/features/evaluated", 200),
+        ("/features/evaluated", 400),
+        ("/features/enabled", 200),
+        ("/bulk", 200),
+        ("/bulk", 400),
+        ("/user", 403),
+    ] {
+        assert!(origin.burgee.answered(route, status) > 0, "{route} was never answered {status}");
+    }
 }
 
 #[test]

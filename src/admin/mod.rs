@@ -1,5 +1,5 @@
-//! The admin port: health, metrics, status, explain, and the description of both ports. Private by
-//! default.
+//! The admin port: health, metrics, status, explain, and the description of this port and of the
+//! public one. Private by default.
 //!
 //! Health and metrics are open to whoever reaches the port. The rest needs the token, unless the
 //! peer is on this machine; then `Host` must name this machine too, so that a web page cannot

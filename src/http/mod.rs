@@ -8,6 +8,7 @@ pub mod admission;
 pub mod body;
 pub mod connection;
 pub mod cors;
+mod fixed_text;
 mod flagsmith;
 pub mod listener;
 mod ofrep;
@@ -21,6 +22,7 @@ pub mod worker;
 
 use std::time::Duration;
 
+pub(crate) use fixed_text::FixedText;
 pub use listener::{ListenError, Listener};
 
 /// Bounds on what clients may do, from the configuration.

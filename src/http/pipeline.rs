@@ -521,7 +521,7 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 
 /// Whether the client holds what `etag` names, by its `If-None-Match` (RFC 9110, 13.1.2: weakly
 /// compared, a list, `*`).
-fn matches_etag(tags: &GetAll<'_, HeaderValue>, etag: &HeaderValue) -> bool {
+pub(crate) fn matches_etag(tags: &GetAll<'_, HeaderValue>, etag: &HeaderValue) -> bool {
     tags.iter().any(|held| {
         held.as_bytes().split(|&byte| byte == b',').any(|tag| {
             let tag = tag.trim_ascii();

@@ -1,8 +1,9 @@
 //! The origin's port: management calls and the SDK paths of its environments.
 //!
 //! Private by default, like the admin port, and not on the way of requests for flags: those go to an
-//! edge. Everything needs a key, save the words that a path is not there, so a web page that a
-//! visitor's browser was lured to has nothing to gain here, whatever `Host` it sends.
+//! edge. Everything needs a key, save the description of the port and the words that a path is not
+//! there, so a web page that a visitor's browser was lured to has nothing to gain here, whatever
+//! `Host` it sends.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ETAG, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,11 +26,15 @@ use tracing::warn;
 use super::api::Api;
 use super::api::routes::{self, Found};
 use super::api::{Answer, Refusal};
+use super::counting::{self, Note};
 use super::demo::{self, DemoAccess};
+use super::openapi;
 use super::runtime_api::RuntimeApi;
 use super::store::Stored;
-use crate::http::Listener;
 use crate::http::connection::Socket;
+use crate::http::{FixedText, Listener};
+use crate::telemetry::metrics::{Metrics, OriginMetrics};
+use crate::time::Stopwatch;
 
 /// Open connections.
 pub(crate) const CONNECTIONS: usize = 1_024;
@@ -49,13 +55,16 @@ pub struct Port {
     api: Api,
     runtime: RuntimeApi,
     bodies: Semaphore,
+    metrics: OriginMetrics,
 }
 
 impl Port {
-    /// Answers from an origin's API.
-    pub fn new(api: Api) -> Self {
+    /// Answers from an origin's API; counts what it does among `metrics`, once.
+    pub fn new(api: Api, metrics: &Metrics) -> Result<Self, prometheus::Error> {
+        let metrics = counting::open(metrics, api.store.path())?;
+        api.store.count_in(metrics.clone());
         let runtime = RuntimeApi::new(api.store.clone());
-        Self { api, runtime, bodies: Semaphore::new(BODIES) }
+        Ok(Self { api, runtime, bodies: Semaphore::new(BODIES), metrics })
     }
 
     /// The demo's app, made where there is none, and keys to try it with.
@@ -63,18 +72,26 @@ impl Port {
         demo::open(&self.api.store).await
     }
 
+    /// Answers a request, and counts it by its route.
+    async fn serve(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let watch = Stopwatch::start();
+        let route = counting::route_of(request.uri().path());
+        let mut response = self.answer(request).await;
+        let Note { reason, waited } = Note::take(&mut response);
+        let took = watch.elapsed().saturating_sub(waited);
+        self.metrics.answered(route, response.status().as_u16(), reason, took);
+        response
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let head_only = request.method() == Method::HEAD;
-        let is_managements = request.uri().path().starts_with("/api");
-        let mut response = if is_managements {
+        let path = request.uri().path();
+        if let Some(text) = openapi::find(path) {
+            describe(text, &request)
+        } else if path.starts_with("/api") {
             self.manage(request).await
         } else {
             self.runtime.answer(request).await
-        };
-        if head_only {
-            *response.body_mut() = Full::default();
         }
-        response
     }
 
     async fn manage(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -103,8 +120,32 @@ impl Port {
     }
 }
 
+/// What this port answers, for whoever asks.
+fn describe(text: FixedText, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return respond(Err(Refusal::method("GET, HEAD".to_owned())), false, false);
+    }
+    let sent = text.send(request.headers());
+    let mut response = Response::new(Full::new(Bytes::new()));
+    let fields = response.headers_mut();
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    fields.insert(ETAG, sent.tag);
+    match sent.body {
+        Some(body) => {
+            fields.insert(CONTENT_TYPE, HeaderValue::from_static(text.content_type));
+            *response.body_mut() = Full::new(body);
+        }
+        None => *response.status_mut() = StatusCode::NOT_MODIFIED,
+    }
+    response
+}
+
 /// A body within a length and a time.
 async fn receive(body: Incoming) -> Result<Bytes, Refusal> {
+    // Where the length is told, there is nothing to wait for.
+    if body.size_hint().lower() > BODY as u64 {
+        return Err(Refusal::too_large(BODY));
+    }
     let body = Limited::new(body, BODY).collect();
     match tokio::time::timeout(BODY_TIMEOUT, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
@@ -114,11 +155,16 @@ async fn receive(body: Incoming) -> Result<Bytes, Refusal> {
 }
 
 fn respond(outcome: Answer, for_command_line: bool, unread: bool) -> Response<Full<Bytes>> {
+    let mut note = Note::default();
     let (status, body, allowed) = match outcome {
         Ok(body) => (200, body, None),
-        Err(refusal) => (refusal.status, refusal.body(for_command_line), refusal.allowed),
+        Err(refusal) => {
+            note.reason = Some(refusal.reason);
+            (refusal.status, refusal.body(for_command_line), refusal.allowed)
+        }
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
+    note.give(&mut response);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     *response.status_mut() = status;
     let fields = response.headers_mut();
@@ -126,6 +172,9 @@ fn respond(outcome: Answer, for_command_line: bool, unread: bool) -> Response<Fu
     fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if status == StatusCode::UNAUTHORIZED {
         fields.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        fields.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     if let Some(allowed) = allowed.and_then(|allowed| HeaderValue::from_str(&allowed).ok()) {
         fields.insert(ALLOW, allowed);
@@ -149,7 +198,10 @@ pub async fn serve(listener: Listener, port: Arc<Port>) {
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            port.metrics.connection_dropped();
+            continue;
+        };
         let port = Arc::clone(&port);
         tokio::spawn(async move {
             match socket {
@@ -167,7 +219,7 @@ where
 {
     let service = service_fn(move |request| {
         let port = Arc::clone(&port);
-        async move { Ok::<_, Infallible>(port.answer(request).await) }
+        async move { Ok::<_, Infallible>(port.serve(request).await) }
     });
     // Errors are the peer's: gone, or no HTTP.
     let _ = http1::Builder::new()

@@ -14,12 +14,14 @@
 
 pub mod api;
 pub mod burgee_api;
+mod counting;
 pub mod definitions;
 mod demo;
 pub mod document;
 pub mod keys;
 mod listener;
 pub mod model;
+pub mod openapi;
 mod runtime_api;
 pub mod store;
 mod wire;

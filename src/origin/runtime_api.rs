@@ -9,15 +9,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
 use hyper::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH,
+    RETRY_AFTER,
 };
 use hyper::{Method, Request, Response, StatusCode};
 
 use tracing::error;
 
+use super::counting::Note;
 use super::definitions;
 use super::keys::sha256;
 use super::model::EnvironmentId;
@@ -29,10 +31,12 @@ use crate::dialect::reflag::routes::{Endpoint, ROUTES};
 use crate::dialect::reflag::{Answer, Selection, definitions as features, mapping, tracking};
 use crate::dialect::{Forbidden, Rejection};
 use crate::evaluate::{EvaluationContext, Evaluator};
+use crate::http::pipeline::matches_etag;
 use crate::model::{EnvironmentName, KeyClass, Rules, Version};
 use crate::snapshot::{
     Authority, Content, Cors, OnStale, OnUnauthorized, Patience, Profile, class_index,
 };
+use crate::time::Stopwatch;
 
 /// Longest body of a post.
 const BODY: usize = 1 << 20;
@@ -64,21 +68,30 @@ impl RuntimeApi {
     }
 
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        self.reply(request).await.unwrap_or_else(|rejection| {
+        let mut note = Note::default();
+        let reply = self.reply(request, &mut note.waited).await;
+        let mut response = reply.unwrap_or_else(|rejection| {
+            note.reason = Some(rejection.label());
             let (status, body) = mapping::reject(&rejection);
-            let mut response = json_response(Bytes::from(body));
+            let mut response = json_response(Bytes::from(body), NO_STORE);
             *response.status_mut() =
                 StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             if let Rejection::Method(allowed) = rejection {
                 response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
             }
+            if let Some(seconds) = rejection.retry_after() {
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+            }
             response
-        })
+        });
+        note.give(&mut response);
+        response
     }
 
-    async fn reply(&self, request: Request<Incoming>) -> Reply {
+    async fn reply(&self, request: Request<Incoming>, delay: &mut Duration) -> Reply {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
+        let path = path.strip_suffix('/').unwrap_or(path);
         let route = ROUTES.iter().find(|route| route.path == path);
         let endpoint = route.ok_or(Rejection::UnknownPath)?.endpoint;
         let is_read = head.method == Method::GET || head.method == Method::HEAD;
@@ -94,20 +107,28 @@ impl RuntimeApi {
                 Err(Rejection::Forbidden(Forbidden::SecretRequired))
             }
             Endpoint::Definitions => {
-                self.wait_for(&asking, mapping::wanted_version(query)?).await;
+                *delay = self.wait_for(&asking, mapping::wanted_version(query)?).await;
                 let content = self.content(&asking.environment).await?;
                 definitions_of(&content, &head.headers)
             }
-            Endpoint::Evaluated => self.evaluated(&asking, query, false).await,
-            Endpoint::Enabled => self.evaluated(&asking, query, true).await,
+            Endpoint::Evaluated => self.evaluated(&asking, query, false, delay).await,
+            Endpoint::Enabled => self.evaluated(&asking, query, true, delay).await,
+            Endpoint::Track(_) if body.size_hint().lower() > BODY as u64 => {
+                Err(Rejection::BodyTooLarge(BODY))
+            }
             Endpoint::Track(post) => {
                 let body = Limited::new(body, BODY).collect();
                 let body = tokio::time::timeout(BODY_TIMEOUT, body).await;
                 let body = body.map_err(|_| Rejection::BodyTimeout)?;
-                let body = body
-                    .map_err(|_| Rejection::Invalid("the body broke off or is too long".into()))?;
+                let body = body.map_err(|error| {
+                    if error.is::<LengthLimitError>() {
+                        Rejection::BodyTooLarge(BODY)
+                    } else {
+                        Rejection::Invalid("the body broke off".into())
+                    }
+                })?;
                 tracking::check(post, &body.to_bytes())?;
-                Ok(json_response(Bytes::from_static(b"{\"success\":true}")))
+                Ok(json_response(Bytes::from_static(b"{\"success\":true}"), NO_STORE))
             }
             Endpoint::Forwarded => Err(Rejection::NotForwarded),
         }
@@ -132,8 +153,10 @@ impl RuntimeApi {
         Ok(Asking { environment: found.environment, class: found.class })
     }
 
-    /// Holds a call until its version is here, or for as long as its key may wait.
-    async fn wait_for(&self, asking: &Asking, wanted: Option<u64>) {
+    /// Holds a call until its version is here, or for as long as its key may wait. Gives how long
+    /// that was.
+    async fn wait_for(&self, asking: &Asking, wanted: Option<u64>) -> Duration {
+        let watch = Stopwatch::start();
         let mut feed = self.store.feed();
         let reached = |version: u64| wanted.is_none_or(|w| w <= version || w - version > FARTHEST);
         let wait = async {
@@ -147,6 +170,7 @@ impl RuntimeApi {
             }
         };
         let _ = tokio::time::timeout(Patience::default().of(asking.class), wait).await;
+        watch.elapsed()
     }
 
     /// The compiled rules of an environment at its present version.
@@ -172,12 +196,18 @@ impl RuntimeApi {
         Ok(content)
     }
 
-    async fn evaluated(&self, asking: &Asking, query: &str, enabled: bool) -> Reply {
+    async fn evaluated(
+        &self,
+        asking: &Asking,
+        query: &str,
+        enabled: bool,
+        delay: &mut Duration,
+    ) -> Reply {
         // The version is read with the context, for which any program does.
         let content = self.content(&asking.environment).await?;
         let wanted = mapping::wanted_version(query)?;
         let content = if wanted.is_some_and(|wanted| wanted > content.version.number()) {
-            self.wait_for(asking, wanted).await;
+            *delay = self.wait_for(asking, wanted).await;
             self.content(&asking.environment).await?
         } else {
             content
@@ -197,15 +227,15 @@ impl RuntimeApi {
         let mut answer = Answer::default();
         let seed = content.tag_seeds[class_index(asking.class)];
         rules.answers.write(asking.class, selection, &mut evaluator, seed, &mut answer);
-        Ok(json_response(Bytes::from(answer.body)))
+        Ok(json_response(Bytes::from(answer.body), NO_STORE))
     }
 }
 
 fn definitions_of(content: &Content, headers: &HeaderMap) -> Reply {
     let rules = content.reflag().ok_or(Rejection::Internal)?;
     let (body, etag) = rules.definitions.plain();
-    let known = headers.get_all(IF_NONE_MATCH).iter().any(|held| held == etag);
-    let mut response = json_response(if known { Bytes::new() } else { body.clone() });
+    let known = matches_etag(&headers.get_all(IF_NONE_MATCH), etag);
+    let mut response = json_response(if known { Bytes::new() } else { body.clone() }, REVALIDATE);
     if known {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
@@ -240,10 +270,15 @@ fn failed(error: &StoreError) -> Rejection {
     Rejection::NotReady
 }
 
-fn json_response(body: Bytes) -> Response<Full<Bytes>> {
+/// Depends on a context, or on this moment.
+const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
+/// May be kept, and is asked for again.
+const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
+
+fn json_response(body: Bytes, kept: HeaderValue) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body));
     let fields = response.headers_mut();
     fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    fields.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    fields.insert(CACHE_CONTROL, kept);
     response
 }

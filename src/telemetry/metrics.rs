@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
@@ -51,13 +51,16 @@ pub mod names {
     pub const STREAM_CLIENTS: &str = "burgee_stream_clients";
     pub const REJECTIONS: &str = "burgee_rejections_total";
     pub const BOUNDED_DROPPED: &str = "burgee_bounded_dropped_total";
+    pub const ORIGIN_WRITES: &str = "burgee_origin_writes_total";
+    pub const ORIGIN_WRITE_DURATION: &str = "burgee_origin_write_duration_seconds";
+    pub const ORIGIN_DATABASE_BYTES: &str = "burgee_origin_database_bytes";
     pub const BUILD_INFO: &str = "burgee_build_info";
 }
 
 /// A route as metrics know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteLabels {
-    /// `none` for routes that belong to no dialect.
+    /// `none` for routes that belong to no dialect, `origin` for those of the origin's port.
     pub dialect: &'static str,
     /// The route's template, `other` when none matched.
     pub route: &'static str,
@@ -87,7 +90,10 @@ const BUCKETS: [u64; 13] = [
 /// Upper bounds of the buckets of holds in seconds; none is longer than the last.
 const WAIT_BUCKETS: [f64; 8] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 4.0, 9.5];
 
-/// Requests of one worker.
+/// Upper bounds of the buckets of an origin's writes in seconds: mostly a flush of the disk.
+const WRITE_BUCKETS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
+
+/// Requests of one worker, or of the origin's port.
 #[derive(Debug)]
 pub struct WorkerMetrics {
     routes: Vec<RouteCounters>,
@@ -136,10 +142,18 @@ impl WorkerMetrics {
 pub struct Metrics {
     registry: Registry,
     workers: Vec<Arc<WorkerMetrics>>,
+    origin: Arc<OnceLock<Served>>,
     environments: Arc<Slots>,
     rejections: IntCounterVec,
     discoveries: IntCounterVec,
     bounded_dropped: IntCounterVec,
+}
+
+/// Routes, and who answers them.
+#[derive(Debug)]
+struct Served {
+    routes: &'static [RouteLabels],
+    workers: Vec<Arc<WorkerMetrics>>,
 }
 
 /// The counters of whoever is in each slot.
@@ -203,9 +217,62 @@ impl Metrics {
         };
         let workers: Vec<_> = (0..workers).map(|_| Arc::new(worker())).collect();
         let environments = Arc::new(Slots(Mutex::new(vec![None; slots])));
-        let requests = Requests::new(routes, Arc::clone(&environments), workers.clone())?;
+        let origin = Arc::new(OnceLock::new());
+        let served = Served { routes, workers: workers.clone() };
+        let requests = Requests::new(served, Arc::clone(&origin), Arc::clone(&environments))?;
         registry.register(Box::new(requests))?;
-        Ok(Self { registry, workers, environments, rejections, discoveries, bounded_dropped })
+        Ok(Self {
+            registry,
+            workers,
+            origin,
+            environments,
+            rejections,
+            discoveries,
+            bounded_dropped,
+        })
+    }
+
+    /// Counters for an origin whose port has these routes and refuses for these reasons, shown with
+    /// all others from now on.
+    pub fn open_origin(
+        &self,
+        routes: &'static [RouteLabels],
+        reasons: &[&str],
+    ) -> Result<OriginMetrics, prometheus::Error> {
+        for reason in reasons {
+            self.rejections.with_label_values(&["origin", reason]);
+        }
+        for what in ["origin_connections", "origin_writes"] {
+            self.bounded_dropped.with_label_values(&[what]);
+        }
+        let writes = Opts::new(names::ORIGIN_WRITES, "Changes of the origin's database.");
+        let writes = IntCounterVec::new(writes, &["outcome"])?;
+        for outcome in ["done", "refused", "failed"] {
+            writes.with_label_values(&[outcome]);
+        }
+        self.registry.register(Box::new(writes.clone()))?;
+        let help = "From the wish to change something to its being on the disk.";
+        let duration = HistogramOpts::new(names::ORIGIN_WRITE_DURATION, help);
+        let write_duration = Histogram::with_opts(duration.buckets(WRITE_BUCKETS.to_vec()))?;
+        self.registry.register(Box::new(write_duration.clone()))?;
+        let port = Arc::new(WorkerMetrics {
+            routes: routes.iter().map(|_| RouteCounters::default()).collect(),
+            evaluations: Vec::new(),
+        });
+        // There is one origin.
+        let _ = self.origin.set(Served { routes, workers: vec![Arc::clone(&port)] });
+        Ok(OriginMetrics {
+            port,
+            rejections: self.rejections.clone(),
+            bounded_dropped: self.bounded_dropped.clone(),
+            writes,
+            write_duration,
+        })
+    }
+
+    /// Shows a metric that is looked up when somebody scrapes.
+    pub fn show(&self, metric: Box<dyn Collector>) -> Result<(), prometheus::Error> {
+        self.registry.register(metric)
     }
 
     /// The counters of one worker.
@@ -269,6 +336,43 @@ impl Metrics {
             }
         }
         families.into_values().collect()
+    }
+}
+
+/// Counters of an origin.
+#[derive(Clone, Debug)]
+pub struct OriginMetrics {
+    port: Arc<WorkerMetrics>,
+    rejections: IntCounterVec,
+    bounded_dropped: IntCounterVec,
+    writes: IntCounterVec,
+    write_duration: Histogram,
+}
+
+impl OriginMetrics {
+    /// Counts an answered request, and why it was refused. `route` is its place in the list that
+    /// [`Metrics::open_origin`] took.
+    pub fn answered(&self, route: usize, status: u16, reason: Option<&str>, duration: Duration) {
+        self.port.answered(route, status, duration);
+        if let Some(reason) = reason {
+            self.rejections.with_label_values(&["origin", reason]).inc();
+        }
+    }
+
+    /// Counts a connection that was one too many.
+    pub fn connection_dropped(&self) {
+        self.bounded_dropped.with_label_values(&["origin_connections"]).inc();
+    }
+
+    /// Counts a change of the database that was done or refused.
+    pub fn wrote(&self, outcome: &str, took: Duration) {
+        self.writes.with_label_values(&[outcome]).inc();
+        self.write_duration.observe(took.as_secs_f64());
+    }
+
+    /// Counts a change that found too many others waiting.
+    pub fn write_dropped(&self) {
+        self.bounded_dropped.with_label_values(&["origin_writes"]).inc();
     }
 }
 
@@ -398,34 +502,13 @@ impl EnvironmentMetrics {
 
 /// Adds up the workers.
 struct Requests {
-    routes: &'static [RouteLabels],
+    public: Served,
+    origin: Arc<OnceLock<Served>>,
     environments: Arc<Slots>,
-    workers: Vec<Arc<WorkerMetrics>>,
     descriptions: [Desc; 3],
 }
 
-impl Requests {
-    fn new(
-        routes: &'static [RouteLabels],
-        environments: Arc<Slots>,
-        workers: Vec<Arc<WorkerMetrics>>,
-    ) -> Result<Self, prometheus::Error> {
-        let describe = |name: &str, help: &str, labels: &[&str]| {
-            let labels = labels.iter().map(|&label| label.to_owned()).collect();
-            Desc::new(name.to_owned(), help.to_owned(), labels, HashMap::new())
-        };
-        let descriptions = [
-            describe(names::HTTP_REQUESTS, "Answered requests.", &["dialect", "route", "status"])?,
-            describe(
-                names::HTTP_REQUEST_DURATION,
-                "From the parsed head to the last byte of the body handed to the connection.",
-                &["dialect", "route"],
-            )?,
-            describe(names::EVALUATIONS, "Contexts evaluated.", &["environment", "dialect"])?,
-        ];
-        Ok(Self { routes, environments, workers, descriptions })
-    }
-
+impl Served {
     fn sum(&self, counter: impl Fn(&WorkerMetrics) -> &AtomicU64) -> u64 {
         self.workers.iter().map(|worker| counter(worker).load(Ordering::Relaxed)).sum()
     }
@@ -475,13 +558,41 @@ impl Requests {
         }
         metrics
     }
+}
+
+impl Requests {
+    fn new(
+        public: Served,
+        origin: Arc<OnceLock<Served>>,
+        environments: Arc<Slots>,
+    ) -> Result<Self, prometheus::Error> {
+        let describe = |name: &str, help: &str, labels: &[&str]| {
+            let labels = labels.iter().map(|&label| label.to_owned()).collect();
+            Desc::new(name.to_owned(), help.to_owned(), labels, HashMap::new())
+        };
+        let descriptions = [
+            describe(names::HTTP_REQUESTS, "Answered requests.", &["dialect", "route", "status"])?,
+            describe(
+                names::HTTP_REQUEST_DURATION,
+                "From the parsed head to the last byte of the body handed to the connection.",
+                &["dialect", "route"],
+            )?,
+            describe(names::EVALUATIONS, "Contexts evaluated.", &["environment", "dialect"])?,
+        ];
+        Ok(Self { public, origin, environments, descriptions })
+    }
+
+    /// Of all ports.
+    fn all(&self, of: impl Fn(&Served) -> Vec<Metric>) -> Vec<Metric> {
+        [&self.public].into_iter().chain(self.origin.get()).flat_map(of).collect()
+    }
 
     fn evaluations(&self) -> Vec<Metric> {
         let mut metrics = Vec::new();
         for (slot, environment) in self.environments.lock().iter().enumerate() {
             let Some(environment) = environment else { continue };
             for dialect in Dialect::ALL {
-                let count = self.sum(|worker| &worker.evaluations[slot][dialect as usize]);
+                let count = self.public.sum(|worker| &worker.evaluations[slot][dialect as usize]);
                 let name = environment.name.as_str();
                 let pairs = [("environment", name), ("dialect", dialect.label())];
                 metrics.push(counter(&pairs, count));
@@ -499,8 +610,18 @@ impl Collector for Requests {
     fn collect(&self) -> Vec<MetricFamily> {
         let [requests, durations, evaluations] = &self.descriptions;
         vec![
-            family(&requests.fq_name, &requests.help, MetricType::COUNTER, self.requests()),
-            family(&durations.fq_name, &durations.help, MetricType::HISTOGRAM, self.durations()),
+            family(
+                &requests.fq_name,
+                &requests.help,
+                MetricType::COUNTER,
+                self.all(Served::requests),
+            ),
+            family(
+                &durations.fq_name,
+                &durations.help,
+                MetricType::HISTOGRAM,
+                self.all(Served::durations),
+            ),
             family(
                 &evaluations.fq_name,
                 &evaluations.help,

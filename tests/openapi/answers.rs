@@ -103,7 +103,7 @@ fn good(operation: &Operation<'_>) -> (String, String) {
 fn caller(edge: &Edge, operation: &Operation<'_>, environment: &str) -> Caller {
     let caller = match operation.port {
         Port::Public => edge.anonymous(),
-        Port::Admin => return edge.admin().with("Content-Type", "application/json"),
+        _ => return edge.admin().with("Content-Type", "application/json"),
     };
     caller.bearer(&secret_key(environment))
 }
@@ -376,7 +376,7 @@ fn the_description_is_served_in_both_spellings_and_revalidated() {
         let reply = edge.admin().get(path);
         assert_eq!((reply.status, reply.header("content-type")), (200, Some(content_type)));
         assert_eq!(reply.header("cache-control"), Some("no-cache"));
-        let kept = std::fs::read(crate::description::file(&path[1..])).unwrap();
+        let kept = std::fs::read(description().file(&path[1..])).unwrap();
         assert!(reply.body == kept, "{path} is another text");
         let again = edge.admin().with("If-None-Match", &reply.etag()).get(path);
         assert_eq!((again.status, again.body.len()), (304, 0));

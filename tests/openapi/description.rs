@@ -1,4 +1,6 @@
-//! The description, and whether an answer is one that it speaks of.
+//! The descriptions, and whether an exchange is one that they speak of.
+//!
+//! Shared with `tests/origin`, which holds all of its exchanges against them.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -11,23 +13,26 @@ use yaml_rust2::{Yaml, YamlLoader};
 use crate::schema;
 use crate::support::wire::Reply;
 
-/// Which of the two ports.
+/// Which of the ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Port {
     Public,
     Admin,
+    Origin,
 }
 
 /// Fields that belong to HTTP itself.
 const OF_HTTP: [&str; 4] = ["connection", "content-length", "content-type", "date"];
 
 /// The methods that paths are described for.
-pub(crate) const METHODS: [&str; 2] = ["get", "post"];
+pub(crate) const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
-/// `openapi.json`, as it is served.
+/// An `openapi.json`, as it is served.
 #[derive(Debug)]
 pub(crate) struct Description {
     pub(crate) document: Value,
+    /// Where it is kept.
+    folder: &'static str,
 }
 
 /// A method of a path.
@@ -52,36 +57,91 @@ impl<'a> Operation<'a> {
     }
 }
 
-/// Where the description is.
-pub(crate) fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/admin").join(name)
+/// The description of the public and of the admin port.
+pub(crate) fn description() -> &'static Description {
+    static READ: LazyLock<Description> = LazyLock::new(|| Description::read("src/admin"));
+    &READ
 }
 
-/// The description.
-pub(crate) fn description() -> &'static Description {
-    static READ: LazyLock<Description> = LazyLock::new(|| {
-        let text = std::fs::read(file("openapi.json")).unwrap();
-        Description { document: serde_json::from_slice(&text).unwrap() }
-    });
+/// The description of the origin's port.
+pub(crate) fn of_origin() -> &'static Description {
+    static READ: LazyLock<Description> = LazyLock::new(|| Description::read("src/origin"));
     &READ
 }
 
 /// Fails unless the description speaks of this answer.
 #[track_caller]
 pub(crate) fn assert_described(port: Port, method: &str, target: &str, reply: &Reply) {
-    if let Err(what) = description().check(port, method, target, reply) {
+    let description = if port == Port::Origin { of_origin() } else { description() };
+    if let Err(what) = description.check(port, method, target, reply) {
         panic!("{method} {target}: {what}\n{reply}");
     }
 }
 
+/// The same, and that a body which was answered well is one that the description allows.
+#[track_caller]
+pub(crate) fn assert_exchange_described(
+    port: Port,
+    method: &str,
+    target: &str,
+    body: &[u8],
+    reply: &Reply,
+) {
+    assert_described(port, method, target, reply);
+    let description = if port == Port::Origin { of_origin() } else { description() };
+    if reply.status == 200
+        && let Err(what) = description.check_request(port, method, target, body)
+    {
+        panic!("{method} {target} went well with what no schema allows: {what}");
+    }
+}
+
 impl Description {
+    fn read(folder: &'static str) -> Self {
+        let mut description = Self { document: Value::Null, folder };
+        let text = std::fs::read(description.file("openapi.json")).unwrap();
+        description.document = serde_json::from_slice(&text).unwrap();
+        description
+    }
+
+    /// Where one of its spellings is.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(self.folder).join(name)
+    }
+
     /// Every path of a port.
     pub(crate) fn paths(&self) -> impl Iterator<Item = (Port, &str, &Map<String, Value>)> {
         let paths = self.document["paths"].as_object().unwrap();
         paths.iter().map(|(path, item)| {
-            let port = if item.get("servers").is_some() { Port::Admin } else { Port::Public };
+            let port = if self.folder == "src/origin" {
+                Port::Origin
+            } else if item.get("servers").is_some() {
+                Port::Admin
+            } else {
+                Port::Public
+            };
             (port, path.as_str(), item.as_object().unwrap())
         })
+    }
+
+    /// What is wrong with a body that was sent.
+    fn check_request(
+        &self,
+        port: Port,
+        method: &str,
+        target: &str,
+        body: &[u8],
+    ) -> Result<(), String> {
+        let path = target.split('?').next().unwrap();
+        let found = self.paths().find(|(its, template, _)| *its == port && is_of(path, template));
+        let Some((_, _, item)) = found else { return Ok(()) };
+        let Some(operation) = item.get(&method.to_lowercase()) else { return Ok(()) };
+        let media = &operation["requestBody"]["content"]["application/json"];
+        if media.is_null() || body.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        let value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        schema::check(&self.document, &media["schema"], &value)
     }
 
     /// Every method of every path.
@@ -129,6 +189,8 @@ impl Description {
                 Port::Public if status == 204 => "preflight",
                 Port::Public => Dialect::of_path(path).label(),
                 Port::Admin => "admin",
+                Port::Origin if path.starts_with("/api") => "management",
+                Port::Origin => "reflag",
             });
         };
         let described = if method == "HEAD" { "get".to_owned() } else { method.to_lowercase() };
@@ -210,23 +272,33 @@ impl Description {
 }
 
 /// Whether a path is one of a template's, with a slash at its end or without.
-fn is_of(path: &str, template: &str) -> bool {
+pub(crate) fn is_of(path: &str, template: &str) -> bool {
     let bare = |path: &str| path.strip_suffix('/').unwrap_or(path).to_owned();
-    template.split_once('{').map_or_else(
-        || bare(path) == bare(template),
-        |(before, _)| path.strip_prefix(before).is_some_and(|rest| !rest.is_empty()),
-    )
+    match template.split_once('{') {
+        None => bare(path) == bare(template),
+        // There parameters are segments.
+        Some(_) if template.starts_with("/api/") => {
+            let (path, template) = (bare(path), bare(template));
+            let pairs = path.split('/').zip(template.split('/'));
+            path.matches('/').count() == template.matches('/').count()
+                && pairs.into_iter().all(|(part, expected)| {
+                    if expected.starts_with('{') { !part.is_empty() } else { part == expected }
+                })
+        }
+        // And here the rest of the path.
+        Some((before, _)) => path.strip_prefix(before).is_some_and(|rest| !rest.is_empty()),
+    }
 }
 
 /// Who draws the refusals of a path.
-fn dialect_of(item: &Map<String, Value>) -> &'static str {
+pub(crate) fn dialect_of(item: &Map<String, Value>) -> &'static str {
     let operation = METHODS.into_iter().find_map(|method| item.get(method)).unwrap();
     match operation["tags"][0].as_str().unwrap() {
-        "Reflag" => "reflag",
+        "Reflag" | "SDK" => "reflag",
         "OFREP" => "ofrep",
         "Flagsmith" | "Health" => "flagsmith",
         "Admin" => "admin",
-        other => panic!("{other}"),
+        _ => "management",
     }
 }
 

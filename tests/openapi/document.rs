@@ -1,37 +1,50 @@
-//! The document itself: complete, closed, consistent, and the same in both spellings.
+//! The documents themselves: complete, closed, consistent, and the same in both spellings.
 
 use std::collections::BTreeSet;
 
 use burgee::admin::routes;
+use burgee::dialect::reflag;
 use burgee::http::routing;
+use burgee::origin;
 use serde_json::Value;
 
-use crate::description::{METHODS, Port, description, file, read_yaml};
+use crate::description::{
+    Description, METHODS, Port, description, dialect_of, of_origin, read_yaml,
+};
 use crate::schema::{self, one_or_many};
+
+/// Of the public and the admin port, and of the origin's.
+fn both() -> [&'static Description; 2] {
+    [description(), of_origin()]
+}
 
 /// Set to 1 to have `openapi.json` made anew.
 const WRITE: &str = "BURGEE_WRITE_OPENAPI";
 
 #[test]
 fn both_spellings_are_one_description() {
-    let text = std::fs::read_to_string(file("openapi.yaml")).unwrap();
-    let mut json = read_yaml(&text).to_string();
-    json.push('\n');
-    if std::env::var_os(WRITE).is_some_and(|value| value == "1") {
-        std::fs::write(file("openapi.json"), &json).unwrap();
+    for description in both() {
+        let [yaml, json] = ["openapi.yaml", "openapi.json"].map(|name| description.file(name));
+        let text = std::fs::read_to_string(yaml).unwrap();
+        let mut made = read_yaml(&text).to_string();
+        made.push('\n');
+        if std::env::var_os(WRITE).is_some_and(|value| value == "1") {
+            std::fs::write(&json, &made).unwrap();
+        }
+        assert!(
+            made == std::fs::read_to_string(&json).unwrap(),
+            "{} is not what the YAML says; make it anew: {WRITE}=1 cargo test --test openapi both_spellings",
+            json.display()
+        );
     }
-    let kept = std::fs::read_to_string(file("openapi.json")).unwrap();
-    assert!(
-        json == kept,
-        "openapi.json is not what openapi.yaml says; make it anew: {WRITE}=1 cargo test --test openapi both_spellings"
-    );
 }
 
 #[test]
 fn it_describes_this_version() {
-    let document = &description().document;
-    assert_eq!(document["openapi"], "3.1.0");
-    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+    for Description { document, .. } in both() {
+        assert_eq!(document["openapi"], "3.1.0");
+        assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+    }
 }
 
 /// Paths without the slash at their end.
@@ -53,19 +66,91 @@ fn every_route_of_the_admin_port_is_in_it_and_nothing_else() {
     assert_eq!(described(Port::Admin), routes);
 }
 
+/// Method, path, and the scopes of which a key needs one.
+type Managed = BTreeSet<(String, String, Vec<String>)>;
+
+#[test]
+fn every_route_of_the_origin_is_in_it_with_its_scopes_and_nothing_else() {
+    let mut described = Managed::new();
+    let mut others = BTreeSet::new();
+    for operation in of_origin().operations() {
+        let (method, path) = (operation.method.to_uppercase(), operation.path.to_owned());
+        let alternatives = operation.object["security"].as_array().unwrap();
+        let scopes: Vec<_> = alternatives.iter().filter_map(|one| one.get("apiKey")).collect();
+        if !path.starts_with("/api/") {
+            assert!(scopes.is_empty(), "{path}");
+            others.insert((method, path));
+            continue;
+        }
+        let scopes = scopes.into_iter().map(|scopes| match &scopes.as_array().unwrap()[..] {
+            [scope] => scope.as_str().unwrap().to_owned(),
+            _ => panic!("{}: one scope is enough", operation.path),
+        });
+        described.insert((method, path, scopes.collect()));
+    }
+    let managed = origin::api::routes::ROUTES.iter().map(|route| {
+        let scopes = route.scopes.iter().map(|scope| scope.as_wire().to_owned());
+        (route.method.to_owned(), route.path.to_owned(), scopes.collect())
+    });
+    assert_eq!(described, managed.collect());
+    let sdk = reflag::routes::ROUTES.iter().map(|route| {
+        let method = if route.endpoint.takes_body() { "POST" } else { "GET" };
+        (method.to_owned(), route.path.to_owned())
+    });
+    let of_itself = origin::openapi::PATHS.map(|path| ("GET".to_owned(), path.to_owned()));
+    assert_eq!(others, sdk.chain(of_itself).collect());
+}
+
+#[test]
+fn operations_of_the_origin_are_named_as_the_routes_are() {
+    for route in origin::api::routes::ROUTES {
+        let operation = of_origin()
+            .operations()
+            .find(|o| o.path == route.path && o.method == route.method.to_lowercase())
+            .unwrap();
+        let name = format!("{:?}", route.operation);
+        assert_eq!(name.to_lowercase(), operation.id().to_lowercase());
+        let retired = name.ends_with("LegacyPath");
+        assert_eq!(operation.object.get("deprecated").is_some(), retired, "{name}");
+        let item = of_origin().document["paths"][route.path].as_object().unwrap();
+        assert_eq!(dialect_of(item), "management", "{name}");
+    }
+}
+
+#[test]
+fn what_both_descriptions_have_is_the_same_in_both() {
+    let [edge, origin] = both().map(|d| d.document["components"]["schemas"].as_object().unwrap());
+    let mut shared = 0;
+    for (name, schema) in origin {
+        if let Some(other) = edge.get(name) {
+            assert_eq!(schema, other, "{name}");
+            shared += 1;
+        }
+    }
+    assert!(shared > 15, "only {shared}");
+}
+
 #[test]
 fn every_operation_says_what_it_is_and_who_may_call_it() {
-    let document = &description().document;
+    both().into_iter().for_each(says_what_it_is_and_who_may_call_it);
+}
+
+fn says_what_it_is_and_who_may_call_it(description: &Description) {
+    let document = &description.document;
     let schemes = document["components"]["securitySchemes"].as_object().unwrap();
     let tags: Vec<_> = document["tags"].as_array().unwrap().iter().map(|t| &t["name"]).collect();
+    let resolve = |value: &Value| match value.get("$ref") {
+        Some(reference) => schema::resolve(document, reference.as_str().unwrap()).clone(),
+        None => value.clone(),
+    };
     let mut names = BTreeSet::new();
-    for (_, path, item) in description().paths() {
+    for (_, path, item) in description.paths() {
         let others = item.keys().filter(|key| !METHODS.contains(&key.as_str()));
         for key in others {
             assert!(["servers", "parameters"].contains(&key.as_str()), "{path}: {key}");
         }
     }
-    for operation in description().operations() {
+    for operation in description.operations() {
         let object = operation.object;
         let id = operation.id();
         assert!(names.insert(id), "{id} names two operations");
@@ -78,14 +163,19 @@ fn every_operation_says_what_it_is_and_who_may_call_it() {
             let wanted = alternative.as_object().unwrap().keys();
             assert!(wanted.into_iter().all(|scheme| schemes.contains_key(scheme)), "{id}");
         }
-        let takes_body = operation.method == "post";
-        assert_eq!(object.get("requestBody").is_some(), takes_body, "{id}");
+        let has_body = object.get("requestBody").is_some();
+        match operation.method {
+            "get" => assert!(!has_body, "{id}"),
+            "post" | "patch" => assert!(has_body, "{id}"),
+            // Some of these say it all in their path.
+            _ => {}
+        }
         for parameter in operation.path.split('{').skip(1) {
             let name = parameter.split('}').next().unwrap();
             let (_, _, item) =
-                description().paths().find(|(_, path, _)| *path == operation.path).unwrap();
-            let parameters = item["parameters"].as_array().unwrap();
-            assert!(parameters.iter().any(|p| p["name"] == name && p["in"] == "path"), "{id}");
+                description.paths().find(|(_, path, _)| *path == operation.path).unwrap();
+            let mut parameters = item["parameters"].as_array().unwrap().iter().map(resolve);
+            assert!(parameters.any(|p| p["name"] == name && p["in"] == "path"), "{id}");
         }
     }
 }
@@ -112,8 +202,7 @@ fn walk(value: &Value, place: &str, see: &mut dyn FnMut(&Value, &str)) {
 }
 
 /// All schemas, with their places.
-fn schemas() -> Vec<(String, Value)> {
-    let document = &description().document;
+fn schemas(document: &Value) -> Vec<(String, Value)> {
     let mut roots = Vec::new();
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
         roots.push((format!("#/components/schemas/{name}"), schema.clone()));
@@ -147,7 +236,8 @@ fn schemas() -> Vec<(String, Value)> {
 
 #[test]
 fn every_schema_is_closed_or_says_why_it_is_open() {
-    for (place, schema) in schemas() {
+    let all = both().into_iter().flat_map(|description| schemas(&description.document));
+    for (place, schema) in all {
         let has = |keyword: &str| schema.get(keyword).is_some();
         let says_why = schema["x-open"].as_str().is_some_and(|why| why.len() > 10);
         let kinds = schema.get("type").map(one_or_many).unwrap_or_default();
@@ -174,7 +264,12 @@ fn every_schema_is_closed_or_says_why_it_is_open() {
 
 #[test]
 fn every_reference_leads_somewhere_and_every_component_is_used() {
-    let document = &description().document;
+    for description in both() {
+        leads_somewhere_and_is_used(&description.document);
+    }
+}
+
+fn leads_somewhere_and_is_used(document: &Value) {
     let mut used = BTreeSet::new();
     walk(document, "#", &mut |value, _| {
         if let Some(reference) = value.get("$ref").and_then(Value::as_str) {
@@ -192,13 +287,18 @@ fn every_reference_leads_somewhere_and_every_component_is_used() {
 
 #[test]
 fn every_example_is_one() {
-    let document = &description().document;
+    let count: u32 = both().into_iter().map(|description| examples(&description.document)).sum();
+    assert!(count > 200, "only {count} examples");
+}
+
+/// Checks all examples; gives how many there are.
+fn examples(document: &Value) -> u32 {
     let check = |schema: &Value, example: &Value, place: &str| {
         schema::check(document, schema, example)
             .unwrap_or_else(|what| panic!("the example at {place}: {what}"));
     };
     let mut count = 0;
-    for (place, schema) in schemas() {
+    for (place, schema) in schemas(document) {
         for example in schema["examples"].as_array().into_iter().flatten() {
             check(&schema, example, &place);
             count += 1;
@@ -213,21 +313,25 @@ fn every_example_is_one() {
             count += 1;
         }
     });
-    assert!(count > 80, "only {count} examples");
+    count
 }
 
 #[test]
 fn every_answer_with_json_shows_an_example() {
-    let document = &description().document;
+    both().into_iter().for_each(shows_an_example);
+}
+
+fn shows_an_example(description: &Description) {
+    let document = &description.document;
     let resolve = |value: &Value| match value.get("$ref") {
         Some(reference) => schema::resolve(document, reference.as_str().unwrap()).clone(),
         None => value.clone(),
     };
-    for operation in description().operations() {
+    for operation in description.operations() {
         for (status, response) in operation.object["responses"].as_object().unwrap() {
             let response = resolve(response);
             let media = &response["content"]["application/json"];
-            if media.is_null() || operation.id() == "adminOpenapiJson" {
+            if media.is_null() || operation.id().ends_with("OpenapiJson") {
                 continue;
             }
             let shown = |schema: &Value| schema.get("examples").is_some();

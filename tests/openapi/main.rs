@@ -1,5 +1,6 @@
-//! The description of the HTTP interface (`src/admin/openapi.yaml`) against the routes and against
-//! what a running server answers.
+//! The descriptions of the HTTP interface (`src/admin/openapi.yaml`, `src/origin/openapi.yaml`) against
+//! the routes, and the first against what a running server answers; `tests/origin` does the same for
+//! the second.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,6 +11,7 @@
 )]
 
 mod answers;
+#[allow(dead_code, reason = "shared with another target")]
 mod description;
 mod document;
 #[path = "../fake_upstream/mod.rs"]

@@ -13,7 +13,7 @@ use burgee::origin::store::Store;
 use burgee::time::Clock;
 use serde_json::{Value, json};
 
-use crate::scene::{SHOP, api_key, apply_file, block_on, database};
+use crate::scene::{SHOP, api_key, apply_file, block_on, database, watch_origin};
 use crate::support::wire::Caller;
 
 /// The binary, which says in its log where its origin listens.
@@ -56,6 +56,7 @@ fn what_was_acknowledged_survives_a_kill_and_no_version_comes_twice() {
     let mut environment = String::new();
     for round in 0..3 {
         let (mut child, address) = serve(folder.path());
+        let _watched = watch_origin(address);
         let caller = Caller::of(address).bearer(&key);
         let shop = caller.get(&format!("/api/apps/{app}")).json();
         environment = shop["environments"][0]["id"].as_str().unwrap().to_owned();

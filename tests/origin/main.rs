@@ -1,5 +1,6 @@
 //! The embedded control plane by its front door: the management port, the edge beside it, and the
-//! `burgee origin` commands, over a database of its own for each test.
+//! `burgee origin` commands, over a database of its own for each test. Every exchange with a port
+//! is held against the description of the port, see [`scene`].
 
 #![allow(
     clippy::unwrap_used,
@@ -10,10 +11,18 @@
 
 mod commands;
 mod crash;
+mod described;
+#[path = "../openapi/description.rs"]
+#[allow(dead_code, reason = "shared with another target")]
+mod description;
 mod edge;
 mod management;
+mod metrics;
 mod operations;
 mod our_own;
 mod scene;
+#[path = "../openapi/schema.rs"]
+#[allow(dead_code, reason = "shared with another target")]
+mod schema;
 #[path = "../server/support/mod.rs"]
 mod support;

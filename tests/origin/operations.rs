@@ -152,7 +152,7 @@ fn unknown_paths_and_methods_are_told_in_json() {
     refused(&reply, 404, "not_found", "an unknown path");
     let reply = scene.admin_key().ask("DELETE", &scene.path("/flags"), "");
     refused(&reply, 405, "invalid_request", "a wrong method");
-    assert_eq!(reply.header("allow"), Some("GET, POST"));
+    assert_eq!(reply.header("allow"), Some("GET, HEAD, POST"));
     let reply = scene.admin_key().get("/api/apps/%ff");
     refused(&reply, 400, "invalid_request", "bytes that are no text");
     let head = scene.admin_key().ask("HEAD", "/api/apps", "");

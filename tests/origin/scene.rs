@@ -1,8 +1,12 @@
 //! A process with an origin and an edge, seeded through the library as `burgee origin apply` does.
+//!
+//! Whatever is asked of one of its ports and answered is held against the description of the port.
 
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use burgee::app::App;
@@ -16,7 +20,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use crate::support::wire::{Caller, Reply};
+use crate::description::{Port, assert_exchange_described};
+use crate::support::wire::{Caller, Reply, Witnessed};
 
 /// What every scene begins with.
 pub(crate) const SHOP: &str = r#"
@@ -74,6 +79,29 @@ pub(crate) fn api_key(database: &Path, app: &AppId, scopes: &[Scope]) -> String 
     key.expose().to_owned()
 }
 
+/// Holds all exchanges with an origin's port against its description.
+pub(crate) fn watch_origin(address: SocketAddr) -> Witnessed {
+    Witnessed::by(
+        |method, target, body, reply| see(Port::Origin, method, target, body, reply),
+        address,
+    )
+}
+
+/// Holds an exchange against the description. One that was seen already is not looked at again, so
+/// that the time of a call that is repeated is the server's.
+#[track_caller]
+fn see(port: Port, method: &str, target: &str, body: &[u8], reply: &Reply) {
+    static SEEN: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+    let mut hasher = DefaultHasher::new();
+    let (fields, answer) = (&reply.fields, &reply.body);
+    let fields: Vec<_> = fields.iter().filter(|(name, _)| name != "date").collect();
+    (port as u8, method, target, body, reply.status, fields, answer).hash(&mut hasher);
+    let is_new = SEEN.lock().unwrap_or_else(PoisonError::into_inner).insert(hasher.finish());
+    if is_new {
+        assert_exchange_described(port, method, target, body, reply);
+    }
+}
+
 /// A running process. Ends with the test.
 pub(crate) struct Scene {
     pub(crate) folder: TempDir,
@@ -85,6 +113,7 @@ pub(crate) struct Scene {
     pub(crate) admin: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    _watched: [Witnessed; 3],
 }
 
 impl Drop for Scene {
@@ -134,7 +163,12 @@ impl Scene {
         });
         let [edge, admin, origin] = addresses.recv().unwrap().map(|a| a.parse().unwrap());
         let (stop, thread) = (Some(stop), Some(thread));
-        Self { folder, app, key, origin, edge, admin, stop, thread }
+        let watched = [
+            watch_origin(origin),
+            Witnessed::by(|m, t, b, reply| see(Port::Public, m, t, b, reply), edge),
+            Witnessed::by(|m, t, b, reply| see(Port::Admin, m, t, b, reply), admin),
+        ];
+        Self { folder, app, key, origin, edge, admin, stop, thread, _watched: watched }
     }
 
     pub(crate) fn database(&self) -> PathBuf {

@@ -77,12 +77,12 @@ impl Burgee {
     pub(crate) fn answered(&self, route: &str, status: u16) -> u64 {
         let labels = format!("\",route=\"{route}\",status=\"{status}\"}} ");
         let metrics = get(self.admin, "/metrics", "");
-        let count = metrics.lines().find_map(|line| {
-            // A route belongs to one dialect.
+        let counts = metrics.lines().filter_map(|line| {
+            // The origin's port has some of the public port's routes.
             let line = line.strip_prefix("burgee_http_requests_total{dialect=\"")?;
             line.split_once(&labels).map(|(_, count)| count)
         });
-        count.map_or(0, |count| count.parse().expect("a count is a number"))
+        counts.map(|count| count.parse::<u64>().expect("a count is a number")).sum()
     }
 
     /// What it has logged so far.
@@ -104,6 +104,14 @@ fn address(line: &str, field: &str) -> SocketAddr {
     let value = line.split_once(&format!(" {field}=\"")).and_then(|(_, rest)| rest.split_once('"'));
     let (address, _) = value.unwrap_or_else(|| panic!("no {field} in {line:?}"));
     address.parse().expect("an address")
+}
+
+/// What whoever holds this key is answered, which has to go well.
+pub(crate) fn get_json(address: SocketAddr, target: &str, key: &str) -> Value {
+    let answer = get(address, target, &format!("Authorization: Bearer {key}\r\n"));
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{answer}");
+    serde_json::from_str(body).expect("JSON")
 }
 
 /// Asks once; the whole answer.

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use ::burgee::time::Stopwatch;
 
-pub(crate) use self::burgee::Burgee;
+pub(crate) use self::burgee::{Burgee, get_json};
 pub(crate) use self::edge::{Edge, FLAGSMITH_KEYS, REFLAG_KEYS, Rules};
 pub(crate) use self::programs::Programs;
 

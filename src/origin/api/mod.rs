@@ -175,7 +175,7 @@ impl Api {
             Found::Undecodable => {
                 return Err(Refusal::issue("", "A part of the path is not encoded UTF-8"));
             }
-            Found::Nothing => return Err(Refusal::not_found("There is nothing at this path")),
+            Found::Nothing => return Err(Refusal::unknown_path()),
         };
         let key = self.authenticate(headers).await?;
         if !key.scopes.has_any(route.scopes) {

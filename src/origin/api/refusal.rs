@@ -10,6 +10,8 @@ use crate::origin::store::{Issues, StoreError};
 pub(in crate::origin) struct Refusal {
     pub(in crate::origin) status: u16,
     code: &'static str,
+    /// Value of the metric label `reason`.
+    pub(in crate::origin) reason: &'static str,
     message: String,
     issues: Issues,
     /// The value of `Allow`.
@@ -17,13 +19,34 @@ pub(in crate::origin) struct Refusal {
 }
 
 impl Refusal {
-    fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), issues: Issues::new(), allowed: None }
+    /// Every value of `reason`.
+    pub(in crate::origin) const REASONS: [&'static str; 11] = [
+        "invalid",
+        "not_possible",
+        "unknown_key",
+        "scope_missing",
+        "unknown_path",
+        "not_found",
+        "method",
+        "body_timeout",
+        "body_too_large",
+        "internal",
+        "overloaded",
+    ];
+
+    fn new(
+        status: u16,
+        code: &'static str,
+        reason: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        let (message, issues) = (message.into(), Issues::new());
+        Self { status, code, reason, message, issues, allowed: None }
     }
 
     /// What was sent cannot be read.
     pub(in crate::origin) fn invalid(issues: Issues) -> Self {
-        Self { issues, ..Self::new(400, "invalid_request", "Some fields are not valid") }
+        Self { issues, ..Self::new(400, "invalid_request", "invalid", "Some fields are not valid") }
     }
 
     /// The same, about one member.
@@ -32,30 +55,34 @@ impl Refusal {
     }
 
     pub(in crate::origin) fn unauthenticated(message: &str) -> Self {
-        Self::new(401, "unauthenticated", message)
+        Self::new(401, "unauthenticated", "unknown_key", message)
     }
 
     /// The key may not do this. Never 401: the official command line would call the key invalid.
     pub(in crate::origin) fn unauthorized(message: impl Into<String>) -> Self {
-        Self::new(403, "unauthorized", message)
+        Self::new(403, "unauthorized", "scope_missing", message)
     }
 
     pub(in crate::origin) fn not_found(message: impl Into<String>) -> Self {
-        Self::new(404, "not_found", message)
+        Self::new(404, "not_found", "not_found", message)
+    }
+
+    pub(in crate::origin) fn unknown_path() -> Self {
+        Self::new(404, "not_found", "unknown_path", "There is nothing at this path")
     }
 
     pub(in crate::origin) fn method(allowed: String) -> Self {
         let message = format!("This path answers only {allowed}");
-        Self { allowed: Some(allowed), ..Self::new(405, "invalid_request", message) }
+        Self { allowed: Some(allowed), ..Self::new(405, "invalid_request", "method", message) }
     }
 
     pub(in crate::origin) fn too_large(limit: usize) -> Self {
         let message = format!("The body broke off or is longer than {limit} bytes");
-        Self::new(413, "invalid_request", message)
+        Self::new(413, "invalid_request", "body_too_large", message)
     }
 
     pub(in crate::origin) fn timeout() -> Self {
-        Self::new(408, "invalid_request", "The body did not arrive in time")
+        Self::new(408, "invalid_request", "body_timeout", "The body did not arrive in time")
     }
 
     /// The body. The command line reads `validationErrors`, which no schema has.
@@ -87,13 +114,23 @@ impl From<StoreError> for Refusal {
         match error {
             StoreError::NotFound(message) => Self::not_found(message),
             StoreError::Invalid(issues) => Self::invalid(issues),
-            StoreError::NotPossible(message) => Self::new(400, "not_possible", message),
-            StoreError::Busy | StoreError::Closed => {
-                Self::new(503, "not_available", "The origin cannot take the call now: try again")
+            StoreError::NotPossible(message) => {
+                Self::new(400, "not_possible", "not_possible", message)
             }
+            StoreError::Busy | StoreError::Closed => Self::new(
+                503,
+                "not_available",
+                "overloaded",
+                "The origin cannot take the call now: try again",
+            ),
             error => {
                 error!(%error, "a management call failed");
-                Self::new(500, "unknown_error", "Something went wrong here; nothing was changed")
+                Self::new(
+                    500,
+                    "unknown_error",
+                    "internal",
+                    "Something went wrong here; nothing was changed",
+                )
             }
         }
     }

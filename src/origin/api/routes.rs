@@ -207,9 +207,16 @@ pub(in crate::origin) fn find(method: &str, path: &str) -> Found {
                 None => Found::Undecodable,
             };
         }
-        allowed.push(route.method);
+        // `HEAD` goes with `GET`.
+        allowed.push(if route.method == "GET" { "GET, HEAD" } else { route.method });
     }
     if allowed.is_empty() { Found::Nothing } else { Found::Methods(allowed.join(", ")) }
+}
+
+/// The template of a raw path, whatever the method.
+pub(in crate::origin) fn template(path: &str) -> Option<&'static str> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    ROUTES.iter().map(|route| route.path).find(|template| fit(template, path).is_some())
 }
 
 /// The raw values of a template's parameters, if the path fits it.
@@ -288,7 +295,7 @@ mod tests {
     #[test]
     fn other_methods_are_told_and_other_paths_are_not_there() {
         match find("DELETE", "/api/apps/ap1/flags") {
-            Found::Methods(allowed) => assert_eq!(allowed, "GET, POST"),
+            Found::Methods(allowed) => assert_eq!(allowed, "GET, HEAD, POST"),
             other => panic!("{other:?}"),
         }
         for path in ["/", "/api", "/api/apps//flags", "/api/apps/a/flags/b/c/d/e", "/API/apps"] {

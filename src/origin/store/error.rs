@@ -42,6 +42,11 @@ impl StoreError {
         Self::NotFound(what.into())
     }
 
+    /// Whether it is what was asked for that cannot be done.
+    pub(crate) fn is_the_callers(&self) -> bool {
+        matches!(self, Self::NotFound(_) | Self::Invalid(_) | Self::NotPossible(_))
+    }
+
     /// One member of what was sent does not fit.
     pub(crate) fn issue(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Invalid(vec![(path.into(), message.into())])

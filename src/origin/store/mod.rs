@@ -26,7 +26,7 @@ use std::fmt;
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::Semaphore;
@@ -41,7 +41,8 @@ pub use seal::Seal;
 pub use writer::Writer;
 
 use crate::origin::model::{Actor, EnvironmentId};
-use crate::time::Clock;
+use crate::telemetry::metrics::OriginMetrics;
+use crate::time::{Clock, Stopwatch};
 
 /// Looks at the database at once.
 const READERS: usize = 4;
@@ -116,6 +117,8 @@ struct Shared {
     free: Arc<Semaphore>,
     seal: Seal,
     clock: Clock,
+    path: PathBuf,
+    metrics: OnceLock<OriginMetrics>,
 }
 
 impl fmt::Debug for Store {
@@ -149,7 +152,20 @@ impl Store {
             .map_err(OpenError::Thread)?;
         let readers = Mutex::new(readers);
         let free = Arc::new(Semaphore::new(READERS));
-        Ok(Self { shared: Arc::new(Shared { jobs, readers, free, seal, clock }), feed })
+        let (path, metrics) = (path.to_owned(), OnceLock::new());
+        let shared = Shared { jobs, readers, free, seal, clock, path, metrics };
+        Ok(Self { shared: Arc::new(shared), feed })
+    }
+
+    /// Where the database is.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Counts writes here from now on.
+    pub(crate) fn count_in(&self, metrics: OriginMetrics) {
+        // There is one process, so there is one place.
+        let _ = self.shared.metrics.set(metrics);
     }
 
     /// What changes.
@@ -189,8 +205,20 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut Writer<'_>) -> Stored<T> + Send + 'static,
     {
-        let reply = self.shared.jobs.send(actor, change)?;
-        reply.await.map_err(|_| StoreError::Closed)?
+        let watch = Stopwatch::start();
+        let outcome = match self.shared.jobs.send(actor, change) {
+            Ok(reply) => reply.await.unwrap_or(Err(StoreError::Closed)),
+            Err(error) => Err(error),
+        };
+        if let Some(metrics) = self.shared.metrics.get() {
+            match &outcome {
+                Ok(_) => metrics.wrote("done", watch.elapsed()),
+                Err(error) if error.is_the_callers() => metrics.wrote("refused", watch.elapsed()),
+                Err(StoreError::Busy) => metrics.write_dropped(),
+                Err(_) => metrics.wrote("failed", watch.elapsed()),
+            }
+        }
+        outcome
     }
 }
 

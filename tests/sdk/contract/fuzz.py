@@ -38,7 +38,7 @@ checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "{}"]
 
 def arguments():
     yield from ["run", told["description"], "--url", told["url"]]
-    yield from [told["side"], "Admin"]
+    yield from told["tags"]
     for name, value in told["headers"].items():
         yield from ["--header", f"{name}: {value}"]
     yield from ["--phases", "examples,coverage,fuzzing", "--max-examples", str(told["examples"])]

@@ -9,7 +9,7 @@ from scenario import say, told
 
 
 def get(path):
-    with urllib.request.urlopen(told["admin"] + path, timeout=30) as answer:
+    with urllib.request.urlopen(told["url"] + path, timeout=30) as answer:
         return answer.read()
 
 

@@ -1,13 +1,38 @@
 //! HTTP/1.1 as bytes: what a client writes and what it reads.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::PATIENCE;
+
+/// Looks at an exchange: method, target, body and answer. Fails the test where it is not right.
+pub(crate) type Witness = fn(&str, &str, &[u8], &Reply);
+
+static WITNESSES: Mutex<BTreeMap<SocketAddr, Witness>> = Mutex::new(BTreeMap::new());
+
+/// Has somebody look at all exchanges of [`Caller`]s with an address, for as long as this is there.
+#[derive(Debug)]
+pub(crate) struct Witnessed(SocketAddr);
+
+impl Witnessed {
+    pub(crate) fn by(witness: Witness, address: SocketAddr) -> Self {
+        let mut all = WITNESSES.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(address, witness);
+        Self(address)
+    }
+}
+
+impl Drop for Witnessed {
+    fn drop(&mut self) {
+        WITNESSES.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+    }
+}
 
 /// Somebody who asks: an address and the header fields that every request carries.
 #[derive(Clone, Debug)]
@@ -93,9 +118,18 @@ impl Session {
         self.ask("POST", target, body)
     }
 
+    #[track_caller]
     pub(crate) fn ask(&mut self, method: &str, target: &str, body: impl AsRef<[u8]>) -> Reply {
-        self.connection.write(self.caller.request(method, target, body.as_ref()));
-        self.connection.reply_to(method)
+        let body = body.as_ref();
+        self.connection.write(self.caller.request(method, target, body));
+        let reply = self.connection.reply_to(method);
+        let witnesses = WITNESSES.lock().unwrap_or_else(PoisonError::into_inner);
+        let witness = witnesses.get(&self.caller.address).copied();
+        drop(witnesses);
+        if let Some(look) = witness {
+            look(method, target, body, &reply);
+        }
+        reply
     }
 }
 

@@ -277,3 +277,39 @@ fn a_wait_goes_through_the_chain() {
         assert_eq!(edge.status(name)["version"], 8);
     }
 }
+
+// Streams.
+
+/// Edges that look at each other once in ten minutes, and are told of changes.
+#[test]
+fn a_change_runs_down_a_chain_of_edges_by_their_streams() {
+    let pushed = |following: Following| following.every("10m").pushed();
+    let start = |following: Following, name| {
+        let environment = with_listed(pushed(following).named(name));
+        let edge = Setup::of(environment).looking_as_configured().start();
+        edge.until_status(name, |status| status["source"]["stream"] == "connected");
+        edge
+    };
+    let rules = |version| {
+        crate::support::rules::document(
+            version,
+            &[crate::support::rules::on(&format!("since-{version}"))],
+        )
+    };
+    let first = Setup::of(Environment::named("first").holding(rules(7))).start();
+    let second = start(Following::edge(&first, "first"), "second");
+    let third = start(Following::edge(&second, "second"), "third");
+    let mut told = third.publishable_of("third").listen("/sse/client").expect("a stream");
+    assert_eq!(told.event().0, "7");
+    for version in 8..20 {
+        first.replace_rules("first", &rules(version));
+        assert_eq!(told.event().0, version.to_string());
+        let evaluated = third.publishable_of("third").get("/features/evaluated");
+        assert_eq!(served_version(&evaluated), version);
+    }
+    // The one in the middle ends, and the last one serves on and is told again once it is back.
+    drop(second);
+    third.until_status("third", |status| status["source"]["stream"] == "disconnected");
+    let evaluated = third.publishable_of("third").get("/features/evaluated");
+    assert_eq!(served_version(&evaluated), 19);
+}

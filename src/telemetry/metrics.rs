@@ -351,7 +351,7 @@ pub struct OriginMetrics {
 
 impl OriginMetrics {
     /// Counts an answered request, and why it was refused. `route` is its place in the list that
-    /// [`Metrics::open_origin`] took.
+    /// [`Metrics::open_origin`] took. The thread that serves the port is one, as each worker is.
     pub fn answered(&self, route: usize, status: u16, reason: Option<&str>, duration: Duration) {
         self.port.answered(route, status, duration);
         if let Some(reason) = reason {

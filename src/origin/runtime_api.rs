@@ -6,10 +6,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH,
@@ -18,6 +17,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use tracing::error;
 
+use super::bodies::{Bodies, NoBody};
 use super::definitions;
 use super::keys::sha256;
 use super::model::EnvironmentId;
@@ -36,7 +36,6 @@ use crate::snapshot::{
 
 /// Longest body of a post.
 const BODY: usize = 1 << 20;
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Environments whose compiled content is kept.
 const KEPT: usize = 64;
 /// Nobody waits for a version that is further ahead than this.
@@ -63,8 +62,12 @@ impl RuntimeApi {
         Self { store, kept: Mutex::default() }
     }
 
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        self.reply(request).await.unwrap_or_else(|rejection| {
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        bodies: &Bodies,
+    ) -> Response<Full<Bytes>> {
+        self.reply(request, bodies).await.unwrap_or_else(|rejection| {
             let (status, body) = mapping::reject(&rejection);
             let mut response = json_response(Bytes::from(body));
             *response.status_mut() =
@@ -76,7 +79,7 @@ impl RuntimeApi {
         })
     }
 
-    async fn reply(&self, request: Request<Incoming>) -> Reply {
+    async fn reply(&self, request: Request<Incoming>, bodies: &Bodies) -> Reply {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
         let route = ROUTES.iter().find(|route| route.path == path);
@@ -101,12 +104,13 @@ impl RuntimeApi {
             Endpoint::Evaluated => self.evaluated(&asking, query, false).await,
             Endpoint::Enabled => self.evaluated(&asking, query, true).await,
             Endpoint::Track(post) => {
-                let body = Limited::new(body, BODY).collect();
-                let body = tokio::time::timeout(BODY_TIMEOUT, body).await;
-                let body = body.map_err(|_| Rejection::BodyTimeout)?;
-                let body = body
-                    .map_err(|_| Rejection::Invalid("the body broke off or is too long".into()))?;
-                tracking::check(post, &body.to_bytes())?;
+                let body = bodies.receive(body, BODY).await.map_err(|why| match why {
+                    NoBody::TooLong => Rejection::Invalid("the body is too long".into()),
+                    NoBody::Broken => Rejection::Invalid("the body broke off".into()),
+                    NoBody::Late => Rejection::BodyTimeout,
+                    NoBody::NoRoom => Rejection::Overloaded,
+                })?;
+                tracking::check(post, &body.bytes)?;
                 Ok(json_response(Bytes::from_static(b"{\"success\":true}")))
             }
             Endpoint::Forwarded => Err(Rejection::NotForwarded),

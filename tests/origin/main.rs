@@ -8,12 +8,16 @@
     reason = "this is test code throughout, the lints see only #[test]"
 )]
 
+mod audit;
+mod bounds;
 mod commands;
 mod crash;
 mod edge;
+mod inputs;
 mod management;
 mod operations;
 mod our_own;
 mod scene;
+mod secrets;
 #[path = "../server/support/mod.rs"]
 mod support;

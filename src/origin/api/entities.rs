@@ -192,7 +192,8 @@ fn evaluate(state: &EnvironmentState, look: &Look, entity: Option<&Entity>) -> H
     }
     let asks = |state: &FlagState| {
         let Access { segments, rules, .. } = &state.targeting.access;
-        !on.contains(&state.flag.key) && !(segments.is_empty() && rules.is_empty())
+        let has_more = !segments.is_empty() || !rules.is_empty();
+        has_more && !on.contains(&state.flag.key)
     };
     if !state.flags.iter().any(asks) {
         return on;

@@ -66,6 +66,9 @@ const STREAM_HEADERS: u64 = 64 * KIB;
 const WINDOW: u64 = MIB;
 /// Contexts are parsed within this many times the body (DESIGN section 7).
 const CONTEXT_PER_BODY: u64 = 4;
+/// What a management call takes for each byte of its body at worst: the body, the tree that is read
+/// from it, and what is to be changed.
+const ORIGIN_BODY: u64 = 64;
 /// Stack of a thread that Rust starts; the main thread's is the system's.
 const STACK: u64 = 2 * MIB;
 const MAIN_STACK: u64 = 8 * MIB;
@@ -258,15 +261,14 @@ fn admin_port() -> (u64, String) {
 /// None when there is no origin.
 fn origin_bounds(settings: &Settings) -> Option<(u64, String)> {
     settings.origin.as_ref()?;
-    let heads = product(origin::CONNECTIONS as u64, 2 * ADMIN_HEAD);
-    // As it came, as a tree, and as what is to be changed.
-    let bodies = product(origin::BODIES as u64, 4 * origin::BODY as u64);
+    let heads = product(origin::CONNECTIONS as u64, 2 * origin::HEAD as u64);
+    let held = (origin::LONG_BODIES + origin::SHORT_BODIES) as u64;
+    let bodies = product(ORIGIN_BODY, held);
     let reckoning = format!(
-        "{} connections x 2 x {} of head, {} bodies x 4 x {}, database {}",
+        "{} connections x 2 x {} of head, {ORIGIN_BODY} x {} of bodies, database {}",
         grouped(origin::CONNECTIONS),
-        Bytes(ADMIN_HEAD),
-        origin::BODIES,
-        Bytes(origin::BODY as u64),
+        Bytes(origin::HEAD as u64),
+        Bytes(held),
         Bytes(origin::STORE_MEMORY),
     );
     Some((heads.saturating_add(bodies).saturating_add(origin::STORE_MEMORY), reckoning))
@@ -493,6 +495,49 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_management_call_takes_no_more_memory_than_is_reckoned() {
+        let joined =
+            |item: &dyn Fn(usize) -> String| (0..100_000).map(item).collect::<Vec<_>>().join(",");
+        let list = |item: &dyn Fn(usize) -> String| format!("[{}]", joined(item));
+        // None is denser, or it is refused.
+        let bodies = [
+            ("ids of one digit", list(&|n| format!("\"{}\"", n % 10))),
+            ("ids", list(&|n| format!("\"company-{n}\""))),
+            ("numbers", list(&|n| format!("{}", 100 + n % 10))),
+            ("objects", list(&|_| "{\"a\":1}".to_owned())),
+            ("members", format!("{{{}}}", joined(&|n| format!("\"{n}\":1")))),
+        ];
+        for (what, body) in bodies {
+            let used = allocation_counter::measure(|| {
+                let body = body.clone().into_bytes();
+                let tree: serde_json::Value = serde_json::from_slice(&body).unwrap();
+                let texts = tree.as_array().into_iter().flatten().filter_map(|item| item.as_str());
+                let change: Vec<String> = texts.map(str::to_owned).collect();
+                drop((body, tree, change));
+            });
+            let bytes = body.len() as u64;
+            let reckoned = ORIGIN_BODY * bytes;
+            assert!(used.bytes_max <= reckoned, "{what}: {} for {bytes}", used.bytes_max);
+        }
+    }
+
+    #[test]
+    fn an_origin_counts_with_its_connections_bodies_and_database() {
+        let (mut settings, rules, _) = read(include_str!("../../config/demo-flags.json"));
+        let rules = [rules];
+        assert!(parts(&settings, &rules).iter().all(|part| part.what != "origin"));
+        let before = sum(&parts(&settings, &rules));
+        let toml = "[origin]\n[[environments]]\nname = \"a\"\n\
+                    source = { type = \"origin\", app = \"a\", environment = \"b\" }\n";
+        let file = Some((std::path::Path::new("burgee.toml"), toml));
+        settings.origin = Settings::load(file, &ProcessSurroundings).unwrap().origin;
+        let origin = sum(&parts(&settings, &rules)) - before;
+        let heads = 256 * 2 * 64 * KIB;
+        assert_eq!(origin, heads + ORIGIN_BODY * 9 * MIB + origin::STORE_MEMORY);
+        assert!(origin < 700 * MIB, "{}", Bytes(origin));
     }
 
     #[test]

@@ -27,10 +27,15 @@ use crate::json::write_string;
 
 /// The features document of an environment.
 pub fn document(state: &EnvironmentState) -> Bytes {
+    document_of(state, |_| true)
+}
+
+/// The same, with nothing but the flags that are `wanted`. What they depend on is part of them.
+pub(super) fn document_of(state: &EnvironmentState, wanted: impl Fn(&FlagState) -> bool) -> Bytes {
     let writing = Writing::new(state);
     let mut out =
         format!("{{\"success\":true,\"flagStateVersion\":{},\"features\":[", state.version);
-    let served = state.flags.iter().filter(|flag| !flag.flag.archived);
+    let served = state.flags.iter().filter(|flag| !flag.flag.archived && wanted(flag));
     for (index, flag) in served.enumerate() {
         comma(index, &mut out);
         writing.flag(flag, &mut out);

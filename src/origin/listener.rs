@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Body, Incoming};
+use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ETAG, HeaderValue, RETRY_AFTER,
     WWW_AUTHENTICATE,
@@ -26,35 +26,30 @@ use tracing::warn;
 use super::api::Api;
 use super::api::routes::{self, Found};
 use super::api::{Answer, Refusal};
+use super::bodies::{Bodies, LONGEST, NoBody};
 use super::counting::{self, Note};
 use super::demo::{self, DemoAccess};
 use super::openapi;
 use super::runtime_api::RuntimeApi;
-use super::store::Stored;
+use super::store::{StoreError, Stored};
 use crate::http::connection::Socket;
 use crate::http::{FixedText, Listener};
 use crate::telemetry::metrics::{Metrics, OriginMetrics};
 use crate::time::Stopwatch;
 
-/// Open connections.
-pub(crate) const CONNECTIONS: usize = 1_024;
-/// Longest body: a list of all companies of a large environment has room in it.
-pub(crate) const BODY: usize = 32 << 20;
-/// Bodies that are long, or of a length that is not told, at once.
-pub(crate) const BODIES: usize = 8;
-/// Others are no longer than this.
-const SHORT: u64 = 64 * 1024;
+/// Open connections: people, command lines, and a few edges and servers of other processes.
+pub(crate) const CONNECTIONS: usize = 256;
+/// Longest head.
+pub(crate) const HEAD: usize = 64 * 1024;
 /// Longest wait for a head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longest wait for a body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the port answers from.
 #[derive(Debug)]
 pub struct Port {
     api: Api,
     runtime: RuntimeApi,
-    bodies: Semaphore,
+    bodies: Bodies,
     metrics: OriginMetrics,
 }
 
@@ -64,7 +59,7 @@ impl Port {
         let metrics = counting::open(metrics, api.store.path())?;
         api.store.count_in(metrics.clone());
         let runtime = RuntimeApi::new(api.store.clone());
-        Ok(Self { api, runtime, bodies: Semaphore::new(BODIES), metrics })
+        Ok(Self { api, runtime, bodies: Bodies::new(), metrics })
     }
 
     /// The demo's app, made where there is none, and keys to try it with.
@@ -90,7 +85,7 @@ impl Port {
         } else if path.starts_with("/api") {
             self.manage(request).await
         } else {
-            self.runtime.answer(request).await
+            self.runtime.answer(request, &self.bodies).await
         }
     }
 
@@ -107,12 +102,10 @@ impl Port {
         let outcome = match admitted {
             Err(refusal) => Err(refusal),
             Ok(call) => {
-                // Held until the answer is there, so that the sum of all bodies has a bound.
-                let is_long = body.size_hint().upper().is_none_or(|length| length > SHORT);
-                let _place = if is_long { self.bodies.acquire().await.ok() } else { None };
-                match receive(body).await {
-                    Ok(body) => self.api.answer(call, body).await,
-                    Err(refusal) => Err(refusal),
+                match self.bodies.receive(body, LONGEST).await {
+                    // The room is held until the answer is there.
+                    Ok(body) => self.api.answer(call, body.bytes.clone()).await,
+                    Err(why) => Err(refused(why)),
                 }
             }
         };
@@ -140,17 +133,12 @@ fn describe(text: FixedText, request: &Request<Incoming>) -> Response<Full<Bytes
     response
 }
 
-/// A body within a length and a time.
-async fn receive(body: Incoming) -> Result<Bytes, Refusal> {
-    // Where the length is told, there is nothing to wait for.
-    if body.size_hint().lower() > BODY as u64 {
-        return Err(Refusal::too_large(BODY));
-    }
-    let body = Limited::new(body, BODY).collect();
-    match tokio::time::timeout(BODY_TIMEOUT, body).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(_)) => Err(Refusal::too_large(BODY)),
-        Err(_) => Err(Refusal::timeout()),
+fn refused(why: NoBody) -> Refusal {
+    match why {
+        NoBody::TooLong => Refusal::too_large(LONGEST),
+        NoBody::Broken => Refusal::issue("", "The body broke off"),
+        NoBody::Late => Refusal::timeout(),
+        NoBody::NoRoom => StoreError::Busy.into(),
     }
 }
 
@@ -225,6 +213,7 @@ where
     let _ = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD)
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }

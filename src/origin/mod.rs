@@ -13,6 +13,7 @@
 //! [`store`] and nowhere else. Nothing here is on the way of a request for flags.
 
 pub mod api;
+mod bodies;
 pub mod burgee_api;
 mod counting;
 pub mod definitions;
@@ -26,7 +27,8 @@ mod runtime_api;
 pub mod store;
 mod wire;
 
+pub(crate) use bodies::{LONG_BODIES, SHORT_BODIES};
 pub use demo::DemoAccess;
-pub(crate) use listener::{BODIES, BODY, CONNECTIONS};
+pub(crate) use listener::{CONNECTIONS, HEAD};
 pub use listener::{Port, serve};
 pub(crate) use store::MEMORY as STORE_MEMORY;

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
+use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH,
     RETRY_AFTER,
@@ -19,6 +19,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use tracing::error;
 
+use super::bodies::{Bodies, NoBody};
 use super::counting::Note;
 use super::definitions;
 use super::keys::sha256;
@@ -40,7 +41,6 @@ use crate::time::Stopwatch;
 
 /// Longest body of a post.
 const BODY: usize = 1 << 20;
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Environments whose compiled content is kept.
 const KEPT: usize = 64;
 /// Nobody waits for a version that is further ahead than this.
@@ -67,9 +67,13 @@ impl RuntimeApi {
         Self { store, kept: Mutex::default() }
     }
 
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        bodies: &Bodies,
+    ) -> Response<Full<Bytes>> {
         let mut note = Note::default();
-        let reply = self.reply(request, &mut note.waited).await;
+        let reply = self.reply(request, bodies, &mut note.waited).await;
         let mut response = reply.unwrap_or_else(|rejection| {
             note.reason = Some(rejection.label());
             let (status, body) = mapping::reject(&rejection);
@@ -88,7 +92,12 @@ impl RuntimeApi {
         response
     }
 
-    async fn reply(&self, request: Request<Incoming>, delay: &mut Duration) -> Reply {
+    async fn reply(
+        &self,
+        request: Request<Incoming>,
+        bodies: &Bodies,
+        delay: &mut Duration,
+    ) -> Reply {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
         let path = path.strip_suffix('/').unwrap_or(path);
@@ -113,21 +122,14 @@ impl RuntimeApi {
             }
             Endpoint::Evaluated => self.evaluated(&asking, query, false, delay).await,
             Endpoint::Enabled => self.evaluated(&asking, query, true, delay).await,
-            Endpoint::Track(_) if body.size_hint().lower() > BODY as u64 => {
-                Err(Rejection::BodyTooLarge(BODY))
-            }
             Endpoint::Track(post) => {
-                let body = Limited::new(body, BODY).collect();
-                let body = tokio::time::timeout(BODY_TIMEOUT, body).await;
-                let body = body.map_err(|_| Rejection::BodyTimeout)?;
-                let body = body.map_err(|error| {
-                    if error.is::<LengthLimitError>() {
-                        Rejection::BodyTooLarge(BODY)
-                    } else {
-                        Rejection::Invalid("the body broke off".into())
-                    }
+                let body = bodies.receive(body, BODY).await.map_err(|why| match why {
+                    NoBody::TooLong => Rejection::BodyTooLarge(BODY),
+                    NoBody::Broken => Rejection::Invalid("the body broke off".into()),
+                    NoBody::Late => Rejection::BodyTimeout,
+                    NoBody::NoRoom => Rejection::Overloaded,
                 })?;
-                tracking::check(post, &body.to_bytes())?;
+                tracking::check(post, &body.bytes)?;
                 Ok(json_response(Bytes::from_static(b"{\"success\":true}"), NO_STORE))
             }
             Endpoint::Forwarded => Err(Rejection::NotForwarded),

@@ -1,6 +1,6 @@
 //! `burgee origin`: the binary, beside a server that runs and without one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
@@ -9,17 +9,22 @@ use crate::scene::{SHOP, Scene, good};
 use crate::support::{until, wire::Caller};
 
 /// A folder with a configuration, and commands in it.
-struct Shell(tempfile::TempDir);
+pub(crate) struct Shell(tempfile::TempDir);
 
 impl Shell {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let shell = Self(folder);
-        shell.configure(&shell.0.path().join("state/origin.db"));
+        shell.configure(&shell.database());
         shell
     }
 
-    fn configure(&self, database: &Path) {
+    /// Where the database is unless it is configured elsewhere.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.0.path().join("state/origin.db")
+    }
+
+    pub(crate) fn configure(&self, database: &Path) {
         let toml = format!(
             "[origin]\ndatabase = \"sqlite:{}\"\n[[environments]]\nname = \"shop\"\n\
              source = {{ type = \"origin\", app = \"Shop\", environment = \"production\" }}\n",
@@ -35,7 +40,7 @@ impl Shell {
     }
 
     #[track_caller]
-    fn good(&self, arguments: &[&str]) -> String {
+    pub(crate) fn good(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{arguments:?}: {errors}");
@@ -49,7 +54,7 @@ impl Shell {
         String::from_utf8(output.stderr).unwrap()
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.0.path().join(name), text).unwrap();
     }
 }

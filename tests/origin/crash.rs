@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use burgee::origin::model::Scope;
+use burgee::origin::model::{AuditEntry, Scope};
 use burgee::origin::store::Store;
 use burgee::time::Clock;
 use serde_json::{Value, json};
@@ -97,6 +97,7 @@ fn what_was_acknowledged_survives_a_kill_and_no_version_comes_twice() {
     let store = Store::open(&database(folder.path()), Clock::System).unwrap();
     let id = environment.as_str().into();
     let state = block_on(store.read(move |reader| reader.environment_state(&id))).unwrap();
+    let log = block_on(store.read(move |reader| reader.audit(&app, None, 1_000_000))).unwrap();
     let [checkout, search] = &state.flags[..] else { panic!("two flags") };
     assert_eq!(
         checkout.targeting.company_ids, search.targeting.company_ids,
@@ -107,4 +108,15 @@ fn what_was_acknowledged_survives_a_kill_and_no_version_comes_twice() {
         assert!(checkout.targeting.company_ids.contains(company), "{company} of {version} is lost");
     }
     assert!(state.version >= *acknowledged.keys().last().unwrap());
+    // One entry for each of the two flags, whatever was not acknowledged any more included.
+    let mut noted: BTreeMap<u64, Vec<&AuditEntry>> = BTreeMap::new();
+    for entry in log.iter().filter(|entry| entry.operation == "targeting.targets") {
+        noted.entry(entry.version.unwrap()).or_default().push(entry);
+    }
+    assert_eq!(noted.len(), checkout.targeting.company_ids.len());
+    assert!(noted.values().all(|entries| entries.len() == 2), "one change, one version");
+    for (version, company) in acknowledged.iter() {
+        let change = json!([{"companyId": company, "listed": true}]);
+        assert!(noted[version].iter().all(|entry| entry.change == change), "{version}");
+    }
 }

@@ -9,6 +9,8 @@
     reason = "this is test code throughout, the lints see only #[test]"
 )]
 
+mod audit;
+mod bounds;
 mod commands;
 mod crash;
 mod described;
@@ -16,6 +18,7 @@ mod described;
 #[allow(dead_code, reason = "shared with another target")]
 mod description;
 mod edge;
+mod inputs;
 mod management;
 mod metrics;
 mod operations;
@@ -24,5 +27,6 @@ mod scene;
 #[path = "../openapi/schema.rs"]
 #[allow(dead_code, reason = "shared with another target")]
 mod schema;
+mod secrets;
 #[path = "../server/support/mod.rs"]
 mod support;

@@ -11,7 +11,9 @@ use crate::compile::{Policy, compile};
 use crate::dialect::reflag::definitions::read;
 use crate::evaluate::{EvaluationContext, Evaluator};
 use crate::origin::definitions;
-use crate::origin::model::{AppId, Entity, EntityKind, EnvironmentId, EnvironmentState, limits};
+use crate::origin::model::{
+    Access, AppId, Entity, EntityKind, EnvironmentId, EnvironmentState, FlagState, limits,
+};
 use crate::origin::store::{Reader, StoreError, Stored, TargetChange};
 use crate::origin::wire::{EntityFlag, OnePage};
 use crate::time::Timestamp;
@@ -179,9 +181,25 @@ fn flags_of(
 }
 
 /// Which flags are on for somebody of whom no more is known than what is stored. Goes through the
-/// definitions and the very evaluator of the edge, so that both say the same.
+/// definitions and the very evaluator of the edge, so that both say the same, save for flags of
+/// which the lists alone decide: mostly that is all of them.
 fn evaluate(state: &EnvironmentState, look: &Look, entity: Option<&Entity>) -> HashSet<String> {
-    let Ok(ruleset) = read(&definitions::document(state)) else { return HashSet::new() };
+    let mut on: HashSet<String> = HashSet::new();
+    for state in state.flags.iter().filter(|state| !state.flag.archived) {
+        if state.targeting.access.everyone || !state.targeting.ids(look.kind).is_empty() {
+            on.insert(state.flag.key.clone());
+        }
+    }
+    let asks = |state: &FlagState| {
+        let Access { segments, rules, .. } = &state.targeting.access;
+        let has_more = !segments.is_empty() || !rules.is_empty();
+        has_more && !on.contains(&state.flag.key)
+    };
+    if !state.flags.iter().any(asks) {
+        return on;
+    }
+    let document = definitions::document_of(state, asks);
+    let Ok(ruleset) = read(&document) else { return on };
     let program = compile(&ruleset, &Policy::default()).program;
     let mut attributes = entity.map(|entity| entity.attributes.clone()).unwrap_or_default();
     if let Some(name) = entity.and_then(|entity| entity.name.as_ref()) {
@@ -199,6 +217,7 @@ fn evaluate(state: &EnvironmentState, look: &Look, entity: Option<&Entity>) -> H
     }
     let mut evaluator = Evaluator::new(&program, &mut context, look.now);
     let flags = program.flags.iter();
-    let on = flags.filter(|flag| evaluator.evaluate(flag.targeting).matched.is_some());
-    on.map(|flag| flag.key.to_string()).collect()
+    let matched = flags.filter(|flag| evaluator.evaluate(flag.targeting).matched.is_some());
+    on.extend(matched.map(|flag| flag.key.to_string()));
+    on
 }

@@ -143,6 +143,9 @@ impl Call {
         if self.body.trim_ascii().is_empty() {
             return Ok(Value::Object(serde_json::Map::new()));
         }
+        if is_dense(&self.body) {
+            return Err(Refusal::issue("", "The body has too many values for its length"));
+        }
         serde_json::from_slice(&self.body).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
             Refusal::issue("", format!("The body is not JSON ({place})"))
@@ -153,6 +156,22 @@ impl Call {
     pub(super) fn raw_body(&self) -> &Bytes {
         &self.body
     }
+}
+
+/// Whether a body would take far more memory than its length says: a number of one digit is a value
+/// as large as any. Lists of the shortest ids are not dense.
+fn is_dense(body: &[u8]) -> bool {
+    let (mut values, mut in_text, mut escaped) = (0, false, false);
+    for &byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_text,
+            b'"' => in_text = !in_text,
+            b',' | b'[' | b'{' if !in_text => values += 1,
+            _ => {}
+        }
+    }
+    values > 1_024 + body.len() / 4
 }
 
 impl Api {
@@ -278,5 +297,21 @@ impl Api {
         change: impl FnOnce(&mut Writer<'_>) -> Stored<T> + Send + 'static,
     ) -> Result<T, Refusal> {
         Ok(self.store.write(call.actor(), change).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_the_shortest_ids_are_not_dense_and_lists_of_digits_are() {
+        let list = |item: &str, times| format!("{{\"a\":[{}]}}", vec![item; times].join(","));
+        assert!(!is_dense(list(r#""1""#, 100_000).as_bytes()));
+        assert!(!is_dense(list(r#"{"flagKey":"a","value":null,"userId":"1"}"#, 10_000).as_bytes()));
+        assert!(!is_dense(list("1", 1_000).as_bytes()), "a short one may be");
+        assert!(is_dense(list("1", 10_000).as_bytes()));
+        assert!(is_dense(list("[]", 10_000).as_bytes()));
+        assert!(!is_dense(list(r#"",[{\",[{""#, 10_000).as_bytes()), "text is no value");
     }
 }

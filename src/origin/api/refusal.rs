@@ -77,7 +77,7 @@ impl Refusal {
     }
 
     pub(in crate::origin) fn too_large(limit: usize) -> Self {
-        let message = format!("The body broke off or is longer than {limit} bytes");
+        let message = format!("The body is longer than {limit} bytes");
         Self::new(413, "invalid_request", "body_too_large", message)
     }
 

@@ -11,7 +11,7 @@ use crate::origin::api::{
     About, Answer, Api, Call, Checker, Object, Refusal, answer, below, read_rules, write_rules,
 };
 use crate::origin::model::{Access, EnvironmentId, Segment, Stage, Variant, limits};
-use crate::origin::store::{SegmentChange, StageChange, StoreError, Stored};
+use crate::origin::store::{SegmentChange, StageChange, Stored};
 use crate::origin::wire::{MemberAnswer, StageAnswer, VariantAnswer};
 
 impl Api {
@@ -177,7 +177,9 @@ fn read_variants(call: &Call) -> Result<Vec<Variant>, Refusal> {
         }
         keys
     })?;
-    let raw: Whole = serde_json::from_slice(call.raw_body()).map_err(StoreError::Stored)?;
+    // It is JSON of this form, or a member comes twice.
+    let raw: Whole = serde_json::from_slice(call.raw_body())
+        .map_err(|_| Refusal::issue("variants", "A member comes twice"))?;
     let mut variants = Vec::with_capacity(keys.len());
     for (index, ((key, has_payload), raw)) in keys.into_iter().zip(raw.variants).enumerate() {
         // A payload that is null is not the same as none.

@@ -391,7 +391,8 @@ impl<'c> Reader<'c> {
         self.state(environment, None)
     }
 
-    /// The same, with nobody listed but one company or user: enough to evaluate for that one.
+    /// The same, with nobody listed but one company or user, and without variants: enough to tell
+    /// which flags are on for that one.
     pub fn environment_state_for(
         &self,
         environment: &EnvironmentId,
@@ -408,7 +409,10 @@ impl<'c> Reader<'c> {
     ) -> Stored<EnvironmentState> {
         let environment = self.any_environment(environment)?;
         let here = environment.id.as_str();
-        let mut variants = self.variants_of_app(&environment.app)?;
+        let mut variants = match only {
+            None => self.variants_of_app(&environment.app)?,
+            Some(_) => HashMap::new(),
+        };
         let flags = self.flags_by_key(&environment)?;
         let mut state = EnvironmentState {
             version: environment.flag_state_version,
@@ -452,12 +456,13 @@ impl<'c> Reader<'c> {
                 EntityKind::User => targeting.user_ids.push(row.get(2)?),
             }
         }
-        let sql = format!(
-            "SELECT flag_id, kind, entity_id, variant FROM config_target \
-             WHERE environment_id = ?1{filter}"
-        );
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(rusqlite::params_from_iter(&bound))?;
+        if only.is_some() {
+            return Ok(state);
+        }
+        let sql = "SELECT flag_id, kind, entity_id, variant FROM config_target \
+             WHERE environment_id = ?";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query([here])?;
         while let Some(row) = rows.next()? {
             let Some(&place) = places.get(&id(row, 0)?) else { continue };
             let config = &mut state.flags[place].targeting.config;

@@ -488,7 +488,7 @@ impl<'c> Writer<'c> {
             )?;
             changed = true;
             // Definitions tell the name of a flag's stage.
-            if before.name != after.name {
+            if before.name != after.name && self.is_in_use(stage)? {
                 self.raise_all(app)?;
             }
         }
@@ -545,13 +545,17 @@ impl<'c> Writer<'c> {
     /// Deletes a stage in which no flag is.
     pub fn delete_stage(&mut self, app: &AppId, stage: &StageId) -> Stored<()> {
         let before = self.stage(app, stage)?;
-        let sql = "SELECT count(*) FROM flag WHERE stage_id = ?";
-        if self.count(sql, [stage.as_str()])? > 0 {
+        if self.is_in_use(stage)? {
             let message = "Flags are in this stage: move them to another one first";
             return Err(StoreError::NotPossible(message.to_owned()));
         }
         self.run("DELETE FROM stage WHERE id = ?", [stage.as_str()])?;
         self.note_of_app(app, "stage.delete", stage.as_str(), json!({"name": before.name}))
+    }
+
+    fn is_in_use(&self, stage: &StageId) -> Stored<bool> {
+        let sql = "SELECT count(*) FROM flag WHERE stage_id = ?";
+        Ok(self.count(sql, [stage.as_str()])? > 0)
     }
 
     /// Makes a segment.
@@ -587,7 +591,8 @@ impl<'c> Writer<'c> {
         self.segment(app, &id)
     }
 
-    /// Changes a segment. Raises all environments when it means something else.
+    /// Changes a segment. When it means something else, the environments are raised in which a flag
+    /// refers to it.
     pub fn update_segment(
         &mut self,
         app: &AppId,
@@ -617,7 +622,14 @@ impl<'c> Writer<'c> {
             [&after.name, &serde_json::to_string(&after.rules)?, segment.as_str()],
         )?;
         if before.rules != after.rules {
-            self.raise_all(app)?;
+            // Ids are long and random: where one stands in the text, it is meant.
+            let sql = "SELECT DISTINCT environment_id FROM targeting JOIN flag ON flag.id = flag_id \
+                 WHERE app_id = ?1 AND (instr(access, ?2) OR instr(config, ?2))";
+            let users: Vec<String> =
+                self.all(sql, [app.as_str(), segment.as_str()], |row| row.get(0))?;
+            for environment in users {
+                self.raise(&environment.as_str().into())?;
+            }
         }
         let change = json!({
             "name": {"from": before.name, "to": after.name},

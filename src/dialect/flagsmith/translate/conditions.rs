@@ -1,5 +1,7 @@
 //! Conditions of Reflag's rules as conditions of segments.
 
+use std::collections::HashSet;
+
 use crate::dialect::translation::few;
 use crate::evaluate::flagsmith::{is_path, python};
 use crate::evaluate::javascript::{self, case};
@@ -183,6 +185,8 @@ fn equal(operands: &[Operand], value: &Value) -> Result<impl Fn(&str) -> Formula
     let mut texts: Vec<&str> = Vec::new();
     let mut booleans: Vec<&str> = Vec::new();
     let mut may_be_empty = false;
+    // A flag may list a hundred thousand companies.
+    let mut seen = HashSet::new();
     for operand in operands {
         // Nothing else ever equals text.
         let Operand::Text(text) = operand else { continue };
@@ -202,7 +206,7 @@ fn equal(operands: &[Operand], value: &Value) -> Result<impl Fn(&str) -> Formula
             }
             _ => &mut texts,
         };
-        if !list.contains(&&**text) {
+        if seen.insert(&**text) {
             list.push(text);
         }
     }

@@ -1,5 +1,7 @@
 //! Conditions of Flagsmith's segments as filters.
 
+use std::collections::HashSet;
+
 use crate::compile::flagsmith::members;
 use crate::evaluate::flagsmith::{Pattern, Remainder, Version, first_above, python};
 use crate::evaluate::javascript::case::has_no_case;
@@ -142,6 +144,8 @@ fn not_equal(operand: &str, reading: Reading) -> Result<Check, &'static str> {
 /// The texts that `IN` finds in its list. Booleans and numbers with a point never are in one.
 fn among(list: &Operand, reading: Reading) -> Result<Check, &'static str> {
     let mut texts: Vec<String> = Vec::new();
+    // A segment may list a hundred thousand identities.
+    let mut seen = HashSet::new();
     for member in members(list) {
         if python::is_integer(&member) {
             let mut canonical = String::new();
@@ -152,7 +156,7 @@ fn among(list: &Operand, reading: Reading) -> Result<Check, &'static str> {
             }
         } else {
             let boolean = reading == Reading::Trait && matches!(&*member, "true" | "false");
-            if !boolean && !python::is_decimal(&member) && !texts.contains(&member) {
+            if !boolean && !python::is_decimal(&member) && seen.insert(member.clone()) {
                 texts.push(member);
             }
         }

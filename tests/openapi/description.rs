@@ -19,7 +19,8 @@ pub(crate) enum Port {
 }
 
 /// Fields that belong to HTTP itself.
-const OF_HTTP: [&str; 4] = ["connection", "content-length", "content-type", "date"];
+const OF_HTTP: [&str; 5] =
+    ["connection", "content-length", "content-type", "date", "transfer-encoding"];
 
 /// The methods that paths are described for.
 pub(crate) const METHODS: [&str; 2] = ["get", "post"];

@@ -243,6 +243,7 @@ impl App {
             connections: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             hinted: AtomicBool::new(false),
+            hinted_at_document_key: AtomicBool::new(false),
             translating: tokio::sync::Semaphore::new(1),
             limits,
         });

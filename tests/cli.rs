@@ -368,8 +368,8 @@ limits.url                                           "32KiB"        default
 limits.header_timeout                                "10s"          default
 limits.body_timeout                                  "10s"          default
 limits.in_flight_body_bytes                          "64MiB"        default
-limits.streams                                       10000          default
-limits.streams_per_environment                       10000          default
+limits.streams                                       8000           default
+limits.streams_per_environment                       8000           default
 limits.waiters_per_environment                       1000           default
 log.level                                            "debug"        BURGEE_LOG
 log.format                                           "text"         default

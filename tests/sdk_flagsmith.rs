@@ -84,6 +84,13 @@ impl Scene {
         scene
     }
 
+    /// Puts another document upstream and waits until Burgee serves it.
+    #[track_caller]
+    fn publish(&self, document: &Value) {
+        self.upstream.answer(DOCUMENT, Reply::json(200, document));
+        self.until_served(document);
+    }
+
     #[track_caller]
     fn until_served(&self, document: &Value) {
         until("the document", || {
@@ -111,8 +118,7 @@ impl Scene {
     fn run_with_change(&self, program: &str, more: &Value, document: &Value) -> (Value, Value) {
         let mut program = self.programs.start(program, &self.told(more));
         let before = program.seen();
-        self.upstream.answer(DOCUMENT, Reply::json(200, document));
-        self.until_served(document);
+        self.publish(document);
         program.go_on();
         (before, program.seen_in_the_end())
     }
@@ -638,6 +644,37 @@ fn page_of_nobody() -> Value {
     in_a_page(&flags)
 }
 
+#[test]
+fn python_sdk_with_realtime_updates_is_told_of_changes_and_listens_again_when_its_stream_is_ended()
+{
+    let Some(programs) = Programs::for_flagsmith_in_python() else { return };
+    let mut scene = Scene::with(programs, &first());
+    let told = scene.told(&json!({"whom": [null, somebody("customer-42", &json!({}))]}));
+    let mut program = scene.programs.start("realtime", &told);
+    let look = |seen: &Value| {
+        let of_each = [&seen["seen"][0]["text"], &seen["seen"][1]["New Checkout"]];
+        json!(of_each.map(|flag| flag["value"].clone()))
+    };
+    assert_eq!(look(&program.seen()), json!(["v2", "off"]));
+    scene.publish(&second());
+    program.go_on();
+    let seen = program.seen();
+    assert_eq!((look(&seen), &seen["heard"]), (json!(["v3", "v1"]), &json!(NO_HEARD)));
+    assert_eq!(scene.burgee.answered(STREAM, 200), 1);
+    scene.burgee.restart();
+    scene.until_served(&second());
+    until("another stream", || (scene.burgee.answered(STREAM, 200) == 1).then_some(()));
+    let mut third = second();
+    third["updated_at"] = json!("2026-05-04T09:32:00+00:00");
+    third["feature_states"][0]["feature_state_value"] = json!("v4");
+    scene.publish(&third);
+    program.go_on();
+    assert_eq!(look(&program.seen_in_the_end()), json!(["v4", "v1"]));
+}
+
+/// The route of event streams, as metrics name it.
+const STREAM: &str = "/sse/environments/{key}/stream";
+
 /// `updated_at` of [`first`] and of [`second`], in seconds.
 const UPDATED_AT: [f64; 2] = [1_777_887_011.204_518, 1_777_887_060.5];
 
@@ -763,6 +800,45 @@ fn browser_sdk_sees_a_change_when_it_asks_again() {
     let preflight = "OPTIONS /api/v1/identities/ for flagsmith-application-name,\
                      flagsmith-application-version,flagsmith-sdk-user-agent,x-environment-key,x-of-page";
     assert_eq!(end["asked"], json!([preflight, GET_IDENTITY, preflight, GET_IDENTITY]));
+}
+
+#[test]
+fn browser_sdk_with_realtime_is_told_of_changes_and_listens_again_when_its_stream_is_ended() {
+    let Some(programs) = Programs::for_flagsmith_in_node() else { return };
+    let mut scene = Scene::with(programs, &first());
+    let told = scene.told(&page(&json!({"identifier": "customer-42"})));
+    let mut program = scene.programs.start("browser_realtime", &told);
+    let look = |seen: &Value| {
+        let flags = &seen["flags"];
+        let values = ["text", "new_checkout"].map(|name| flags[name]["value"].clone());
+        json!([values, seen["updatedAt"]])
+    };
+    assert_eq!(look(&program.seen()), json!([["v2", "off"], UPDATED_AT[0]]));
+    scene.publish(&second());
+    program.go_on();
+    let seen = program.seen();
+    assert_eq!(look(&seen), json!([["v3", "v1"], UPDATED_AT[1]]));
+    let stream = format!("GET /sse/environments/{CLIENT_KEY}/stream");
+    let requests = |seen: &Value| {
+        let asked = seen["asked"].as_array().unwrap().iter();
+        let mut asked: Vec<_> = asked.map(|request| request.as_str().unwrap().to_owned()).collect();
+        asked.retain(|request| !request.starts_with("OPTIONS "));
+        asked.sort();
+        asked
+    };
+    assert_eq!(requests(&seen), [GET_IDENTITY, GET_IDENTITY, &stream], "it does not poll");
+    scene.burgee.restart();
+    scene.until_served(&second());
+    program.go_on();
+    assert_eq!(look(&program.seen()), json!([["v3", "v1"], UPDATED_AT[1]]));
+    let mut third = second();
+    third["updated_at"] = json!("2026-05-04T09:32:00+00:00");
+    third["feature_states"][0]["feature_state_value"] = json!("v4");
+    scene.publish(&third);
+    program.go_on();
+    assert_eq!(program.seen_in_the_end()["flags"]["text"]["value"], "v4");
+    assert_eq!(scene.burgee.answered(STREAM, 200), 1);
+    assert_eq!(scene.burgee.answered("/api/v1/identities", 200), 1);
 }
 
 #[test]
@@ -1091,4 +1167,50 @@ fn browser_sdk_sees_reflags_flags_as_features() {
         end["asked"],
         asked(&[POST_IDENTITY, POST_IDENTITY, POST_IDENTITY, GET_IDENTITY, GET_FLAGS])
     );
+}
+
+#[test]
+fn browser_sdk_with_realtime_is_told_of_changes_of_reflags_rules() {
+    let Some(programs) = Programs::for_flagsmith_in_node() else { return };
+    let edge = Edge::serving(Rules::Reflag, &reflag_rules::document(412, &of_reflag()));
+    let told = edge.told(&json!({"key": FLAGSMITH_KEYS[0], "identifier": "u-1"}));
+    let mut program = programs.start("browser_realtime", &told);
+    let text = |seen: &Value| seen["flags"]["text"]["value"].clone();
+    assert_eq!(text(&program.seen()), UNICODE);
+    let mut changed = of_reflag();
+    changed[7]["config"]["variants"][0]["payload"] = json!("other");
+    edge.publish(&reflag_rules::document(413, &changed));
+    program.go_on();
+    assert_eq!(text(&program.seen()), "other");
+    // With these rules it does not know how old its flags are, so it asks once more when it is told at
+    // first.
+    assert!(edge.burgee.answered("/api/v1/identities", 200) <= 3, "it does not poll");
+}
+
+/// It listens to the stream that the document's own key names, whatever key it got the document by.
+#[test]
+fn python_sdk_with_realtime_updates_is_told_of_changes_where_the_documents_key_is_one() {
+    let Some(programs) = Programs::for_flagsmith_in_python() else { return };
+    let mut changed = of_reflag();
+    changed[7]["config"]["variants"][0]["payload"] = json!("v3");
+    let mut before = of_reflag();
+    before[7]["config"]["variants"][0]["payload"] = json!("v2");
+    let of_reflag = |version, flags: &[Value]| reflag_rules::document(version, flags);
+    for (rules, before, after, key) in [
+        (Rules::Reflag, of_reflag(412, &before), of_reflag(413, &changed), "burgee:shop"),
+        (Rules::Flagsmith, first(), second(), CLIENT_KEY),
+    ] {
+        let edge = Edge::with_key(rules, &before, key);
+        let told = json!({"key": FLAGSMITH_KEYS[1], "whom": [null]});
+        let mut program = programs.start("realtime", &edge.told(&told));
+        let text = |seen: &Value| seen["seen"][0]["text"]["value"].clone();
+        assert_eq!(text(&program.seen()), "v2");
+        edge.publish(&after);
+        program.go_on();
+        let seen = program.seen();
+        assert_eq!((text(&seen), &seen["heard"]), (json!("v3"), &json!(NO_HEARD)));
+        let document = "/api/v1/environment-document";
+        assert_eq!(edge.burgee.answered(document, 200), 2, "it does not poll");
+        assert_eq!(edge.burgee.answered(STREAM, 200), 1);
+    }
 }

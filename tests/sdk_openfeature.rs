@@ -790,6 +790,7 @@ fn an_unknown_key_is_an_error_and_defaults_hold(sdk: Sdk) {
 /// Routes, as metrics name them.
 const ONE: &str = "/ofrep/v1/evaluate/flags/{key}";
 const ALL: &str = "/ofrep/v1/evaluate/flags";
+const STREAM: &str = "/ofrep/v1/sse";
 
 // The SDK for browsers alone: it holds all flags, and asks whether they still are what they were.
 
@@ -813,6 +814,68 @@ fn browser_sdk_polls_without_being_told_the_same_twice() {
     assert_eq!(end["events"], json!([["everyone", "text:value"]]), "what changed and nothing else");
     assert_eq!(edge.burgee.answered(ALL, 200), 2);
     assert!(edge.burgee.answered(ALL, 304) >= 6);
+}
+
+#[test]
+fn browser_sdk_is_told_of_changes_without_polling_and_listens_again_when_its_stream_is_ended() {
+    let sdk = Sdk::Browser;
+    let Some(programs) = sdk.programs() else { return };
+    let mut edge = Edge::serving(Rules::Reflag, &reflag_document());
+    let [before, after] = about_the_change();
+    let told = told(PUBLISHABLE_KEY, &[json!({"targetingKey": "u-1"})], &before);
+    let mut program = programs.start("browser_streams", &edge.told(&told));
+    let seen = program.seen();
+    is_seen(sdk, &seen["seen"], &before);
+    assert_eq!(seen["events"], json!([]));
+    edge.publish(&changed_document());
+    program.go_on();
+    let seen = program.seen();
+    let after = after.map(|(key, _, seen)| (key, Value::Null, seen));
+    is_seen(sdk, &seen["seen"], &after);
+    assert_eq!(
+        seen["events"],
+        json!([["everyone", "text:value"]]),
+        "what changed and nothing else"
+    );
+    assert_eq!((edge.burgee.answered(ALL, 200), edge.burgee.answered(STREAM, 200)), (2, 1));
+    assert_eq!(edge.burgee.answered(ALL, 304), 1);
+    edge.restart();
+    program.go_on();
+    let seen = program.seen();
+    is_seen(sdk, &seen["seen"], &after);
+    let asked = seen["asked"].as_array().unwrap();
+    assert!(asked.iter().all(|request| request == "GET /ofrep/v1/sse after 8"), "{asked:?}");
+    // This release does not take that word back, though it has missed nothing and follows changes.
+    let stale = "PROVIDER_STALE: SSE connection interrupted — attempting to reconnect";
+    assert_eq!((&seen["events"], &seen["status"]), (&json!([stale]), &json!("STALE")));
+    let mut document = reflag_document();
+    document["flagStateVersion"] = json!(9);
+    edge.publish(&document);
+    program.go_on();
+    let seen = program.seen_in_the_end();
+    is_seen(sdk, &seen["seen"], &before.map(|(key, _, seen)| (key, Value::Null, seen)));
+    assert_eq!(seen["events"], json!([["everyone", "text:value"]]));
+    assert_eq!(seen["status"], "STALE");
+    assert_eq!((edge.burgee.answered(ALL, 200), edge.burgee.answered(STREAM, 200)), (1, 1));
+}
+
+#[test]
+fn browser_sdk_is_told_of_changes_of_flagsmiths_rules() {
+    let sdk = Sdk::Browser;
+    let Some(programs) = sdk.programs() else { return };
+    let edge = Edge::serving(Rules::Flagsmith, &flagsmith_document());
+    let asked = [("text", json!("default"), Value::Null)];
+    let told = told(PUBLISHABLE_KEY, &[json!({"targetingKey": "u-1"})], &asked);
+    let mut program = programs.start("browser_streams", &edge.told(&told));
+    assert_eq!(program.seen()["seen"][0]["value"], TEXT);
+    let mut changed = flagsmith_document();
+    changed["feature_states"][0]["feature_state_value"] = json!("other");
+    edge.publish(&changed);
+    program.go_on();
+    let seen = program.seen();
+    assert_eq!(seen["seen"][0]["value"], "other");
+    assert_eq!(seen["events"], json!([["text"]]));
+    assert_eq!((edge.burgee.answered(ALL, 200), edge.burgee.answered(STREAM, 200)), (2, 1));
 }
 
 #[test]

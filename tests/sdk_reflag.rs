@@ -27,10 +27,6 @@ use sdk::{Burgee, Edge, Programs, REFLAG_KEYS, Rules, until};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-/// SWITCH, to be turned to `true` as soon as Burgee serves `/sse/server` and `/sse/client`, and
-/// then to be taken out. Programs wait for changes to be announced then, and do not ask for them.
-const PUSHED: bool = false;
-
 /// Keys of Burgee's own, so that an SDK that gets through does not owe it to a key of the upstream.
 const SECRET_KEY: &str = "sec_edge_0123456789abcdef";
 const PUBLISHABLE_KEY: &str = "pub_edge_0123456789abcdef";
@@ -75,6 +71,12 @@ impl Scene {
         self.until_served(version);
     }
 
+    /// Ends Burgee, and with it all event streams, and starts it again.
+    fn restart(&mut self, version: u64) {
+        self.burgee.restart();
+        self.until_served(version);
+    }
+
     #[track_caller]
     fn until_served(&self, version: u64) {
         let served = |key| self.burgee.version(key).is_some_and(|served| served >= version);
@@ -89,7 +91,6 @@ impl Scene {
             "url": self.burgee.url(),
             "secretKey": SECRET_KEY,
             "publishableKey": PUBLISHABLE_KEY,
-            "pushed": PUSHED,
         });
         told.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         told
@@ -190,6 +191,11 @@ fn second() -> Document {
     document
 }
 
+/// [`first`], after [`second`].
+fn third() -> Document {
+    Document { version: 600, ..first() }
+}
+
 /// A flag as applications see it, without remote config.
 fn bare(enabled: bool) -> Value {
     json!({"isEnabled": enabled, "config": {}})
@@ -221,18 +227,6 @@ fn flags_of_u1() -> Value {
         "sized": large(true, 20), "typed": carrying(false, "all", &every_type()),
         "plain": carrying(true, "zero", &json!(0)), "ledger": ledger(),
     })
-}
-
-/// The line that node-sdk writes when there is no event stream.
-fn no_stream() -> Vec<&'static str> {
-    if PUSHED {
-        return Vec::new();
-    }
-    vec![
-        "warn: flag updates SSE endpoint returned an invalid response | 404 Not Found - \
-         {\"success\":false,\"error\":{\"code\":\"NOT_FOUND\",\
-         \"message\":\"there is nothing at this path\"}}",
-    ]
 }
 
 const NO_HEARD: [&str; 0] = [];
@@ -269,7 +263,7 @@ fn the_lock_file_has_hashes_and_no_addresses() {
 fn node_sdk_takes_the_fake_upstream_for_the_service() {
     let Some(scene) = Scene::with(&first()) else { return };
     let more = json!({
-        "url": scene.upstream.url(), "secretKey": fake_upstream::SECRET_KEY, "pushed": true,
+        "url": scene.upstream.url(), "secretKey": fake_upstream::SECRET_KEY,
         "context": {"user": {"id": "u-1"}}, "flag": "sized",
     });
     scene.upstream.forget_requests();
@@ -363,7 +357,25 @@ fn node_sdk_as_it_comes_gets_its_flags_and_their_changes() {
     let more = json!({"context": {"user": {"id": "u-1"}}, "flag": "sized"});
     let (before, end) = scene.run_with_change("node_push", &more, second());
     assert_eq!(before, json!({"version": 412, "flag": large(true, 20)}));
-    assert_eq!(end, json!({"version": 500, "flag": large(false, 40), "heard": no_stream()}));
+    assert_eq!(end, json!({"version": 500, "flag": large(false, 40), "heard": NO_HEARD}));
+    assert_eq!(scene.burgee.answered("/sse/server", 200), 1);
+    assert_eq!(scene.burgee.answered("/features", 200), 2, "it asks when it is told to");
+}
+
+#[test]
+fn node_sdk_listens_again_when_its_stream_is_ended() {
+    let Some(mut scene) = Scene::with(&first()) else { return };
+    let more = json!({"context": {"user": {"id": "u-1"}}, "flag": "sized"});
+    let mut program = scene.programs.start("node_reconnect", &scene.told(&more));
+    let seen = |version, flag, connections| json!({"version": version, "flag": flag, "connections": connections});
+    assert_eq!(program.seen(), seen(412, large(true, 20), 1));
+    scene.restart(412);
+    program.go_on();
+    assert_eq!(program.seen(), seen(412, large(true, 20), 2));
+    scene.publish(second());
+    program.go_on();
+    assert_eq!(program.seen_in_the_end(), seen(500, large(false, 40), 2));
+    assert_eq!(scene.burgee.answered("/sse/server", 200), 1);
 }
 
 #[test]
@@ -534,6 +546,32 @@ fn browser_sdk_asks_again_for_another_context() {
     assert_eq!(errors, NO_HEARD);
 }
 
+#[test]
+fn browser_sdk_follows_changes_and_listens_again_when_its_stream_is_ended() {
+    let Some(mut scene) = Scene::with(&first()) else { return };
+    let mut program = scene.programs.start("browser_reconnect", &scene.told(&json!({})));
+    let seen =
+        |version, sized, streams| json!({"version": version, "sized": sized, "streams": streams});
+    let with_fetches = |mut seen: Value, fetched| {
+        seen["fetched"] = json!(fetched);
+        seen
+    };
+    assert_eq!(program.seen(), seen(412, large(true, 20), 1));
+    scene.publish(second());
+    program.go_on();
+    let changed = seen(500, large(false, 40), 1);
+    assert_eq!(program.seen(), with_fetches(changed, 2), "it asks when it is told to");
+    assert_eq!(scene.burgee.answered("/sse/client", 200), 1);
+    scene.restart(500);
+    program.go_on();
+    assert_eq!(program.seen(), seen(500, large(false, 40), 2));
+    scene.publish(third());
+    program.go_on();
+    let changed = seen(600, large(true, 20), 2);
+    assert_eq!(program.seen_in_the_end(), with_fetches(changed, 3));
+    assert_eq!(scene.burgee.answered("/sse/client", 200), 1);
+}
+
 fn strings(list: &Value) -> impl Iterator<Item = &str> {
     list.as_array().unwrap().iter().map(|text| text.as_str().unwrap())
 }
@@ -700,7 +738,7 @@ fn of_flagsmith_for_u1() -> Value {
 const PARTIAL: &str = "[environments.reflag]\ndefinitions = \"partial\"\n";
 
 fn keys() -> Value {
-    json!({"publishableKey": REFLAG_KEYS[0], "secretKey": REFLAG_KEYS[1], "pushed": false})
+    json!({"publishableKey": REFLAG_KEYS[0], "secretKey": REFLAG_KEYS[1]})
 }
 
 fn with_keys(mut more: Value) -> Value {
@@ -900,4 +938,24 @@ fn react_sdk_shows_flagsmiths_flags_and_their_changes() {
     assert_eq!(before, json!({"shown": shown}));
     shown.push("sized off, acme-only off, ledger off");
     assert_eq!(end["shown"], json!(shown));
+}
+
+#[test]
+fn node_sdk_and_browser_sdk_are_told_of_changes_of_flagsmiths_rules() {
+    let Some(programs) = Programs::for_reflag() else { return };
+    let edge = Edge::serving(Rules::Flagsmith, &of_flagsmith());
+    let told = with_keys(json!({"context": {"user": {"id": "u-1"}}, "flag": "sized"}));
+    let (before, end) =
+        edge.run_with_change(&programs, "node_push", &told, &of_flagsmith_without_sized());
+    let sized = |enabled| carrying(enabled, "large-key", &json!("large"));
+    assert_eq!((&before["flag"], &end["flag"]), (&sized(true), &sized(false)));
+    assert!(end["version"].as_u64() > before["version"].as_u64());
+    assert_eq!(end["heard"], json!(NO_HEARD));
+    assert_eq!(edge.burgee.answered("/features", 200), 2);
+
+    let (before, end) =
+        edge.run_with_change(&programs, "browser_context", &keys(), &of_flagsmith());
+    assert_eq!(before["first"]["sized"], sized(false));
+    assert_eq!(end["sized"], carrying(true, "small-key", &json!("small")));
+    assert_eq!(end["asked"], json!(vec!["GET /features/evaluated"; 4]));
 }

@@ -164,8 +164,8 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),
             in_flight_body_bytes: 64 * MIB,
-            streams: 10_000,
-            streams_per_environment: 10_000,
+            streams: 8_000,
+            streams_per_environment: 8_000,
             waiters_per_environment: 1_000,
         }
     }

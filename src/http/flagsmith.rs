@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -11,17 +12,22 @@ use hyper::header::{
     LAST_MODIFIED,
 };
 use hyper::http::request::Parts;
+use tracing::warn;
 
 use super::body::{buffer, recycled};
 use super::pipeline::{Call, Reply, Stop, shared, write_state};
+use super::worker::Process;
 use super::{cors, scratch};
 use crate::dialect::flagsmith::mapping::{self, Identity};
-use crate::dialect::flagsmith::routes::Endpoint;
+use crate::dialect::flagsmith::routes::{Endpoint, key_of_stream};
+use crate::dialect::flagsmith::translate::is_document_key;
 use crate::dialect::{Dialect, Forbidden, Rejection};
 use crate::evaluate::AnyProgram;
 use crate::evaluate::flagsmith::{EvaluationContext, Program, evaluate, is_path};
 use crate::model::KeyClass;
-use crate::snapshot::{Family, FlagsmithContent, ReflagContent, UNTRANSLATED};
+use crate::snapshot::{
+    Environment, Family, FlagsmithContent, ReflagContent, Snapshot, UNTRANSLATED,
+};
 use crate::time::Timestamp;
 
 /// Answers a call.
@@ -210,4 +216,29 @@ fn is_modified_since(head: &Parts, updated: Timestamp) -> bool {
     let since = since.and_then(|since| httpdate::parse_http_date(since).ok());
     since.is_none_or(|since| Timestamp::from(since) < updated)
         || head.headers.contains_key(IF_NONE_MATCH)
+}
+
+/// Python's SDK listens to the stream that the environment document names, by whatever key it got the
+/// document (flagsmith.md section 15). Where that is no key it is refused, and asks again at once.
+#[cold]
+pub(super) fn hint_at_document_key(process: &Process, snapshot: &Snapshot, path: &str) {
+    let hinted = &process.hinted_at_document_key;
+    let Some(key) = key_of_stream(path).filter(|_| !hinted.load(Ordering::Relaxed)) else { return };
+    let names_it = |environment: &&Environment| match environment.content.as_deref() {
+        Some(content) => match content.flagsmith() {
+            Some(rules) => &*rules.key == key,
+            None => is_document_key(key, &environment.profile.name),
+        },
+        None => false,
+    };
+    if let Some(environment) = snapshot.environments.iter().find(names_it)
+        && !hinted.swap(true, Ordering::Relaxed)
+    {
+        warn!(
+            environment = %environment.profile.name,
+            "an SDK listens to the stream that the environment document names in `api_key`, and \
+             asks again and again, since that is not among publishable_keys: add it, or turn \
+             realtime updates off in the SDK"
+        );
+    }
 }

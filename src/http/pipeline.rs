@@ -324,7 +324,8 @@ fn events(
     let process = &connection.worker.shared;
     let path = head.uri.path().strip_prefix(process.base_path.as_str()).unwrap_or_default();
     let (dialect, place) = (route.dialect, (path, head.uri.query()));
-    let key = authenticate_stream(&snapshot.keys, dialect, &head.headers, place)?;
+    let key = authenticate_stream(&snapshot.keys, dialect, &head.headers, place)
+        .inspect_err(|_| flagsmith::hint_at_document_key(process, snapshot, path))?;
     let credential = key.1;
     if class == KeyClass::Secret && credential.class == KeyClass::Publishable {
         return Err(Rejection::Forbidden(Forbidden::SecretRequired).into());

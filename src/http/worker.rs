@@ -67,6 +67,8 @@ pub struct Process {
     pub draining: AtomicBool,
     /// Set once, when a mistake of an SDK's settings was seen and logged.
     pub hinted: AtomicBool,
+    /// The same of the stream that an environment document names, and by what no key is.
+    pub hinted_at_document_key: AtomicBool,
 }
 
 /// One thread's part of the server.

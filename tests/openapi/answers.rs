@@ -1,14 +1,16 @@
 //! One request for every status of every operation, and for every method of every path.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use burgee::http::streams::StreamTimes;
 use serde_json::{Value, json};
 
 use crate::description::{Operation, Port, assert_described, description};
 use crate::flagsmith_rules::{environment, feature, segment};
 use crate::support::rules::{context, document, flag, on, secret, when, with_payload};
 use crate::support::wire::{Caller, Connection, Reply};
-use crate::support::{Edge, Environment, Setup, secret_key, until};
+use crate::support::{Edge, Environment, Setup, publishable_key, secret_key, until};
 
 /// What no test brings about, and why.
 const NOT_PROVOKED: [(u16, &str, &str); 3] = [
@@ -65,9 +67,23 @@ fn flagsmith_alone() -> String {
     )
 }
 
+/// So short that a stream is an answer like others, with some of all that may be on one.
+fn brief_streams() -> StreamTimes {
+    StreamTimes {
+        heartbeat: Duration::from_millis(15),
+        ages: [Duration::from_millis(40), Duration::from_millis(50)],
+        ..StreamTimes::default()
+    }
+}
+
+/// A server with this and other environments, whose streams end soon.
+fn setup(environment: Environment) -> Setup {
+    Setup::of(environment).streams(brief_streams())
+}
+
 /// A server with environments of all kinds and low limits.
 fn edge() -> Edge {
-    Setup::of(Environment::named("shop").holding(of_reflag()))
+    setup(Environment::named("shop").holding(of_reflag()))
         .and(Environment::named("mall").holding(of_flagsmith()).format("flagsmith"))
         .and(Environment::named("shop-alone").holding(reflag_alone()))
         .and(Environment::named("mall-alone").holding(flagsmith_alone()).format("flagsmith"))
@@ -85,8 +101,11 @@ fn good(operation: &Operation<'_>) -> (String, String) {
         "flagsmithIdentityByQuery" => "?identifier=customer-42",
         _ => "",
     };
-    let key = if operation.port == Port::Public { "open" } else { "shop" };
-    let path = operation.path.replace("{key}", key).replace("{name}", key);
+    let key = match operation.id() {
+        "flagsmithStream" => publishable_key("shop"),
+        _ => "open".to_owned(),
+    };
+    let path = operation.path.replace("{key}", &key).replace("{name}", "shop");
     let schema = &operation.object["requestBody"]["content"]["application/json"]["schema"];
     let example = schema["$ref"].as_str().map(|reference| {
         let schema = crate::schema::resolve(&description().document, reference);
@@ -115,6 +134,7 @@ fn provoke(edge: &Edge, operation: &Operation<'_>, status: u16) -> (String, Repl
     let good_caller = caller(edge, operation, "shop");
     let padding = "x".repeat(2_000);
     let path = |rest: &str| format!("{}{rest}", operation.path.split('{').next().unwrap());
+    let stream_of = |key: &str| operation.path.replace("{key}", key);
     let (caller, target, body) = match (status, operation.id()) {
         (200 | 204, "ofrepEvaluateOne") => (good_caller, path("open"), body),
         (200 | 204, _) => (good_caller, target, body),
@@ -124,6 +144,13 @@ fn provoke(edge: &Edge, operation: &Operation<'_>, status: u16) -> (String, Repl
             (good_caller.with("Transfer-Encoding", "gzip, chunked"), target, String::new())
         }
         (400, _) => (good_caller, target, "{".to_owned()),
+        (401, "flagsmithStream") => (edge.anonymous(), stream_of(&secret_key("shop")), body),
+        (404, "flagsmithStream") => (edge.anonymous(), stream_of("nope"), body),
+        (503, "flagsmithStream") => (edge.anonymous(), stream_of(&publishable_key("void")), body),
+        (403, "ofrepStream") => {
+            let in_query = format!("?publishableKey={}", secret_key("shop"));
+            (edge.anonymous(), path(&in_query), body)
+        }
         (401 | 403, _) if operation.port == Port::Public => (edge.anonymous(), target, body),
         (403, _) => (good_caller.with("Host", "rebound.example"), target, body),
         (404, "flagsmithFlags") => (good_caller, path("?feature=nope"), body),
@@ -177,8 +204,8 @@ fn provoke(edge: &Edge, operation: &Operation<'_>, status: u16) -> (String, Repl
 fn every_status_of_every_operation_is_answered_as_described() {
     let edge = edge();
     // The process is not ready as long as one environment may still get flags.
-    let settled = Setup::of(Environment::named("shop").holding(of_reflag())).start();
-    let busy = Setup::of(Environment::named("shop").holding(of_reflag()))
+    let settled = setup(Environment::named("shop").holding(of_reflag())).start();
+    let busy = setup(Environment::named("shop").holding(of_reflag()))
         .limits("body = \"1KiB\"")
         .limits("in_flight_body_bytes = \"1KiB\"")
         .limits("body_timeout = \"1h\"")
@@ -282,7 +309,7 @@ fn pages_are_answered_as_described() {
             let environment = Environment::named(name).holding(document).format(format);
             if cors.is_empty() { environment } else { environment.table("cors", cors) }
         };
-        let edge = Setup::of(of("shop", of_reflag(), "reflag"))
+        let edge = setup(of("shop", of_reflag(), "reflag"))
             .and(of("mall", of_flagsmith(), "flagsmith"))
             .start();
         for name in ["shop", "mall"] {
@@ -308,7 +335,7 @@ fn pages_are_answered_as_described() {
 fn stale_answers_are_as_described_whatever_the_environment_makes_of_them() {
     for policy in ["serve", "mark", "refuse"] {
         let settings = format!("max_staleness = \"1s\"\non_stale = \"{policy}\"");
-        let edge = Setup::of(Environment::named("shop").holding(of_reflag()).says(&settings))
+        let edge = setup(Environment::named("shop").holding(of_reflag()).says(&settings))
             .and(
                 Environment::named("mall")
                     .holding(of_flagsmith())

@@ -22,7 +22,8 @@ pub(crate) enum Port {
 }
 
 /// Fields that belong to HTTP itself.
-const OF_HTTP: [&str; 4] = ["connection", "content-length", "content-type", "date"];
+const OF_HTTP: [&str; 5] =
+    ["connection", "content-length", "content-type", "date", "transfer-encoding"];
 
 /// The methods that paths are described for.
 pub(crate) const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];

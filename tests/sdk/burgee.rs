@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
@@ -13,31 +13,53 @@ use super::{PATIENCE, Written, lines_of};
 /// A running server with one environment. Killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Burgee {
+    folder: PathBuf,
+    environment: String,
     child: Child,
     public: SocketAddr,
     admin: SocketAddr,
     log: Written,
 }
 
+/// Where the system chooses a port.
+const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 impl Burgee {
     /// Starts the server in a folder, with this below `[server]` and `[admin]`, which are on ports
     /// that the system chose.
     pub(crate) fn start(folder: &Path, environment: &str) -> Self {
-        let listen = "listen = \"127.0.0.1:0\"\n";
-        let config = format!("[server]\n{listen}workers = 1\n[admin]\n{listen}\n{environment}");
+        Self::start_at(ANYWHERE, folder.to_owned(), environment.to_owned())
+    }
+
+    /// Ends the server in order and starts it again at the address where its clients know it. It
+    /// counts and logs from the beginning.
+    pub(crate) fn restart(&mut self) {
+        let kill = format!("kill -TERM {}", self.child.id());
+        let told = Command::new("/bin/sh").args(["-c", &kill]).status();
+        assert!(told.is_ok_and(|status| status.success()), "it runs and is ours");
+        let ended = self.child.wait().expect("it is ours");
+        assert!(ended.success(), "{ended}:\n{}", self.log());
+        *self = Self::start_at(self.public, self.folder.clone(), self.environment.clone());
+    }
+
+    fn start_at(listen: SocketAddr, folder: PathBuf, environment: String) -> Self {
+        let config = format!(
+            "[server]\nlisten = \"{listen}\"\nworkers = 1\n[admin]\nlisten = \"{ANYWHERE}\"\n\n\
+             {environment}"
+        );
         fs::write(folder.join("burgee.toml"), config).expect("the folder is ours");
         let mut child = Command::new(env!("CARGO_BIN_EXE_burgee"))
             .arg("serve")
             .env_clear()
-            .current_dir(folder)
+            .current_dir(&folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary is built before its tests");
         let (lines, log) = lines_of(child.stderr.take().expect("its stderr is piped"));
-        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut burgee = Self { child, public: nowhere, admin: nowhere, log };
+        let (public, admin) = (ANYWHERE, ANYWHERE);
+        let mut burgee = Self { folder, environment, child, public, admin, log };
         let serving = std::iter::from_fn(|| lines.recv_timeout(PATIENCE).ok())
             .find(|line| line.contains(" serving "))
             .unwrap_or_else(|| panic!("the server does not start:\n{}", burgee.log.so_far()));

@@ -44,10 +44,20 @@ impl Edge {
 
     /// The same, with more tables of the environment.
     pub(crate) fn with_settings(rules: Rules, document: &Value, settings: &str) -> Self {
+        Self::start(rules, document, None, settings)
+    }
+
+    /// The same, with one more publishable key.
+    pub(crate) fn with_key(rules: Rules, document: &Value, key: &str) -> Self {
+        Self::start(rules, document, Some(key), "")
+    }
+
+    fn start(rules: Rules, document: &Value, key: Option<&str>, settings: &str) -> Self {
         let folder = tempfile::tempdir().expect("the system has a place for temporary files");
         write(folder.path(), document);
-        let of_class = |class: usize| [REFLAG_KEYS[class], FLAGSMITH_KEYS[class]];
-        let (publishable, secret, format) = (of_class(0), of_class(1), rules.format());
+        let of_class = |class: usize| vec![REFLAG_KEYS[class], FLAGSMITH_KEYS[class]];
+        let (mut publishable, secret, format) = (of_class(0), of_class(1), rules.format());
+        publishable.extend(key);
         let environment = format!(
             "[[environments]]\nname = \"shop\"\npublishable_keys = {publishable:?}\n\
              secret_keys = {secret:?}\n[environments.source]\ntype = \"file\"\n\
@@ -63,6 +73,12 @@ impl Edge {
         let before = self.version();
         write(self.folder.path(), document);
         until("other rules", || (self.version() != before).then_some(()));
+    }
+
+    /// Ends the server, and with it all event streams, and starts it again where it was.
+    pub(crate) fn restart(&mut self) {
+        self.burgee.restart();
+        until("the rules", || self.version());
     }
 
     fn version(&self) -> Option<u64> {

@@ -12,7 +12,10 @@ const READABLE_FIELDS = [
 
 const request = globalThis.fetch;
 
-/** What the page asked for: method, path and, for a preflight, what it asked leave for. */
+/**
+ * What the page asked for: method, path and, for a preflight, what it asked leave for; for a stream that goes on, after
+ * which event.
+ */
 export const asked = [];
 
 function isSimple(name, value) {
@@ -57,20 +60,21 @@ function readable(response) {
   return new Response(response.body, { status: response.status, statusText: response.statusText, headers: fields });
 }
 
-/** `fetch`, as a page of that origin has it. */
-export async function fetchFromPage(resource, options = {}) {
+/** `fetch`, as a page of that origin has it. What the browser says by itself needs no leave. */
+export async function fetchFromPage(resource, options = {}, ofBrowser = {}) {
   if (resource instanceof Request) {
     const { url, method, headers } = resource;
     const body = resource.body && (await resource.text());
-    return fetchFromPage(url, { method, headers, body, ...options });
+    return fetchFromPage(url, { method, headers, body, ...options }, ofBrowser);
   }
   const url = new URL(resource);
   const method = (options.method ?? "GET").toUpperCase();
   const headers = new Headers(options.headers);
   const names = [...headers].filter(([name, value]) => !isSimple(name, value)).map(([name]) => name);
   if (names.length > 0 || !SIMPLE_METHODS.includes(method)) await preflight(url, method, names);
-  asked.push(`${method} ${url.pathname}`);
-  headers.set("origin", ORIGIN);
+  const last = ofBrowser["last-event-id"];
+  asked.push(`${method} ${url.pathname}${last ? ` after ${last}` : ""}`);
+  for (const [name, value] of Object.entries({ ...ofBrowser, origin: ORIGIN })) headers.set(name, value);
   const response = await request(url, { ...options, method, headers });
   requireOrigin(response);
   return readable(response);

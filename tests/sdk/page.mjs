@@ -11,8 +11,10 @@ export { asked } from "./origin.mjs";
 
 class EventSourceOfPage extends EventSource {
   constructor(url) {
-    const headers = { accept: "text/event-stream" };
-    super(url, { fetch: (resource, { signal }) => fetchFromPage(resource, { signal, headers }) });
+    super(url, {
+      fetch: (resource, { signal, headers: { Accept: accept, "Last-Event-ID": last } }) =>
+        fetchFromPage(resource, { signal, headers: { accept } }, last ? { "last-event-id": last } : {}),
+    });
   }
 }
 

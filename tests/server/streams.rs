@@ -128,6 +128,32 @@ fn only_whoever_has_the_key_may_listen() {
 }
 
 #[test]
+fn whoever_listens_by_a_key_that_only_the_document_names_is_hinted_at_once() {
+    let document = flagsmith("key_of_document", "2026-05-01T00:00:00+00:00", true);
+    for (environment, named) in [
+        (Environment::named("mall").format("flagsmith").holding(document), "key_of_document"),
+        (Environment::named("stall").holding(rules(1)), "burgee:stall"),
+    ] {
+        let edge = Setup::of(environment).start();
+        // Others may ask by whatever key.
+        for key in ["nope", named, named] {
+            let refusal = edge.anonymous().listen(&format!("/sse/environments/{key}/stream"));
+            assert_eq!(refusal.expect_err("a refusal").status, 404);
+        }
+        let written = logged();
+        let place = if named == "key_of_document" { "=mall" } else { "=stall" };
+        let hints = written
+            .lines()
+            .filter(|line| {
+                line.contains(place) && line.contains("that the environment document names")
+            })
+            .count();
+        assert_eq!(hints, 1, "{written}");
+    }
+    assert!(!logged().contains("key_of_document"), "no key is logged");
+}
+
+#[test]
 fn without_rules_it_says_so_and_is_not_silent() {
     let edge = Setup::of(Environment::named("shop")).start();
     for (caller, target) in [

@@ -3,7 +3,7 @@
 import { asked, close, events, open, seen } from "./browser.mjs";
 import { end, pause, until } from "./scenario.mjs";
 
-await open({ pollInterval: 20 });
+await open({ pollInterval: 20, changeDetection: "polling" });
 const polled = () => asked.filter((request) => request.startsWith("POST")).length;
 // Answers without a change have come by then, and the first of them is done with.
 await until("three polls", () => polled() > 3);

@@ -4,7 +4,7 @@ import { close, open, OpenFeature, seen } from "./browser.mjs";
 import { end, told } from "./scenario.mjs";
 
 // Else it would answer from what it stored for another context, and then ask.
-await open({ cacheMode: "disabled" });
+await open({ cacheMode: "disabled", changeDetection: "none" });
 const ofEach = [seen()];
 for (const context of told.contexts.slice(1)) {
   await OpenFeature.setContext(context);

@@ -1,4 +1,4 @@
-// @reflag/browser-sdk in a page: a change of the context fetches anew, and so does the application when it wants to.
+// @reflag/browser-sdk in a page: a change of the context fetches anew, and so does a change that is announced.
 
 import { asked, leave } from "./page.mjs";
 import { end, face, listener, pause, told, until } from "./scenario.mjs";
@@ -11,7 +11,7 @@ const client = new ReflagClient({
   apiBaseUrl: told.url,
   user: { id: "u-1" },
   feedback: { enableAutoFeedback: false },
-  enableLiveFlagUpdates: told.pushed,
+  enableLiveFlagUpdates: true,
   logger,
 });
 let updates = 0;
@@ -31,8 +31,7 @@ const withCompany = seen();
 await client.setContext({ user: { id: "u-2" } });
 const other = seen();
 await pause({ first, withCompany, other });
-if (told.pushed) await until("the announced version", () => version() !== other.version);
-else await client.refresh();
+await until("the announced version", () => version() !== other.version);
 end({ ...seen(), asked: asked.filter((request) => request.startsWith("GET /features")), heard });
 await client.stop();
 await leave();

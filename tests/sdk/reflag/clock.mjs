@@ -15,6 +15,22 @@ globalThis.clearInterval = (interval) => {
   if (place >= 0) intervals.splice(place, 1);
 };
 
+// Shorter ones are left alone: what answers are waited for with, and turns of the event loop.
+const LONG = 10_000;
+
+const { setTimeout: begin, clearTimeout: stop } = globalThis;
+let timeouts = [];
+globalThis.setTimeout = (callback, delay, ...more) => {
+  if (!(delay >= LONG)) return begin(callback, delay, ...more);
+  const timeout = { callback: () => callback(...more), due: Date.now() + delay, unref: () => timeout };
+  timeouts.push(timeout);
+  return timeout;
+};
+globalThis.clearTimeout = (timeout) => {
+  if (timeouts.includes(timeout)) timeouts = timeouts.filter((other) => other !== timeout);
+  else stop(timeout);
+};
+
 /** So many milliseconds go by at once. What was due meanwhile is done once. */
 export function elapse(milliseconds) {
   now += milliseconds;
@@ -22,4 +38,7 @@ export function elapse(milliseconds) {
     interval.due = Date.now() + interval.every;
     interval.callback();
   }
+  const due = timeouts.filter((timeout) => timeout.due <= Date.now());
+  timeouts = timeouts.filter((timeout) => !due.includes(timeout));
+  due.forEach(({ callback }) => callback());
 }

@@ -1,4 +1,4 @@
-// @reflag/react-sdk: a component that shows what `useFlag` says.
+// @reflag/react-sdk: a component that shows what `useFlag` says, which follows changes as it comes.
 
 import { leave } from "./page.mjs";
 import { end, listener, pause, told, until } from "./scenario.mjs";
@@ -44,7 +44,6 @@ await until("the flags", () => /on large/.test(look()));
 show({ user: { id: "u-2" } });
 await until("the flags of another context", () => /on small/.test(look()));
 await pause({ shown: [...shown] });
-if (!told.pushed) await client.refresh();
 await until("the changed flag", () => /sized off/.test(look()));
 end({ shown, heard });
 root.unmount();

@@ -270,6 +270,23 @@ pub(crate) fn percent_encoded(text: &str) -> String {
     encoded
 }
 
+/// What is in the chunks of a body, and how long they are; none when the last is not there yet.
+fn chunks(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let (mut body, mut place) = (Vec::new(), 0);
+    loop {
+        let line = bytes.get(place..)?.windows(2).position(|pair| pair == b"\r\n")?;
+        let size = std::str::from_utf8(&bytes[place..place + line]).expect("a size");
+        let size = usize::from_str_radix(size, 16).expect("a size");
+        let start = place + line + 2;
+        body.extend_from_slice(bytes.get(start..start + size)?);
+        place = start + size + 2;
+        assert_eq!(bytes.get(start + size..place)?, b"\r\n");
+        if size == 0 {
+            return Some((body, place));
+        }
+    }
+}
+
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reply {
@@ -298,8 +315,13 @@ impl Reply {
             fields: fields.collect(),
             body: Vec::new(),
         };
-        let encoding = reply.header("transfer-encoding");
-        assert!(!has_body || encoding.is_none(), "every length here is known: {head}");
+        if has_body && reply.header("transfer-encoding").is_some() {
+            let is_stream = reply.header("content-type") == Some("text/event-stream");
+            assert!(is_stream, "every other length is known: {head}");
+            let (body, length) = chunks(bytes.get(end + 4..)?)?;
+            reply.body = body;
+            return Some((reply, end + 4 + length));
+        }
         let none = !has_body || matches!(reply.status, 100..=199 | 204 | 304);
         let length = match reply.header("content-length") {
             Some(length) if !none => length.parse().expect("a length"),

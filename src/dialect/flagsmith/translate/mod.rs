@@ -61,9 +61,17 @@ use crate::model::{
 };
 use crate::time::Timestamp;
 
+/// Before the environment's name in the key of its document: nothing is hashed with that, and nobody
+/// is to be let in by it unless it is configured as a key.
+const KEY_PREFIX: &str = "burgee:";
+
+/// Whether the translated document of this environment names this key.
+pub fn is_document_key(key: &str, name: &EnvironmentName) -> bool {
+    key.strip_prefix(KEY_PREFIX) == Some(name.as_str())
+}
+
 /// The environment document that means the same as `ruleset`, whose `program` it was compiled to
-/// under this `policy`. Its key is made of the environment's name: nothing is hashed with it, and
-/// nobody is to be let in by it.
+/// under this `policy`.
 pub fn environment_document(
     ruleset: &Ruleset,
     program: &Program,
@@ -340,7 +348,7 @@ impl Document<'_> {
         let mut name = String::new();
         write_string(self.name.as_str(), &mut name);
         let mut key = String::new();
-        write_string(&format!("burgee:{}", self.name), &mut key);
+        write_string(&format!("{KEY_PREFIX}{}", self.name), &mut key);
         let updated_at = Timestamp(self.version.number().cast_signed());
         format!(
             "{{\"id\":1,\"api_key\":{key},\"name\":{name},\"updated_at\":\"{updated_at}\",\

@@ -213,6 +213,10 @@ impl EvaluationContext {
         match value {
             Scalar::Null => MISSING,
             Scalar::Bool(value) => Held { kind: Kind::Bool(value), ..MISSING },
+            // Most text does not begin like a number.
+            Scalar::Text(text) if !matches!(text.as_bytes().first(), Some(b'-' | b'0'..=b'9')) => {
+                self.hold_text(text)
+            }
             Scalar::Text(text) | Scalar::Number(text) if python::is_integer(text) => {
                 self.hold_integer(text)
             }

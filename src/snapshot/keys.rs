@@ -6,11 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::Hasher;
 
 use hashbrown::HashTable;
 use sha2::{Digest, Sha256};
-use siphasher::sip128::{Hasher128, SipHasher24};
+use siphasher::sip128::SipHasher24;
 
 use crate::model::KeyClass;
 
@@ -51,9 +50,7 @@ impl KeyDigests {
 
     /// The digest of a key.
     pub fn digest(&self, key: &[u8]) -> u128 {
-        let mut hasher = SipHasher24::new_with_key(&self.seed);
-        hasher.write(key);
-        hasher.finish128().as_u128()
+        SipHasher24::new_with_key(&self.seed).hash(key).as_u128()
     }
 }
 

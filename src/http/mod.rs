@@ -9,6 +9,7 @@ pub mod body;
 pub mod connection;
 pub mod cors;
 mod flagsmith;
+pub mod head_fields;
 pub mod listener;
 mod ofrep;
 pub mod pipeline;

@@ -43,13 +43,13 @@ fn all(call: &Call<'_>, content: &Content, scratch: &mut Scratch, is_marked: boo
     let (program, class) = (content.family.program(), call.class_index());
     call.count(Dialect::Ofrep);
     let seed = mix(content.unversioned_seeds[class], u64::from(is_marked));
-    let outcomes = scratch.context.evaluate(program, call.now);
+    let outcomes = scratch.context.evaluate(program, call.now());
     scratch.written.begin(buffer(content.evaluations.longest()), seed);
     let class_of_key = call.credential.class;
     let written = &mut scratch.written;
     content.evaluations.write_all(program, class_of_key, outcomes, is_marked, written);
     let (tag, body) = written.end();
-    tagged(content.heads[class].context.clone(), tag, body, call.head)
+    tagged(call.heads(content).context.clone(), tag, body, call)
 }
 
 /// Evaluates the flag that the path names.
@@ -72,7 +72,7 @@ fn one(
         Found::Broken | Found::Nothing => return Err(unknown(key)),
     };
     call.count(Dialect::Ofrep);
-    let outcome = scratch.context.evaluate_one(program, asked.flag, call.now);
+    let outcome = scratch.context.evaluate_one(program, asked.flag, call.now());
     if !content.evaluations.is_visible(outcome, call.credential.class) {
         return Err(unknown(key));
     }
@@ -81,7 +81,7 @@ fn one(
     let is_evaluated =
         content.evaluations.write_one(program, asked, &key, outcome, is_marked, written);
     let (_, body) = written.end();
-    let mut fields = content.heads[call.class_index()].context.clone();
+    let mut fields = call.heads(content).context.clone();
     // Clients do not ask again for one flag, they evaluate it anew.
     fields.remove(ETAG);
     let status = if is_evaluated { StatusCode::OK } else { StatusCode::BAD_REQUEST };

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 pub use body::PreparedBody;
-pub use content::{Content, EXPOSED, Family, Heads, STATE, class_index};
+pub use content::{Content, EXPOSED, Family, Heads, STATE, SharedHead, class_index};
 pub use environments::{Environments, Seat};
 pub use flagsmith::{EnvironmentFlags, FlagsmithContent, UPDATED_AT};
 pub use freshness::{Age, Freshness};

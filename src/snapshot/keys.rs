@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::Hasher;
 
 use hashbrown::HashTable;
 use sha2::{Digest, Sha256};
-use siphasher::sip128::SipHasher24;
+use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::model::KeyClass;
 
@@ -50,7 +51,9 @@ impl KeyDigests {
 
     /// The digest of a key.
     pub fn digest(&self, key: &[u8]) -> u128 {
-        SipHasher24::new_with_key(&self.seed).hash(key).as_u128()
+        let mut hasher = SipHasher24::new_with_key(&self.seed);
+        hasher.write(key);
+        hasher.finish128().as_u128()
     }
 }
 

@@ -3,18 +3,14 @@
 use std::borrow::Cow;
 
 use hyper::HeaderMap;
-use hyper::header::{AUTHORIZATION, HeaderName};
+use hyper::header::HeaderValue;
 
+use super::head_fields::HeadFields;
 use crate::dialect::flagsmith::routes::key_of_stream;
 use crate::dialect::reflag::mapping;
 use crate::dialect::{Dialect, Forbidden, Rejection};
 use crate::model::KeyClass;
 use crate::snapshot::{Credential, KeyTable};
-
-/// `x-environment-key`
-const ENVIRONMENT_KEY: HeaderName = HeaderName::from_static("x-environment-key");
-/// `x-api-key`
-const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Finds what the request's key gives access to. The first key in the dialect's order decides;
 /// another one behind it is not tried.
@@ -24,8 +20,21 @@ pub fn authenticate(
     headers: &HeaderMap,
     query: Option<&str>,
 ) -> Result<Credential, Rejection> {
-    match sent_key(dialect, headers, query) {
-        Some(Sent::Head(key)) => keys.find(key).ok_or(Rejection::UnknownKey),
+    authenticate_by(keys, dialect, &HeadFields::of(headers), query)
+}
+
+/// The same for a head that was looked at already.
+pub fn authenticate_by(
+    keys: &KeyTable,
+    dialect: Dialect,
+    sent: &HeadFields<'_>,
+    query: Option<&str>,
+) -> Result<Credential, Rejection> {
+    match sent_key(dialect, sent, query) {
+        Some(Sent::Head(key)) => match keys.find(key) {
+            Some(credential) => Ok(credential),
+            None => Err(Rejection::UnknownKey),
+        },
         Some(Sent::Url(key)) => match keys.find(key.as_bytes()) {
             Some(Credential { class: KeyClass::Secret, .. }) => {
                 Err(Rejection::Forbidden(Forbidden::SecretInUrl))
@@ -53,7 +62,8 @@ pub fn authenticate_stream(
         }
         Dialect::Reflag | Dialect::Ofrep => {
             let in_query = || query.and_then(mapping::publishable_key).map(Sent::Url);
-            (sent_key(dialect, headers, query).or_else(in_query), Rejection::UnknownKey)
+            let sent = sent_key(dialect, &HeadFields::of(headers), query);
+            (sent.or_else(in_query), Rejection::UnknownKey)
         }
     };
     let (key, is_in_url) = match &sent {
@@ -77,10 +87,9 @@ pub fn exposed_secret(keys: &KeyTable, path: &str, query: Option<&str>) -> Optio
     (credential.class == KeyClass::Secret).then_some(credential.environment)
 }
 
-/// The key by which a request in one of OFREP's or Reflag's ways was let in, as it was sent in its
-/// head.
-pub fn key_of_head(dialect: Dialect, headers: &HeaderMap) -> Option<&[u8]> {
-    match sent_key(dialect, headers, None) {
+/// The key that a head has for a dialect, as it was sent.
+pub fn key_of_head<'a>(dialect: Dialect, sent: &HeadFields<'a>) -> Option<&'a [u8]> {
+    match sent_key(dialect, sent, None) {
         Some(Sent::Head(key)) => Some(key),
         _ => None,
     }
@@ -93,23 +102,23 @@ enum Sent<'a> {
 
 fn sent_key<'a>(
     dialect: Dialect,
-    headers: &'a HeaderMap,
+    sent: &HeadFields<'a>,
     query: Option<&'a str>,
 ) -> Option<Sent<'a>> {
-    let field = |name: &HeaderName| headers.get(name).map(|value| value.as_bytes().trim_ascii());
-    let authorization = || field(&AUTHORIZATION);
+    let text = |field: Option<&'a HeaderValue>| field.map(|value| value.as_bytes().trim_ascii());
+    let authorization = || text(sent.authorization);
     let bearer = || authorization().and_then(bearer_token);
     let bare_or_bearer = || authorization().map(|value| bearer_token(value).unwrap_or(value));
-    let either = || field(&ENVIRONMENT_KEY).or_else(|| field(&API_KEY));
+    let either = || text(sent.environment_key.or(sent.api_key));
     match dialect {
         Dialect::Reflag => match bearer().or_else(either) {
             Some(key) => Some(Sent::Head(key)),
             None => query.and_then(mapping::publishable_key).map(Sent::Url),
         },
         Dialect::Flagsmith => either().or_else(bare_or_bearer).map(Sent::Head),
-        Dialect::Ofrep => field(&API_KEY)
+        Dialect::Ofrep => text(sent.api_key)
             .or_else(bare_or_bearer)
-            .or_else(|| field(&ENVIRONMENT_KEY))
+            .or_else(|| text(sent.environment_key))
             .map(Sent::Head),
     }
 }
@@ -122,7 +131,7 @@ fn bearer_token(value: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
+    use hyper::header::HeaderName;
 
     use super::*;
     use crate::snapshot::KeyDigests;

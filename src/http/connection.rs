@@ -530,8 +530,11 @@ impl HeadScan {
         let is = |name: &[u8]| {
             line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name)
         };
-        self.length |= is(b"content-length");
-        self.encoding |= is(b"transfer-encoding");
+        match line[0] {
+            b'c' | b'C' => self.length |= is(b"content-length"),
+            b't' | b'T' => self.encoding |= is(b"transfer-encoding"),
+            _ => {}
+        }
     }
 }
 

@@ -51,9 +51,10 @@ pub fn refusal(request: &HeaderMap, environments: &Environments, head: &mut Head
 
 /// Completes the head of an environment's answer to a publishable key: where all pages may read it
 /// the head says so already.
-pub fn complete(cors: &Cors, request: &HeaderMap, head: &mut HeaderMap) {
+#[inline]
+pub fn complete(cors: &Cors, origin: Option<&HeaderValue>, head: &mut HeaderMap) {
     let Cors::Listed { credentials, .. } = cors else { return };
-    if let Some(origin) = request.get(ORIGIN)
+    if let Some(origin) = origin
         && cors.allows(origin.as_bytes())
     {
         head.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
@@ -65,13 +66,15 @@ pub fn complete(cors: &Cors, request: &HeaderMap, head: &mut HeaderMap) {
 
 /// Adds an environment's leave to an answer to a publishable key whose head was not prepared.
 pub fn add(cors: &Cors, request: &HeaderMap, head: &mut HeaderMap) {
+    if *cors != Cors::Any {
+        head.insert(VARY, BY_ORIGIN);
+    }
+    let Some(origin) = request.get(ORIGIN) else { return };
     head.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     if *cors == Cors::Any {
         head.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
-    } else {
-        head.insert(VARY, BY_ORIGIN);
-        complete(cors, request, head);
     }
+    complete(cors, Some(origin), head);
 }
 
 /// Adds the leave of the most generous environment; false when none gives it.

@@ -8,8 +8,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{
-    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    LAST_MODIFIED,
+    CONTENT_ENCODING, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
 use hyper::http::request::Parts;
 use tracing::warn;
@@ -73,7 +72,7 @@ fn flags(call: &Call<'_>) -> Result<Reply, Rejection> {
             .and_then(|feature| flags.one(feature, call.credential.class))
             .ok_or_else(|| Rejection::UnknownFlag(name.into_owned().into()))?,
     };
-    let reply = shared(content.heads[class].shared.clone(), body, call.head);
+    let reply = shared(&call.heads(content).shared, body, call);
     Ok(call.complete(reply, staleness))
 }
 
@@ -95,7 +94,7 @@ fn identities(call: &Call<'_>) -> Result<Reply, Rejection> {
         return Err(Rejection::NotReady);
     }
     let identity = if call.head.method == hyper::Method::POST {
-        let media_type = call.head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let media_type = call.sent.content_type.map(HeaderValue::as_bytes);
         mapping::read_identity(call.body, media_type)?
     } else {
         mapping::identity_of_query(call.query())?
@@ -109,7 +108,7 @@ fn identities(call: &Call<'_>) -> Result<Reply, Rejection> {
         Family::Flagsmith(rules) => of_own_rules(call, rules, &identity, &identifier),
         Family::Reflag(rules) => of_reflag_rules(call, rules, &identity, &identifier)?,
     };
-    let fields = content.heads[call.class_index()].identity.clone();
+    let fields = call.heads(content).identity.clone();
     let reply = (StatusCode::OK, fields, recycled(body));
     Ok(call.complete(reply, staleness))
 }
@@ -153,7 +152,7 @@ fn of_reflag_rules(
         let mut writer = scratch.context.write(program, class);
         mapping::write_identity(class, identity, identifier, &mut writer)
             .map_err(|error| Rejection::Invalid(error.to_string().into()))?;
-        let outcomes = scratch.context.evaluate(program, call.now);
+        let outcomes = scratch.context.evaluate(program, call.now());
         let written = &mut scratch.written;
         written.begin(buffer(rules.flags.longest() + 2 * call.body.len() + 256), 0);
         rules.flags.write_identity(program, class, outcomes, identifier, identity, written);
@@ -182,21 +181,21 @@ fn document(call: &Call<'_>) -> Result<Reply, Stop> {
     if call.credential.class == KeyClass::Publishable {
         return Err(Rejection::Forbidden(Forbidden::SecretRequired).into());
     }
-    let Call { head, now, .. } = *call;
+    let now = call.now();
     let (content, staleness) = call.present()?;
-    let fields = content.heads[call.class_index()].definitions.clone();
     let (document, lacks) = match &content.family {
         Family::Flagsmith(rules) => (&rules.document, None),
         Family::Reflag(_) => content.translated().ok_or_else(|| call.untranslated())?.give()?,
     };
-    let (mut status, mut fields, mut body) = shared(fields, document, head);
+    let (mut status, mut fields, mut body) =
+        shared(&call.heads(content).definitions, document, call);
     if let Some(lacks) = lacks {
         fields.insert(UNTRANSLATED, lacks.clone());
     }
     if let Some(updated) = content.flagsmith().and_then(FlagsmithContent::last_modified) {
         if now.since(updated) < YOUNG_MILLIS {
             fields.remove(LAST_MODIFIED);
-        } else if status == StatusCode::OK && !is_modified_since(head, updated) {
+        } else if status == StatusCode::OK && !is_modified_since(call.head, updated) {
             (status, body) = (StatusCode::NOT_MODIFIED, Bytes::new());
             fields.remove(CONTENT_ENCODING);
         }

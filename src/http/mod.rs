@@ -10,6 +10,7 @@ pub mod connection;
 pub mod cors;
 mod fixed_text;
 mod flagsmith;
+pub mod head_fields;
 pub mod listener;
 mod ofrep;
 pub mod pipeline;

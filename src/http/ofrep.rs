@@ -58,7 +58,7 @@ fn all(call: &Call<'_>, content: &Content, scratch: &mut Scratch, is_marked: boo
         // The answer has it.
         seed = key.iter().fold(seed, |seed, &byte| mix(seed, u64::from(byte)));
     }
-    let outcomes = scratch.context.evaluate(program, call.now);
+    let outcomes = scratch.context.evaluate(program, call.now());
     scratch.written.begin(buffer(content.evaluations.longest()), seed);
     let class_of_key = call.credential.class;
     let written = &mut scratch.written;
@@ -69,7 +69,7 @@ fn all(call: &Call<'_>, content: &Content, scratch: &mut Scratch, is_marked: boo
         written.body.push(b'}');
     }
     let (tag, body) = written.end();
-    tagged(content.heads[class].context.clone(), tag, body, call.head)
+    tagged(call.heads(content).context.clone(), tag, body, call)
 }
 
 /// Where changes are told, and the key that opens the stream: only a publishable one may stand in a
@@ -79,7 +79,7 @@ fn event_streams<'a>(call: &Call<'a>) -> Option<(&'a str, &'a [u8])> {
     if call.credential.class == KeyClass::Secret || !process.streams.are_allowed() {
         return None;
     }
-    Some((&process.stream_path, key_of_head(Dialect::Ofrep, &call.head.headers)?))
+    Some((&process.stream_path, key_of_head(Dialect::Ofrep, call.sent)?))
 }
 
 /// Evaluates the flag that the path names.
@@ -102,7 +102,7 @@ fn one(
         Found::Broken | Found::Nothing => return Err(unknown(key)),
     };
     call.count(Dialect::Ofrep);
-    let outcome = scratch.context.evaluate_one(program, asked.flag, call.now);
+    let outcome = scratch.context.evaluate_one(program, asked.flag, call.now());
     if !content.evaluations.is_visible(outcome, call.credential.class) {
         return Err(unknown(key));
     }
@@ -111,7 +111,7 @@ fn one(
     let is_evaluated =
         content.evaluations.write_one(program, asked, &key, outcome, is_marked, written);
     let (_, body) = written.end();
-    let mut fields = content.heads[call.class_index()].context.clone();
+    let mut fields = call.heads(content).context.clone();
     // Clients do not ask again for one flag, they evaluate it anew.
     fields.remove(ETAG);
     let status = if is_evaluated { StatusCode::OK } else { StatusCode::BAD_REQUEST };

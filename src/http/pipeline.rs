@@ -4,6 +4,7 @@
 //! without a body never awaits, unless it asks to be held for a version that is not here yet. Refusals leave early as a [`Rejection`]; their bodies are drawn by
 //! the dialect that owns the path.
 
+use std::cell::OnceCell;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,19 +13,19 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::header::{
-    ACCEPT_ENCODING, AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_TYPE, ETAG, GetAll, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, RETRY_AFTER,
-    TRANSFER_ENCODING,
+    AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
+    GetAll, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, RETRY_AFTER, TRANSFER_ENCODING,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Version as HttpVersion};
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
-use super::admission::{authenticate, authenticate_stream, exposed_secret};
+use super::admission::{authenticate, authenticate_by, authenticate_stream, exposed_secret};
 use super::body::{ResponseBody, Timer, receive, recycled};
 use super::connection::Connection;
 use super::cors;
+use super::head_fields::HeadFields;
 use super::routing::{self, Route, Target};
 use super::streaming::Departure;
 use super::streams::{self, Asked, Opening};
@@ -34,11 +35,11 @@ use crate::dialect::reflag::routes::Endpoint;
 use crate::dialect::{Dialect, Forbidden, Rejection};
 use crate::model::KeyClass;
 use crate::snapshot::{
-    Age, Content, Credential, Environment, OnStale, PreparedBody, Profile, STATE, Snapshot,
-    Waiting, class_index,
+    Age, Content, Credential, Environment, Heads, KeyTable, OnStale, PreparedBody, Profile, STATE,
+    SharedHead, Snapshot, Waiting, class_index,
 };
 use crate::telemetry::metrics::EnvironmentMetrics;
-use crate::time::{Stopwatch, Timestamp};
+use crate::time::{Clock, Stopwatch, Timestamp};
 
 /// Status, head and body of an answer.
 pub(super) type Reply = (StatusCode, HeaderMap, Bytes);
@@ -82,18 +83,19 @@ pub async fn serve(
     let process = &connection.worker.shared;
     let (head, body) = request.into_parts();
     let route = route(process, &head);
-    let reply = match received(process, &connection, route, &head, body).await {
-        Ok(body) => match answer(&connection, route, &head, &body, true) {
+    let sent = HeadFields::of(&head.headers);
+    let reply = match received(process, &connection, route, &head, &sent, body).await {
+        Ok(received) => match answer(&connection, route, &head, &sent, &received, true) {
             Err(Stop::Behind(behind)) => {
                 if !behind.has_come {
-                    wait(process, &connection, &behind).await;
+                    Box::pin(wait(process, &connection, &behind)).await;
                     watch = Stopwatch::start();
                 }
-                answer(&connection, route, &head, &body, false)
+                answer(&connection, route, &head, &sent, &received, false)
             }
             Err(Stop::Untranslated(content, profile)) => {
-                translate(process, content, profile).await;
-                answer(&connection, route, &head, &body, false)
+                Box::pin(translate(process, content, profile)).await;
+                answer(&connection, route, &head, &sent, &received, false)
             }
             Err(Stop::Streams(opening)) => {
                 return Ok(Box::pin(stream(connection, route, &head, *opening)).await);
@@ -188,14 +190,15 @@ async fn received(
     connection: &Connection,
     route: Route,
     head: &Parts,
+    sent: &HeadFields<'_>,
     mut body: Incoming,
-) -> Result<Bytes, Rejection> {
+) -> Result<Received, Rejection> {
     if connection.take_ambiguous() {
         return Err(Rejection::Framing("the length of the body is given in two ways"));
     }
     let reads_body = reads_body(route, head);
     // Where there is no body hyper has seen no coding of it either.
-    if !body.is_end_stream() && head.headers.contains_key(TRANSFER_ENCODING) {
+    if !body.is_end_stream() && sent.transfer_encoding.is_some() {
         // A body that nobody reads is how one request hides in another.
         if !reads_body {
             return Err(Rejection::Framing("this request has no body to encode"));
@@ -206,7 +209,7 @@ async fn received(
     }
     // Before all limits: else a page could not read which of them its request ran into.
     if cors::is_preflight_of(&head.method, &head.headers) {
-        return Ok(Bytes::new());
+        return Ok(Received::default());
     }
     let limits = &process.limits;
     let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
@@ -214,23 +217,38 @@ async fn received(
         return Err(Rejection::UrlTooLong(limits.url));
     }
     if !reads_body {
-        return Ok(Bytes::new());
+        return Ok(Received::default());
     }
-    admit(process, route.dialect, head)?;
-    if head.headers.contains_key(CONTENT_ENCODING) {
+    let admitted = Some(admit(process, route.dialect, head, sent)?);
+    if sent.content_encoding.is_some() {
         return Err(Rejection::EncodedBody);
     }
     if route.target == Target::Reflag(Endpoint::Forwarded) {
-        return Ok(Bytes::new());
+        return Ok(Received { body: Bytes::new(), admitted });
     }
     let receiving = receive(&mut body, limits.body, &process.in_flight, connection);
     if !connection.is_multiplexed() {
-        return receiving.await;
+        return Ok(Received { body: receiving.await?, admitted });
     }
     // One of many requests that share a connection: its time is its own. Boxed, so that the
     // requests that never come here do not carry the timer.
     let received = Box::pin(tokio::time::timeout(limits.body_timeout, receiving)).await;
-    received.unwrap_or(Err(Rejection::BodyTimeout))
+    Ok(Received { body: received.unwrap_or(Err(Rejection::BodyTimeout))?, admitted })
+}
+
+/// What was learned of a request before it is answered.
+#[derive(Default)]
+struct Received {
+    /// Empty, unless the route reads one.
+    body: Bytes,
+    /// Known already, where there is a body: nobody without a key has one read.
+    admitted: Option<Admitted>,
+}
+
+/// Whom a key belongs to, and the table that says so.
+struct Admitted {
+    keys: Arc<KeyTable>,
+    credential: Credential,
 }
 
 /// Whether the body is chunked and no more: two codings are read in two ways by two servers.
@@ -247,8 +265,15 @@ fn reads_body(route: Route, head: &Parts) -> bool {
 
 /// Who asks, told by the head before any of the body is read. Only whether anybody is known by the
 /// key counts: where the environment is, is a question for the snapshot that answers.
-fn admit(process: &Process, dialect: Dialect, head: &Parts) -> Result<Credential, Rejection> {
-    authenticate(&process.snapshot.load().keys, dialect, &head.headers, head.uri.query())
+fn admit(
+    process: &Process,
+    dialect: Dialect,
+    head: &Parts,
+    sent: &HeadFields<'_>,
+) -> Result<Admitted, Rejection> {
+    let snapshot = process.snapshot.load();
+    let credential = authenticate_by(&snapshot.keys, dialect, sent, head.uri.query())?;
+    Ok(Admitted { keys: Arc::clone(&snapshot.keys), credential })
 }
 
 /// Answers from one snapshot. A fault of ours costs this request only.
@@ -256,12 +281,13 @@ fn answer(
     connection: &Arc<Connection>,
     route: Route,
     head: &Parts,
-    body: &[u8],
+    sent: &HeadFields<'_>,
+    received: &Received,
     may_wait: bool,
 ) -> Result<Reply, Stop> {
     catch_unwind(AssertUnwindSafe(|| {
         let snapshot = connection.worker.shared.snapshot.load();
-        answer_from(&snapshot, connection, route, head, body, may_wait)
+        answer_from(&snapshot, connection, route, head, sent, received, may_wait)
     }))
     .unwrap_or_else(|_| {
         error!(route = routing::LABELS[route.label].route, "a request panicked");
@@ -274,7 +300,8 @@ fn answer_from(
     connection: &Arc<Connection>,
     route: Route,
     head: &Parts,
-    body: &[u8],
+    sent: &HeadFields<'_>,
+    received: &Received,
     may_wait: bool,
 ) -> Result<Reply, Stop> {
     let process = &connection.worker.shared;
@@ -288,15 +315,20 @@ fn answer_from(
     if let Some(allowed) = route.refuses(&head.method) {
         return Err(Rejection::Method(allowed).into());
     }
-    let credential =
-        || authenticate(&snapshot.keys, route.dialect, &head.headers, head.uri.query());
+    let credential = || match &received.admitted {
+        // The very table, so looking the key up again would find the same.
+        Some(admitted) if Arc::ptr_eq(&admitted.keys, &snapshot.keys) => Ok(admitted.credential),
+        _ => authenticate_by(&snapshot.keys, route.dialect, sent, head.uri.query()),
+    };
     let call = |credential: Credential| Call {
         connection,
         environment: &snapshot.environments[credential.environment as usize],
         credential,
         head,
-        body,
-        now: process.clock.now(),
+        sent,
+        body: &received.body,
+        clock: &process.clock,
+        moment: OnceCell::new(),
     };
     match route.target {
         Target::Reflag(endpoint) => reflag::answer(&call(credential()?), endpoint, may_wait),
@@ -331,7 +363,7 @@ fn events(
         return Err(Rejection::Forbidden(Forbidden::SecretRequired).into());
     }
     let environment = &snapshot.environments[credential.environment as usize];
-    let (content, _) = present(environment, process.clock.now())?;
+    let (content, _) = present(environment, || process.clock.now())?;
     if !content.serves[class_index(credential.class)] {
         return Err(Rejection::NotReady.into());
     }
@@ -351,19 +383,32 @@ pub(super) struct Call<'a> {
     pub(super) environment: &'a Environment,
     pub(super) credential: Credential,
     pub(super) head: &'a Parts,
+    pub(super) sent: &'a HeadFields<'a>,
     pub(super) body: &'a [u8],
-    pub(super) now: Timestamp,
+    clock: &'a Clock,
+    moment: OnceCell<Timestamp>,
 }
 
 impl<'a> Call<'a> {
     /// What the environment serves, and what its being stale asks for.
     pub(super) fn present(&self) -> Result<(&'a Content, Option<OnStale>), Rejection> {
-        present(self.environment, self.now)
+        present(self.environment, || self.now())
+    }
+
+    /// The moment of the call, the same for all that is asked of it. Most answers do not depend on
+    /// it, and the clock is not read for them.
+    pub(super) fn now(&self) -> Timestamp {
+        *self.moment.get_or_init(|| self.clock.now())
     }
 
     /// Place of the key's class in what is prepared for each.
     pub(super) fn class_index(&self) -> usize {
         class_index(self.credential.class)
+    }
+
+    /// The prepared header fields of its answer.
+    pub(super) fn heads(&self, content: &'a Content) -> &'a Heads {
+        content.heads(self.credential.class, self.sent.origin.is_some())
     }
 
     /// The query, empty when there is none.
@@ -388,26 +433,28 @@ impl<'a> Call<'a> {
     }
 
     /// Adds what depends on the moment and on the page that asks.
+    #[inline]
     pub(super) fn complete(
         &self,
         (status, mut fields, body): Reply,
         staleness: Option<OnStale>,
     ) -> Reply {
         let marked = staleness.filter(|&policy| policy == OnStale::Mark);
-        let age = marked.map(|_| self.environment.freshness.age(self.now));
+        let age = marked.map(|_| self.environment.freshness.age(self.now()));
         write_state(self.environment, staleness, age, &mut fields);
         if self.credential.class == KeyClass::Publishable {
-            cors::complete(&self.environment.profile.cors, &self.head.headers, &mut fields);
+            cors::complete(&self.environment.profile.cors, self.sent.origin, &mut fields);
         }
         (status, fields, body)
     }
 }
 
 /// An answer that depends on a context, under its tag, or the word that the client has it already.
-pub(super) fn tagged(mut fields: HeaderMap, tag: u64, body: Vec<u8>, head: &Parts) -> Reply {
+pub(super) fn tagged(mut fields: HeaderMap, tag: u64, body: Vec<u8>, call: &Call<'_>) -> Reply {
     let etag = etag(tag);
-    let known = matches_etag(&head.headers.get_all(IF_NONE_MATCH), &etag);
-    fill(&mut fields, &ETAG, etag);
+    let known = call.sent.if_none_match.is_some()
+        && matches_etag(&call.head.headers.get_all(IF_NONE_MATCH), &etag);
+    fill_tag(&mut fields, etag);
     // Dropped, its buffer goes back to where it came from.
     let body = recycled(body);
     if known {
@@ -446,13 +493,13 @@ pub(super) fn catch_up(
 /// The content of an environment, and what its being stale asks for.
 fn present(
     environment: &Environment,
-    now: Timestamp,
+    now: impl FnOnce() -> Timestamp,
 ) -> Result<(&Content, Option<OnStale>), Rejection> {
-    let content = environment.content.as_deref().ok_or(Rejection::NotReady)?;
+    let Some(content) = environment.content.as_deref() else { return Err(Rejection::NotReady) };
     if environment.freshness.is_withdrawn() {
         return Err(Rejection::NotReady);
     }
-    if !environment.is_stale(now) {
+    if environment.profile.max_staleness.is_none() || !environment.is_stale(now()) {
         return Ok((content, None));
     }
     match environment.profile.on_stale {
@@ -462,23 +509,34 @@ fn present(
 }
 
 /// A body that is the same for all keys of a class, or the word that the client has it already.
-pub(super) fn shared(mut fields: HeaderMap, body: &PreparedBody, head: &Parts) -> Reply {
-    let compressed = if accepts_gzip(&head.headers) { body.gzip() } else { None };
+pub(super) fn shared(head: &SharedHead, body: &PreparedBody, call: &Call<'_>) -> Reply {
+    let accepted = call.sent.accept_encoding;
+    let compressed = if accepted.is_some_and(accepts_gzip) { body.gzip() } else { None };
     let (bytes, etag) = compressed.unwrap_or_else(|| body.plain());
-    // A tag of either form proves that the client has this very content.
-    let tags = head.headers.get_all(IF_NONE_MATCH);
-    let known = matches_etag(&tags, body.plain().1)
-        || body.gzip().is_some_and(|(_, etag)| matches_etag(&tags, etag));
-    fill(&mut fields, &ETAG, etag.clone());
-    if known {
-        return (StatusCode::NOT_MODIFIED, fields, Bytes::new());
+    let filled = |prepared: &HeaderMap| {
+        let mut fields = prepared.clone();
+        fill_tag(&mut fields, etag.clone());
+        fields
+    };
+    if call.sent.if_none_match.is_some() && is_held(body, &call.head.headers) {
+        return (StatusCode::NOT_MODIFIED, filled(&head.unchanged), Bytes::new());
     }
+    let mut fields = filled(&head.whole);
     if compressed.is_some() {
         fields.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     (StatusCode::OK, fields, bytes.clone())
 }
 
+/// Whether the client holds a body: a tag of either form proves that it has this very content.
+fn is_held(body: &PreparedBody, headers: &HeaderMap) -> bool {
+    let tags = headers.get_all(IF_NONE_MATCH);
+    matches_etag(&tags, body.plain().1)
+        || body.gzip().is_some_and(|(_, etag)| matches_etag(&tags, etag))
+}
+
+/// Adds what is to be told of the content's age.
+#[inline]
 pub(super) fn write_state(
     environment: &Environment,
     staleness: Option<OnStale>,
@@ -490,10 +548,22 @@ pub(super) fn write_state(
         fields.insert(STATE, HeaderValue::from_static("stale"));
     }
     match age {
-        Some(Age::Millis(millis)) => fill(fields, &AGE, HeaderValue::from(millis / 1_000)),
+        Some(Age::Millis(millis)) => fill(fields, &AGE, seconds(millis / 1_000)),
         // Prepared heads have a place for it; an age that is not known is not told.
         Some(Age::Unknown) => drop(fields.remove(AGE)),
         None => {}
+    }
+}
+
+/// A number as a field's value. Small ones are there already.
+fn seconds(number: i64) -> HeaderValue {
+    const PAIRS: &str = "00010203040506070809101112131415161718192021222324252627282930313233343536373839\
+                         40414243444546474849505152535455565758596061626364656667686970717273747576777879\
+                         8081828384858687888990919293949596979899";
+    match usize::try_from(number) {
+        Ok(digit @ 0..=9) => HeaderValue::from_static(&PAIRS[2 * digit + 1..2 * digit + 2]),
+        Ok(pair @ 10..=99) => HeaderValue::from_static(&PAIRS[2 * pair..2 * pair + 2]),
+        _ => HeaderValue::from(number),
     }
 }
 
@@ -505,10 +575,16 @@ fn fill(fields: &mut HeaderMap, name: &HeaderName, value: HeaderValue) {
     }
 }
 
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let Some(accepted) = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()) else {
-        return false;
-    };
+/// Sets the tag, which prepared heads begin with.
+fn fill_tag(fields: &mut HeaderMap, tag: HeaderValue) {
+    match fields.iter_mut().next() {
+        Some((name, place)) if *name == ETAG => *place = tag,
+        _ => fill(fields, &ETAG, tag),
+    }
+}
+
+fn accepts_gzip(accepted: &HeaderValue) -> bool {
+    let Ok(accepted) = accepted.to_str() else { return false };
     accepted.split(',').any(|coding| {
         let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
         let refused = parameters
@@ -605,4 +681,16 @@ fn refuse(process: &Process, route: Route, head: &Parts, rejection: &Rejection) 
     }
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, fields, Bytes::from(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_spelled_as_numbers_are() {
+        for number in (0..=120).chain([3_600, i64::MAX]) {
+            assert_eq!(seconds(number), HeaderValue::from(number));
+        }
+    }
 }

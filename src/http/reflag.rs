@@ -44,13 +44,12 @@ fn definitions(call: &Call<'_>, may_wait: bool) -> Result<Reply, Stop> {
         }
         catch_up(call, content, wanted, may_wait)?;
     }
-    let age = call.environment.freshness.age(call.now);
-    let fields = content.heads[call.class_index()].definitions.clone();
+    let age = call.environment.freshness.age(call.now());
     let (document, lacks) = match &content.family {
         Family::Reflag(rules) => (&rules.definitions, None),
         Family::Flagsmith(_) => content.translated().ok_or_else(|| call.untranslated())?.give()?,
     };
-    let (status, mut fields, body) = shared(fields, document, call.head);
+    let (status, mut fields, body) = shared(&call.heads(content).definitions, document, call);
     if let Some(lacks) = lacks {
         fields.insert(UNTRANSLATED, lacks.clone());
     }
@@ -118,16 +117,16 @@ fn of_own_rules(
         if let (Selection::All, None, Some(body)) =
             (selection, &query.flag, &rules.evaluated[class])
         {
-            return Ok(shared(content.heads[class].shared.clone(), body, call.head));
+            return Ok(shared(&call.heads(content).shared, body, call));
         }
         let selection = selection.of(query.flag.as_deref());
         let room = if selection.is_one() { 1_024 } else { rules.answers.longest() };
         answer.body = buffer(room);
         let seed = mix(content.tag_seeds[class], u64::from(staleness.is_some()));
-        let mut evaluator = Evaluator::new(&rules.program, context, call.now);
+        let mut evaluator = Evaluator::new(&rules.program, context, call.now());
         rules.answers.write(call.credential.class, selection, &mut evaluator, seed, answer);
-        let fields = content.heads[class].context.clone();
-        Ok(tagged(fields, answer.tag, std::mem::take(&mut answer.body), call.head))
+        let fields = call.heads(content).context.clone();
+        Ok(tagged(fields, answer.tag, std::mem::take(&mut answer.body), call))
     })
 }
 
@@ -152,11 +151,11 @@ fn of_flagsmith_rules(
         let one: [OutcomeIndex; 1];
         let (outcomes, room) = match selection {
             Selection::All | Selection::Enabled => {
-                (scratch.context.evaluate(program, call.now), rules.entries.longest())
+                (scratch.context.evaluate(program, call.now()), rules.entries.longest())
             }
             Selection::One(key) | Selection::OneEnabled(key) => match program.find(key) {
                 Some(flag) => {
-                    one = [scratch.context.evaluate_one(program, flag, call.now)];
+                    one = [scratch.context.evaluate_one(program, flag, call.now())];
                     (&one[..], 1_024)
                 }
                 None => (&[][..], 1_024),
@@ -165,9 +164,9 @@ fn of_flagsmith_rules(
         scratch.written.begin(buffer(room), seed);
         let class_of_key = call.credential.class;
         rules.entries.write(program, class_of_key, selection, outcomes, &mut scratch.written);
-        let fields = content.heads[class].context.clone();
+        let fields = call.heads(content).context.clone();
         let (tag, body) = scratch.written.end();
-        Ok(tagged(fields, tag, body, call.head))
+        Ok(tagged(fields, tag, body, call))
     })
 }
 

@@ -156,11 +156,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Offset of the next byte that is not yet read.
+    #[inline]
     pub fn position(&self) -> usize {
         self.at
     }
 
     /// The text from `from` to here.
+    #[inline]
     pub fn since(&self, from: usize) -> &'a str {
         &self.text[from..self.at]
     }
@@ -266,6 +268,25 @@ impl<'a> Reader<'a> {
         Ok(Text { raw, escaped })
     }
 
+    /// Reads a string that comes next and holds no escape: no white space is skipped before it. None
+    /// for anything else, of which nothing is read then.
+    #[inline]
+    pub fn take_plain(&mut self) -> Option<&'a str> {
+        let rest = self.text[self.at..].strip_prefix('"')?;
+        let len = plain_len(rest.as_bytes());
+        if rest.as_bytes().get(len) != Some(&b'"') {
+            return None;
+        }
+        self.at += len + 2;
+        Some(&rest[..len])
+    }
+
+    /// The next byte, whatever it is.
+    #[inline]
+    pub fn upcoming(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
     /// Reads a number and gives its text.
     pub fn number(&mut self) -> Result<&'a str, Malformed> {
         self.peek();
@@ -299,6 +320,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads exactly these bytes, if they come next: no white space is skipped before them.
+    #[inline]
     pub fn take(&mut self, text: &str) -> bool {
         let comes = self.text.as_bytes()[self.at..].starts_with(text.as_bytes());
         self.at += if comes { text.len() } else { 0 };

@@ -27,8 +27,8 @@ pub struct Content {
     /// Whether keys of a class are served: publishable ones not before it is known which flags they
     /// may see.
     pub serves: [bool; 2],
-    /// Header fields by class of keys.
-    pub heads: [Heads; 2],
+    /// Header fields by class of keys, and those for web pages.
+    heads: [Heads; 3],
     /// What tags of answers depend on beside the flags: environment, class and version.
     pub tag_seeds: [u64; 2],
     /// The same for answers that do not tell their version.
@@ -100,9 +100,18 @@ pub struct Heads {
     /// Flagsmith's answers about an identity: they are posted for, and have no tag.
     pub identity: HeaderMap,
     /// Answers that are the same for all keys of the class.
-    pub shared: HeaderMap,
+    pub shared: SharedHead,
     /// Definitions, which always say how old they are.
-    pub definitions: HeaderMap,
+    pub definitions: SharedHead,
+}
+
+/// Header fields of answers that have a tag of their own.
+#[derive(Debug)]
+pub struct SharedHead {
+    /// With a body.
+    pub whole: HeaderMap,
+    /// For a client that holds the body: without fields that tell of it (RFC 9110, 15.4.5).
+    pub unchanged: HeaderMap,
 }
 
 /// `burgee-version`
@@ -131,6 +140,9 @@ pub fn class_index(class: KeyClass) -> usize {
         KeyClass::Secret => 1,
     }
 }
+
+/// Place of the heads for web pages, behind those of the classes.
+const FOR_PAGES: usize = 2;
 
 /// Classes of keys, in the order of [`class_index`].
 pub(super) const CLASSES: [KeyClass; 2] = [KeyClass::Publishable, KeyClass::Secret];
@@ -173,7 +185,10 @@ impl Content {
                 (Family::Flagsmith(Box::new(content)), diagnostics)
             }
         };
-        let mut heads = CLASSES.map(|class| Heads::new(version, fingerprint, class, &profile.cors));
+        let [publishable, secret] = CLASSES;
+        let mut heads = [(publishable, false), (secret, false), (publishable, true)].map(
+            |(class, for_pages)| Heads::new(version, fingerprint, class, for_pages, &profile.cors),
+        );
         if let Family::Flagsmith(content) = &family {
             let updated_at = content.updated_at();
             for heads in &mut heads {
@@ -184,7 +199,7 @@ impl Content {
                 if let Some(date) = content.last_modified()
                     && let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(date.into()))
                 {
-                    heads.definitions.insert(header::LAST_MODIFIED, date);
+                    heads.definitions.whole.insert(header::LAST_MODIFIED, date);
                 }
             }
         }
@@ -204,6 +219,15 @@ impl Content {
             translated: OnceLock::new(),
         };
         (content, diagnostics)
+    }
+
+    /// The header fields of answers to a class of keys. What web pages may do with an answer is told
+    /// to them only: to requests with an `Origin`.
+    pub fn heads(&self, class: KeyClass, for_pages: bool) -> &Heads {
+        match class {
+            KeyClass::Publishable if for_pages => &self.heads[FOR_PAGES],
+            _ => &self.heads[class_index(class)],
+        }
     }
 
     /// Makes the compressed forms; called once the content is published.
@@ -284,7 +308,13 @@ fn tag_seed(profile: &Profile, class: KeyClass) -> u64 {
 }
 
 impl Heads {
-    fn new(version: Version, fingerprint: Fingerprint, class: KeyClass, cors: &Cors) -> Self {
+    fn new(
+        version: Version,
+        fingerprint: Fingerprint,
+        class: KeyClass,
+        for_pages: bool,
+        cors: &Cors,
+    ) -> Self {
         let mut base = HeaderMap::new();
         base.insert(header::ETAG, HeaderValue::from_static("\"\""));
         base.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -292,8 +322,7 @@ impl Heads {
         if let Ok(fingerprint) = HeaderValue::from_str(&fingerprint.to_string()) {
             base.insert(FINGERPRINT, fingerprint);
         }
-        let public = class == KeyClass::Publishable;
-        if public {
+        if for_pages {
             base.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
             if *cors == Cors::Any {
                 base.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
@@ -301,7 +330,9 @@ impl Heads {
         }
         let mut shared = base.clone();
         shared.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-        let by_origin = public && *cors != Cors::Any;
+        // With any origin allowed a cache cannot mix answers up, though those without an origin lack
+        // two fields: it has to ask again, and 304 brings them.
+        let by_origin = class == KeyClass::Publishable && *cors != Cors::Any;
         shared.insert(header::VARY, if by_origin { VARY_WITH_ORIGIN } else { VARY });
         let mut context = base;
         context.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
@@ -312,12 +343,24 @@ impl Heads {
         identity.remove(header::ETAG);
         let mut definitions = shared.clone();
         definitions.insert(header::AGE, HeaderValue::from_static("0"));
+        let [shared, definitions] = [shared, definitions].map(|whole| {
+            let mut unchanged = whole.clone();
+            unchanged.remove(header::CONTENT_TYPE);
+            SharedHead { whole, unchanged }
+        });
         Self { context, identity, shared, definitions }
     }
 
     /// Adds a field to all that Flagsmith's clients get.
     fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
-        for head in [&mut self.identity, &mut self.shared, &mut self.definitions] {
+        let (shared, definitions) = (&mut self.shared, &mut self.definitions);
+        for head in [
+            &mut self.identity,
+            &mut shared.whole,
+            &mut shared.unchanged,
+            &mut definitions.whole,
+            &mut definitions.unchanged,
+        ] {
             head.insert(name, value.clone());
         }
     }

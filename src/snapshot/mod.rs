@@ -26,7 +26,7 @@ use arc_swap::ArcSwap;
 
 pub use announcements::{Announcement, Announcements, Listener};
 pub use body::PreparedBody;
-pub use content::{Content, EXPOSED, Family, Heads, STATE, class_index};
+pub use content::{Content, EXPOSED, Family, Heads, STATE, SharedHead, class_index};
 pub use environments::{Environments, Seat};
 pub use flagsmith::{EnvironmentFlags, FlagsmithContent, UPDATED_AT};
 pub use freshness::{Age, Freshness};

@@ -165,6 +165,24 @@ fn any_kind_of_answer_can_be_read_by_a_page_and_exposes_what_is_worth_reading() 
 }
 
 #[test]
+fn who_is_no_page_is_told_nothing_of_pages_and_a_page_hears_it_with_the_same_tag() {
+    let edge = edge();
+    for environment in ["anyone", "listed", "personal"] {
+        let caller = edge.publishable_of(environment);
+        let reply = caller.get("/features/evaluated");
+        assert_no_cors(&reply);
+        assert_no_cors(&caller.get("/features/enabled"));
+        assert_no_cors(&caller.post("/bulk", r#"[{"type":"user","userId":"u"}]"#));
+        assert_no_cors(&caller.get("/features/evaluated?contextJson=nope"));
+        let page = caller.with("Origin", "https://app.example");
+        let held = page.with("If-None-Match", &reply.etag()).get("/features/evaluated");
+        assert_eq!(held.status, 304);
+        assert_eq!(held.header("vary"), reply.header("vary"));
+        assert_eq!(allowed(&held).is_some(), environment != "personal", "{held}");
+    }
+}
+
+#[test]
 fn an_error_can_be_read_by_the_pages_that_may_read_answers() {
     let edge = edge();
     for (environment, origin, leave) in [

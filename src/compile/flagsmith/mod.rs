@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::evaluate::Places;
 use crate::evaluate::flagsmith::{
-    Candidate, Check, Draw, FeatureIndex, FeatureProgram, Identities, LeafIndex, Origin, Program,
-    Property, Reason, SegmentIndex, SegmentProgram, StateIndex,
+    Candidate, Check, Draw, FeatureIndex, FeatureProgram, Identities, LeafIndex, Origin, Override,
+    Program, Property, Reason, SegmentIndex, SegmentProgram, StateIndex,
 };
 use crate::model::flagsmith::{Environment, FeatureState, Segment};
 
@@ -114,7 +114,11 @@ fn add_overrides_by_segment(program: &mut Program) {
         let place = |index| overrides.partition_point(|(of, ..)| of.0 < index) as u32;
         segment.overrides = (place(index), place(index + 1));
     }
-    program.overrides = overrides.into_iter().map(|(_, feature, at)| (feature, at)).collect();
+    let given = overrides.into_iter().map(|(_, feature, candidate)| {
+        let at = program.candidates[candidate as usize].state;
+        Override { feature, candidate, at, state: program.states[at.0 as usize] }
+    });
+    program.overrides = given.collect();
 }
 
 fn add_defaults(program: &mut Program) {

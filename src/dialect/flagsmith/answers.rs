@@ -4,12 +4,12 @@
 //! Whatever a feature can come to is spelled out beforehand, so a request copies one piece of text
 //! for each feature, and neighbours that lie behind each other as one.
 
-use std::ops::Range;
-
 use bytes::Bytes;
 
 use super::mapping::Identity;
-use crate::evaluate::flagsmith::{Evaluation, EvaluationContext, OutcomeIndex, Program, evaluate};
+use crate::evaluate::flagsmith::{
+    Evaluation, EvaluationContext, FeatureSet, OutcomeIndex, Program, evaluate,
+};
 use crate::json::{plain_len, write_string};
 use crate::model::KeyClass;
 
@@ -23,6 +23,10 @@ pub struct Answers {
     /// By class of keys and outcome: from where to where in the text. Nothing where the class does
     /// not see the feature when it comes to that.
     pieces: [Vec<(u32, u32)>; 2],
+    /// By feature: where its piece lies that comes first.
+    usual: Vec<(u32, u32)>,
+    /// By class of keys: the features that it does not see when they come to that.
+    hidden: [FeatureSet; 2],
     /// By feature: what it comes to for nobody in particular.
     defaults: Vec<OutcomeIndex>,
     /// Length of the longest list of flags.
@@ -55,6 +59,14 @@ impl Answers {
             *longest = (end - start).max(*longest);
         }
         let longest = longest.into_iter().map(|length| length as usize).sum();
+        let usual = program.default_outcomes(true);
+        let hidden = [KeyClass::Publishable, KeyClass::Secret].map(|class| {
+            FeatureSet::of(usual.len(), |feature| {
+                let outcome = program.outcome(usual[feature.0 as usize]);
+                !program.is_visible(outcome, class)
+            })
+        });
+        let usual = usual.iter().map(|index| pieces[index.0 as usize]).collect();
         let visible = |class| {
             let piece = |(&piece, outcome)| {
                 if program.is_visible(outcome, class) { piece } else { (0, 0) }
@@ -62,7 +74,7 @@ impl Answers {
             pieces.iter().zip(&program.outcomes).map(piece).collect()
         };
         let pieces = [visible(KeyClass::Publishable), visible(KeyClass::Secret)];
-        Self { text, pieces, defaults, longest }
+        Self { text, pieces, usual, hidden, defaults, longest }
     }
 
     /// The body of `flags/` for a class of keys.
@@ -117,23 +129,29 @@ impl Answers {
     fn write_flags(&self, class: KeyClass, evaluation: &Evaluation<'_>, body: &mut Vec<u8>) {
         let open = body.len();
         let text = self.text.as_bytes();
-        let pieces = match class {
-            KeyClass::Publishable => &self.pieces[0],
-            KeyClass::Secret => &self.pieces[1],
+        let class = match class {
+            KeyClass::Publishable => 0,
+            KeyClass::Secret => 1,
         };
-        let mut run: Range<usize> = 0..0;
-        for index in evaluation.outcomes() {
-            let (start, end) = pieces[index.0 as usize];
-            if start == end {
+        let (outcomes, pieces) = (evaluation.outcomes(), &self.pieces[class]);
+        // How far what most identities get is written, or left out.
+        let mut written = 0;
+        for feature in evaluation.changed().union(&self.hidden[class]) {
+            let (start, end) = self.usual[feature.0 as usize];
+            let piece = pieces[outcomes[feature.0 as usize].0 as usize];
+            if (start, end) == piece {
                 continue;
             }
-            if run.end != start as usize {
-                body.extend_from_slice(&text[run.clone()]);
-                run.start = start as usize;
+            if written < start {
+                body.extend_from_slice(&text[written as usize..start as usize]);
             }
-            run.end = end as usize;
+            if piece.0 < piece.1 {
+                body.extend_from_slice(&text[piece.0 as usize..piece.1 as usize]);
+            }
+            written = end;
         }
-        body.extend_from_slice(&text[run]);
+        let end = self.usual.last().map_or(0, |(_, end)| *end);
+        body.extend_from_slice(&text[written as usize..end as usize]);
         // Each flag starts with a comma; the first one's is the bracket.
         match body.get_mut(open) {
             Some(comma) => *comma = b'[',

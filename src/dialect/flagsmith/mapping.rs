@@ -181,29 +181,30 @@ fn read_as_answers_spell<'a>(reader: &mut Reader<'a>) -> Option<Trait<'a>> {
     if !ahead.take(r#"{"trait_key":"#) {
         return None;
     }
-    let start = ahead.position();
-    let key = ahead.string().ok()?.plain()?;
-    if ahead.position() - start != key.len() + 2 || !ahead.take(r#","trait_value":"#) {
+    let key = ahead.take_plain()?;
+    if !ahead.take(r#","trait_value":"#) {
         return None;
     }
     let start = ahead.position();
     let mut text = None;
-    match ahead.kind().ok()? {
-        Kind::String => text = ahead.string().ok()?.plain(),
-        Kind::Number => drop(ahead.number().ok()?),
-        Kind::True | Kind::False | Kind::Null => drop(ahead.literal().ok()?),
-        Kind::Object | Kind::Array => return None,
+    match ahead.upcoming()? {
+        b'"' => {
+            text = ahead.take_plain();
+            if text.is_none() {
+                ahead.string().ok()?;
+            }
+        }
+        b'-' | b'0'..=b'9' => drop(ahead.number().ok()?),
+        b't' | b'f' | b'n' => drop(ahead.literal().ok()?),
+        _ => return None,
     }
     let value = ahead.since(start);
-    if value.starts_with(BLANKS) || is_too_long(value) || !ahead.take("}") {
+    if is_too_long(value) || !ahead.take("}") {
         return None;
     }
     *reader = ahead;
     Some(Trait { key: Cow::Borrowed(key), value, text })
 }
-
-/// White space in JSON.
-const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
 
 fn read_trait<'a>(reader: &mut Reader<'a>, index: usize) -> Read<Trait<'a>> {
     let place = |member: &'static str| {
@@ -265,6 +266,7 @@ fn plain(text: Text<'_>) -> Cow<'_, str> {
 }
 
 /// Whether a JSON string is longer than a trait may be. Most are shorter than that as they stand.
+#[inline]
 fn is_too_long(json: &str) -> bool {
     json.len() > TRAIT_TEXT + 2
         && serde_json::from_str::<String>(json).is_ok_and(|text| text.chars().count() > TRAIT_TEXT)
@@ -284,6 +286,9 @@ pub fn identity_of_query(query: &str) -> Result<Identity<'_>, Rejection> {
 
 /// The feature that `GET flags/` is narrowed to. An empty name means all.
 pub fn feature(query: &str) -> Result<Option<Cow<'_, str>>, Rejection> {
+    if query.is_empty() {
+        return Ok(None);
+    }
     Ok(last(query, "feature")?.filter(|name| !name.is_empty()))
 }
 

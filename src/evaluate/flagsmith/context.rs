@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::python;
 use super::{
-    Budget, Constant, Draw, FeatureIndex, InputIndex, OutcomeIndex, Program, Remainder, STEPS,
+    Budget, Constant, Draw, FeatureSet, InputIndex, OutcomeIndex, Program, Remainder, STEPS,
 };
 
 /// A trait's value as it came.
@@ -105,8 +105,8 @@ pub struct EvaluationContext {
     pub(super) segments: Vec<u8>,
     /// Per feature: the strongest override by a segment so far.
     pub(super) candidates: Vec<u32>,
-    /// Features that have one.
-    pub(super) overridden: Vec<FeatureIndex>,
+    /// Features that may have come to something else than they do for most identities.
+    pub(super) changed: FeatureSet,
     /// Per feature.
     pub(super) outcomes: Vec<OutcomeIndex>,
     /// Where the identity falls in each of the program's draws.
@@ -145,7 +145,7 @@ impl EvaluationContext {
         refill(&mut self.looked_up, program.properties.len(), false);
         refill(&mut self.segments, program.segments.len(), UNANSWERED);
         refill(&mut self.candidates, program.features.len(), NO_CANDIDATE);
-        self.overridden.clear();
+        self.changed.reset(program.features.len());
         refill(&mut self.outcomes, program.features.len(), UNDECIDED);
         self.remainders.clear();
         self.pending.clear();
@@ -213,6 +213,10 @@ impl EvaluationContext {
         match value {
             Scalar::Null => MISSING,
             Scalar::Bool(value) => Held { kind: Kind::Bool(value), ..MISSING },
+            // Most text does not begin like a number.
+            Scalar::Text(text) if !matches!(text.as_bytes().first(), Some(b'-' | b'0'..=b'9')) => {
+                self.hold_text(text)
+            }
             Scalar::Text(text) | Scalar::Number(text) if python::is_integer(text) => {
                 self.hold_integer(text)
             }

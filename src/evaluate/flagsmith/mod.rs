@@ -7,6 +7,7 @@
 //! since the vendor's engine is written in it. Reads no clock: no rule of Flagsmith's knows the time.
 
 mod context;
+mod features;
 mod lookups;
 mod pattern;
 mod program;
@@ -16,12 +17,14 @@ mod split;
 mod version;
 
 pub use context::{EvaluationContext, Scalar, is_path};
+pub use features::FeatureSet;
 pub use lookups::{Domain, Lookups};
 pub use pattern::{Budget, Pattern, STEPS};
 pub use program::{
     Bucket, Candidate, Check, Comparison, Constant, Draw, FeatureIndex, FeatureProgram, FlagMember,
-    Identities, InputIndex, Leaf, LeafIndex, Names, Node, Operand, Origin, Outcome, Program,
-    Property, Reason, SegmentIndex, SegmentProgram, Slot, Source, Split, State, StateIndex, Test,
+    Identities, InputIndex, Leaf, LeafIndex, Names, Node, Operand, Origin, Outcome, Override,
+    Program, Property, Reason, SegmentIndex, SegmentProgram, Slot, Source, Split, State,
+    StateIndex, Test,
 };
 pub use rules::{Evaluation, Met, evaluate, evaluate_one};
 pub use split::{LANES, Remainder, Seed, first_above, first_from, percentage};

@@ -53,9 +53,8 @@ pub struct Program {
     pub features: Vec<FeatureProgram>,
     /// Overrides by segments, those of one feature together, the strongest first.
     pub candidates: Vec<Candidate>,
-    /// The same by segment: places in `candidates`, those of features that depend on themselves left
-    /// out.
-    pub overrides: Vec<(FeatureIndex, u32)>,
+    /// The same by segment, those of features that depend on themselves left out.
+    pub overrides: Vec<Override>,
     /// What features come to for an identity that nothing overrides or splits, and what they come to
     /// without an identity.
     pub defaults: [Vec<OutcomeIndex>; 2],
@@ -296,6 +295,19 @@ pub struct Candidate {
     pub segment: SegmentIndex,
     /// The state.
     pub state: StateIndex,
+}
+
+/// What a segment makes of a feature for its members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// The feature.
+    pub feature: FeatureIndex,
+    /// Its place in [`Program::candidates`]: of several for one feature the lowest is the strongest.
+    pub candidate: u32,
+    /// The state's number, and the state.
+    pub at: StateIndex,
+    /// Beside its number, so that a request looks in one place.
+    pub state: State,
 }
 
 /// What a feature can be, before it is split.

@@ -5,11 +5,12 @@ use std::cmp::Ordering;
 use super::context::{Held, Kind, MISSING, NO_CANDIDATE, UNANSWERED, UNDECIDED};
 use super::program::{
     Check, Comparison, Draw, FeatureIndex, FlagMember, LeafIndex, Operand, Program, Property,
-    SegmentIndex, Slot, Source, StateIndex, Test,
+    SegmentIndex, Slot, Source, State, StateIndex, Test,
 };
 use super::python::{self, Integer};
 use super::{
-    Domain, EvaluationContext, LANES, OutcomeIndex, Remainder, Scalar, Seed, Version, release,
+    Domain, EvaluationContext, FeatureSet, LANES, OutcomeIndex, Remainder, Scalar, Seed, Version,
+    release,
 };
 
 /// What an evaluation came to. Borrows its context.
@@ -23,6 +24,12 @@ impl<'a> Evaluation<'a> {
     /// One outcome per feature, in the document's order.
     pub fn outcomes(&self) -> &'a [OutcomeIndex] {
         &self.context.outcomes
+    }
+
+    /// The features that may have come to something else than [`Program::default_outcomes`] says of
+    /// an identity. Means nothing without an identity.
+    pub fn changed(&self) -> &'a FeatureSet {
+        &self.context.changed
     }
 
     /// The segments that the identity belongs to, in the document's order.
@@ -158,48 +165,47 @@ impl<'a> Evaluator<'a> {
         for (draw, remainder) in self.program.draws.iter().zip(&context.remainders) {
             if let Draw::Variant(feature, state, split) = *draw {
                 context.outcomes[feature.0 as usize] = self.program.drawn(state, split, *remainder);
+                context.changed.add(feature);
             }
         }
     }
 
     /// Of the overrides of one feature by several segments the strongest counts.
     fn override_by_segments(&mut self) {
-        let context = &mut *self.context;
-        for (segment, answer) in self.program.segments.iter().zip(&context.segments) {
-            if *answer != 1 {
+        for (at, segment) in self.program.segments.iter().enumerate() {
+            if self.context.segments[at] != 1 {
                 continue;
             }
             let (first, end) = segment.overrides;
-            for &(feature, candidate) in &self.program.overrides[first as usize..end as usize] {
-                let strongest = &mut context.candidates[feature.0 as usize];
-                if *strongest == NO_CANDIDATE {
-                    context.overridden.push(feature);
+            for given in &self.program.overrides[first as usize..end as usize] {
+                let strongest = &mut self.context.candidates[given.feature.0 as usize];
+                if given.candidate < *strongest {
+                    let is_first = *strongest == NO_CANDIDATE;
+                    *strongest = given.candidate;
+                    self.take_state(given.feature, given.at, given.state, is_first);
                 }
-                *strongest = candidate.min(*strongest);
             }
-        }
-        for at in 0..self.context.overridden.len() {
-            let feature = self.context.overridden[at];
-            let candidate = self.context.candidates[feature.0 as usize];
-            self.take_state(feature, self.program.candidates[candidate as usize].state);
         }
     }
 
     fn override_by_identity(&mut self) {
-        for &(feature, state) in self.own {
-            self.context
-                .pending
-                .retain(|draw| !matches!(draw, Draw::Variant(f, ..) if *f == feature));
-            self.take_state(feature, state);
+        for &(feature, at) in self.own {
+            self.take_state(feature, at, self.program.states[at.0 as usize], false);
         }
     }
 
-    fn take_state(&mut self, feature: FeatureIndex, at: StateIndex) {
-        let state = self.program.states[at.0 as usize];
+    /// Overrides a feature. `is_first`: nothing did before.
+    #[inline]
+    fn take_state(&mut self, feature: FeatureIndex, at: StateIndex, state: State, is_first: bool) {
+        let context = &mut *self.context;
+        if !is_first {
+            context.pending.retain(|draw| !matches!(draw, Draw::Variant(f, ..) if *f == feature));
+        }
         let outcome = if self.has_identity { state.control } else { state.outcome };
-        self.context.outcomes[feature.0 as usize] = outcome;
+        context.outcomes[feature.0 as usize] = outcome;
+        context.changed.add(feature);
         if let (true, Some(split)) = (self.has_identity, state.split) {
-            self.context.pending.push(Draw::Variant(feature, at, split));
+            context.pending.push(Draw::Variant(feature, at, split));
         }
     }
 

@@ -4,46 +4,49 @@
 //! has another lower case at the end of a word, dotted capital I becomes two code points. The
 //! tables are those of the Rust release, Unicode 17 at the time of writing, as in Node 20.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 /// What characters become in lower case.
 struct Tables {
-    /// The characters that become a single other one, by what they become.
-    uppercase: HashMap<char, Vec<char>>,
+    /// What characters become that become a single other one, and they: sorted.
+    uppercase: Box<[(char, char)]>,
     /// Those that come about in other ways: beside another one, or by where they stand.
-    irregular: HashSet<char>,
+    irregular: BTreeSet<char>,
 }
 
+/// No character from here on has a case: ideographs and what is for private use.
+const CASELESS: char = '\u{20000}';
+
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
-    let mut tables = Tables {
-        uppercase: HashMap::new(),
-        // A capital sigma becomes either of these.
-        irregular: HashSet::from(['σ', 'ς']),
-    };
-    for character in '\0'..=char::MAX {
+    let mut uppercase = Vec::new();
+    // A capital sigma becomes either of these.
+    let mut irregular = BTreeSet::from(['σ', 'ς']);
+    for character in '\0'..CASELESS {
         let mut lower = character.to_lowercase();
         match (lower.next(), lower.len()) {
             (Some(first), 0) if first == character => {}
-            (Some(first), 0) => tables.uppercase.entry(first).or_default().push(character),
-            (first, _) => tables.irregular.extend(first.into_iter().chain(lower)),
+            (Some(first), 0) => uppercase.push((first, character)),
+            (first, _) => irregular.extend(first.into_iter().chain(lower)),
         }
     }
-    tables
+    uppercase.sort_unstable();
+    Tables { uppercase: uppercase.into(), irregular }
 });
 
 /// Whether lower-casing a text neither takes `character` out of it nor puts it in.
 #[must_use]
 pub fn has_no_case(character: char) -> bool {
     character.to_lowercase().eq([character])
-        && !TABLES.uppercase.contains_key(&character)
+        && uppercase_of(character).next().is_none()
         && !TABLES.irregular.contains(&character)
 }
 
 /// The characters that become `lower` and nothing else, other than itself.
-#[must_use]
-pub fn uppercase_of(lower: char) -> &'static [char] {
-    TABLES.uppercase.get(&lower).map_or(&[], Vec::as_slice)
+pub fn uppercase_of(lower: char) -> impl Iterator<Item = char> {
+    let first = TABLES.uppercase.partition_point(|(known, _)| *known < lower);
+    let rest = TABLES.uppercase[first..].iter();
+    rest.take_while(move |(known, _)| *known == lower).map(|(_, character)| *character)
 }
 
 /// What `text.toLowerCase()` gives, in no particular locale.
@@ -103,10 +106,17 @@ mod tests {
         {
             assert!(!has_no_case(character), "{character:?}");
         }
-        assert_eq!(uppercase_of('k'), ['K', '\u{212a}']);
-        assert_eq!(uppercase_of('i'), ['I']);
-        assert_eq!(uppercase_of('ǆ'), ['Ǆ', 'ǅ']);
-        assert_eq!(uppercase_of('7'), []);
+        assert!(uppercase_of('k').eq(['K', '\u{212a}']));
+        assert!(uppercase_of('i').eq(['I']));
+        assert!(uppercase_of('ǆ').eq(['Ǆ', 'ǅ']));
+        assert!(uppercase_of('7').eq([]));
+    }
+
+    #[test]
+    fn no_character_behind_the_tables_has_a_case() {
+        let behind = CASELESS..=char::MAX;
+        assert!(behind.clone().all(|character| character.to_lowercase().eq([character])));
+        assert!(behind.clone().all(|character| character.to_uppercase().eq([character])));
     }
 
     #[test]

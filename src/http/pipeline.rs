@@ -31,6 +31,7 @@ use super::streaming::Departure;
 use super::streams::{self, Asked, Opening};
 use super::worker::Process;
 use super::{flagsmith, ofrep, reflag};
+use crate::dialect::query::Parameters;
 use crate::dialect::reflag::routes::Endpoint;
 use crate::dialect::{Dialect, Forbidden, Rejection};
 use crate::model::KeyClass;
@@ -372,9 +373,19 @@ fn events(
         return Ok((StatusCode::OK, fields, Bytes::new()));
     }
     let request = &head.headers;
-    let last_event = request.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let last_event = last_event(request, head.uri.query().unwrap_or_default());
     let asked = Asked { dialect, connection, environment, key, request, last_event };
     Err(Stop::Streams(Box::new(streams::open(&asked)?)))
+}
+
+/// The version that a client was told last, by its own word. EventSources that are written in
+/// JavaScript cannot send the header, and have it in the query (flagsmith.md section 15).
+fn last_event(headers: &HeaderMap, query: &str) -> Option<u64> {
+    let in_query = || Parameters(query).find(|parameter| parameter.name == "lastEventId");
+    match headers.get("last-event-id") {
+        Some(id) => id.to_str().ok()?.parse().ok(),
+        None => in_query()?.value.parse().ok(),
+    }
 }
 
 /// A call of somebody who holds a key: all that a dialect needs to answer it.

@@ -242,6 +242,8 @@ fn ofreps_clients_are_told_where_to_listen_and_what_they_have_missed() {
     let again = edge.anonymous().with("Last-Event-ID", "1");
     let mut up_to_date = listen(&again, target);
     assert!(up_to_date.is_silent_for(SILENCE), "it has missed nothing");
+    let in_query = listen(&edge.anonymous(), &format!("{target}&lastEventId=1"));
+    assert!({ in_query }.is_silent_for(SILENCE), "nor has this one");
     edge.publish("shop", &rules(2));
     assert_eq!(up_to_date.event().0, "2");
     assert_eq!(listen(&again, target).event().0, "2", "it has missed this");

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::fake_upstream::flagsmith::{DOCUMENT, LIST, Listed, PROXY_KEY, ServerKey};
 use crate::fake_upstream::{Answer, Document, Reply as Answered, Step, Upstream};
 use crate::following::for_each_row;
+use crate::support::events::Block;
 use crate::support::wire::{Caller, Reply};
 use crate::support::{Edge, Environment, Setup, logged, until};
 
@@ -645,4 +646,30 @@ fn waiting_requests_are_let_go_when_their_environment_is() {
     asked.join().unwrap().assert_error(403, "INVALID_API_KEY");
     // What it waited for is shown for nobody.
     assert_eq!(series_of(&edge, STAGING), 0);
+}
+
+#[test]
+fn streams_end_with_their_key_or_their_environment_and_others_stay() {
+    let upstream = upstream(&both());
+    let edge = start(&upstream);
+    until_served(&edge, "client-prod", "prod");
+    until_served(&edge, "client-staging", "staging");
+    let listen = |key: &str| {
+        let stream = edge.anonymous().listen(&format!("/sse/environments/{key}/stream"));
+        let mut stream = stream.unwrap_or_else(|refusal| panic!("{refusal}"));
+        assert_eq!(stream.event().1, "environment_updated");
+        stream
+    };
+    let (of_prod, of_staging) = (listen("client-prod"), listen("client-staging"));
+    let mut of_server = edge.anonymous().bearer("ser.prod").listen("/sse/server").unwrap();
+    of_server.event();
+    let [prod, _] = both();
+    upstream.list(&[prod.client_key("renewed")]);
+    for stream in [of_prod, of_staging] {
+        assert!(matches!(stream.until_end()[..], [Block::Retry(_)]));
+    }
+    // This one's key holds.
+    let clients = || edge.metrics().find("burgee_stream_clients", &[]);
+    until("one listens", || (clients() == Some(1.0)).then_some(()));
+    listen("renewed");
 }

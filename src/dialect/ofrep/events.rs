@@ -1,6 +1,7 @@
 //! Event streams of OFREP's clients (ofrep.md section 6).
 
 use crate::dialect::event_stream::Message;
+use crate::dialect::query::Parameters;
 use crate::time::Timestamp;
 
 /// How long a page that nobody looks at keeps its stream, in seconds: what clients take by default.
@@ -39,10 +40,8 @@ pub fn write_event_streams(path: &str, key: &[u8], body: &mut Vec<u8>) {
 /// The version that the query names as the one that a client was told of. What is no version of
 /// ours is not looked at, as the protocol asks for.
 pub fn told_version(query: &str) -> Option<u64> {
-    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let value =
-        pairs.filter(|(name, _)| *name == "flagConfigEtag").map(|(_, value)| value).next()?;
-    value.parse().ok()
+    let told = Parameters(query).find(|parameter| parameter.name == "flagConfigEtag")?;
+    told.value.parse().ok()
 }
 
 #[cfg(test)]

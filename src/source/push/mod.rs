@@ -31,10 +31,10 @@ pub(crate) const STREAM_MEMORY: u64 =
     (64 << 10) + (64 << 10) + 2 * (events::LONGEST_LINE + events::LONGEST_EVENT) as u64;
 
 /// A look that is made because of an announcement leaves as much time before the next one as it took
-/// itself: at least this much...
-const LEAST_REST: Duration = Duration::from_millis(50);
-/// ...and at most so much. So a flood of announcements leads to twenty looks a second, and a large
-/// document takes half of the time.
+/// itself: at least this much, which a change that comes close behind another has to wait...
+const LEAST_REST: Duration = Duration::from_millis(10);
+/// ...and at most so much. So a flood of announcements leads to a hundred looks a second at most, and
+/// a large document takes half of the time.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 /// Looks are so far apart where it cannot be told that one has brought what was announced: there was
 /// no number, or the upstream announces numbers that it does not have.

@@ -307,6 +307,7 @@ impl App {
         tokio::spawn(Streams::keep_time(Arc::clone(&process)));
         let accepting = tokio::spawn(accept_all(listener, lanes));
         let administering = tokio::spawn(admin::serve(admin_listener, admin));
+        let origin_port = origin.as_ref().map(|(_, port)| Arc::clone(port));
         let managing = origin.map(|(listener, port)| {
             info!(listen = listener.address(), "serving the origin");
             tokio::spawn(origin::serve(listener, port))
@@ -317,6 +318,9 @@ impl App {
         for environment in process.snapshot.load().environments.iter() {
             environment.waiting.end();
             environment.announcements.end();
+        }
+        if let Some(port) = origin_port {
+            port.end_streams();
         }
         tokio::time::sleep(LAST_CALL.min(settings.server.drain)).await;
         // Ends the accept loop and with it the lanes: workers stop once they are empty.

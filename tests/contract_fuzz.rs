@@ -366,6 +366,8 @@ impl Origin {
         ] {
             document["components"]["parameters"][parameter]["schema"] = json!({"enum": there});
         }
+        // Event streams have no end that the fuzzer would live to see; `tests/origin` looks at them.
+        document["paths"].as_object_mut().unwrap().retain(|path, _| !path.starts_with("/sse/"));
         // Versions are low here, so most that are made up would be waited for, and names of
         // parameters that are no context's are ignored; an edge's tests look at both.
         for item in document["paths"].as_object_mut().unwrap().values_mut() {

@@ -14,6 +14,7 @@ use prometheus::{IntGauge, Opts};
 
 use super::api::{Refusal, routes};
 use super::openapi;
+use super::streams::TOO_MANY;
 use crate::dialect::reflag;
 use crate::telemetry::metrics::{Metrics, OriginMetrics, RouteLabels, names};
 
@@ -24,13 +25,16 @@ const DIALECT: &str = "origin";
 static LABELS: LazyLock<Vec<RouteLabels>> = LazyLock::new(|| {
     let managed = routes::ROUTES.iter().map(|route| route.path);
     let sdk = reflag::routes::ROUTES.iter().map(|route| route.path);
+    let streams = reflag::routes::STREAMS.iter().map(|(path, _)| *path);
     let mut seen = BTreeSet::new();
-    let known = managed.chain(sdk).chain(openapi::PATHS).filter(|path| seen.insert(*path));
+    let known =
+        managed.chain(sdk).chain(streams).chain(openapi::PATHS).filter(|path| seen.insert(*path));
     known.chain(["other"]).map(|route| RouteLabels { dialect: DIALECT, route }).collect()
 });
 
 /// Why SDKs are refused, beside the reasons that management calls have too.
-const OF_SDKS: [&str; 4] = ["secret_required", "secret_in_url", "not_ready", "not_forwarded"];
+const OF_SDKS: [&str; 5] =
+    ["secret_required", "secret_in_url", "not_ready", "not_forwarded", TOO_MANY];
 
 /// Counters of an origin whose database is at `path`.
 pub(super) fn open(metrics: &Metrics, path: &Path) -> Result<OriginMetrics, prometheus::Error> {
@@ -54,6 +58,8 @@ pub(super) struct Note {
     pub(super) reason: Option<&'static str>,
     /// For how long a version was waited for, which is not the origin's doing.
     pub(super) waited: Duration,
+    /// Whether it is an event stream, whose end nobody waits for.
+    pub(super) is_stream: bool,
 }
 
 impl Note {

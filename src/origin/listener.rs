@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ETAG, HeaderValue, RETRY_AFTER,
@@ -32,6 +32,7 @@ use super::demo::{self, DemoAccess};
 use super::openapi;
 use super::runtime_api::RuntimeApi;
 use super::store::{StoreError, Stored};
+use super::streams::{AnyBody, Hangup, TOO_MANY};
 use crate::http::connection::Socket;
 use crate::http::{FixedText, Listener};
 use crate::telemetry::metrics::{Metrics, OriginMetrics};
@@ -68,22 +69,34 @@ impl Port {
     }
 
     /// Answers a request, and counts it by its route.
-    async fn serve(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn serve(&self, request: Request<Incoming>) -> Response<AnyBody> {
         let watch = Stopwatch::start();
         let route = counting::route_of(request.uri().path());
         let mut response = self.answer(request).await;
-        let Note { reason, waited } = Note::take(&mut response);
+        let Note { reason, waited, is_stream } = Note::take(&mut response);
+        if is_stream && response.status() == StatusCode::OK {
+            self.metrics.opened(route);
+            return response;
+        }
+        if reason == Some(TOO_MANY) {
+            self.metrics.stream_dropped();
+        }
         let took = watch.elapsed().saturating_sub(waited);
         self.metrics.answered(route, response.status().as_u16(), reason, took);
         response
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    /// Ends all event streams.
+    pub fn end_streams(&self) {
+        self.runtime.end_streams();
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<AnyBody> {
         let path = request.uri().path();
         if let Some(text) = openapi::find(path) {
-            describe(text, &request)
+            describe(text, &request).map(Either::Left)
         } else if path.starts_with("/api") {
-            self.manage(request).await
+            self.manage(request).await.map(Either::Left)
         } else {
             self.runtime.answer(request, &self.bodies).await
         }
@@ -205,15 +218,22 @@ async fn converse<S>(stream: S, port: Arc<Port>)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(move |request| {
+    let hangup = Hangup::default();
+    let given_up = Arc::clone(&hangup.0);
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let port = Arc::clone(&port);
+        request.extensions_mut().insert(hangup.clone());
         async move { Ok::<_, Infallible>(port.serve(request).await) }
     });
-    // Errors are the peer's: gone, or no HTTP.
-    let _ = http1::Builder::new()
+    let conversation = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        // Errors are the peer's: gone, or no HTTP.
+        _ = conversation => {}
+        // What is written waits for somebody who does not read.
+        () = given_up.notified() => {}
+    }
 }

@@ -25,6 +25,7 @@ pub mod model;
 pub mod openapi;
 mod runtime_api;
 pub mod store;
+mod streams;
 mod wire;
 
 pub(crate) use bodies::{LONG_BODIES, SHORT_BODIES};

@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH,
     RETRY_AFTER,
 };
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
 use tracing::error;
@@ -25,14 +26,16 @@ use super::definitions;
 use super::keys::sha256;
 use super::model::EnvironmentId;
 use super::store::{Store, StoreError};
+use super::streams::{AnyBody, Hangup, Holder, STREAMS, Streams};
 use crate::compile::Policy;
 use crate::config::{Definitions, Gate};
 use crate::dialect::ofrep::BareKey;
-use crate::dialect::reflag::routes::{Endpoint, ROUTES};
+use crate::dialect::reflag::routes::{self, Endpoint, ROUTES};
 use crate::dialect::reflag::{Answer, Selection, definitions as features, mapping, tracking};
 use crate::dialect::{Forbidden, Rejection};
 use crate::evaluate::{EvaluationContext, Evaluator};
 use crate::http::pipeline::matches_etag;
+use crate::http::streams::StreamTimes;
 use crate::model::{EnvironmentName, KeyClass, Rules, Version};
 use crate::snapshot::{
     Authority, Content, Cors, OnStale, OnUnauthorized, Patience, Profile, class_index,
@@ -51,29 +54,38 @@ const FARTHEST: u64 = 1_000_000;
 pub(super) struct RuntimeApi {
     store: Store,
     kept: Mutex<HashMap<EnvironmentId, Arc<Content>>>,
+    streams: Streams,
 }
 
 /// Who asks.
 struct Asking {
     environment: EnvironmentId,
     class: KeyClass,
+    /// SHA-256 of the key.
+    hash: [u8; 32],
 }
 
 /// What is answered, or why not.
-type Reply = Result<Response<Full<Bytes>>, Rejection>;
+type Reply = Result<Response<AnyBody>, Rejection>;
 
 impl RuntimeApi {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, kept: Mutex::default() }
+        let streams = Streams::new(store.clone(), STREAMS, StreamTimes::default());
+        Self { store, kept: Mutex::default(), streams }
+    }
+
+    /// Ends all event streams.
+    pub(super) fn end_streams(&self) {
+        self.streams.end();
     }
 
     pub(super) async fn answer(
         &self,
         request: Request<Incoming>,
         bodies: &Bodies,
-    ) -> Response<Full<Bytes>> {
+    ) -> Response<AnyBody> {
         let mut note = Note::default();
-        let reply = self.reply(request, bodies, &mut note.waited).await;
+        let reply = self.reply(request, bodies, &mut note).await;
         let mut response = reply.unwrap_or_else(|rejection| {
             note.reason = Some(rejection.label());
             let (status, body) = mapping::reject(&rejection);
@@ -92,15 +104,15 @@ impl RuntimeApi {
         response
     }
 
-    async fn reply(
-        &self,
-        request: Request<Incoming>,
-        bodies: &Bodies,
-        delay: &mut Duration,
-    ) -> Reply {
+    async fn reply(&self, request: Request<Incoming>, bodies: &Bodies, note: &mut Note) -> Reply {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
         let path = path.strip_suffix('/').unwrap_or(path);
+        if let Some((_, class)) = routes::STREAMS.iter().find(|(known, _)| *known == path) {
+            note.is_stream = true;
+            return self.stream(&head, *class).await;
+        }
+        let delay = &mut note.waited;
         let route = ROUTES.iter().find(|route| route.path == path);
         let endpoint = route.ok_or(Rejection::UnknownPath)?.endpoint;
         let is_read = head.method == Method::GET || head.method == Method::HEAD;
@@ -136,6 +148,21 @@ impl RuntimeApi {
         }
     }
 
+    /// An event stream for keys of a class; the one for publishable keys lets secret ones in, too.
+    async fn stream(&self, head: &Parts, class: KeyClass) -> Reply {
+        if head.method != Method::GET && head.method != Method::HEAD {
+            return Err(Rejection::Method("GET, HEAD"));
+        }
+        let query = head.uri.query().unwrap_or_default();
+        let asking = self.authenticate(&head.headers, query).await?;
+        if class == KeyClass::Secret && asking.class == KeyClass::Publishable {
+            return Err(Rejection::Forbidden(Forbidden::SecretRequired));
+        }
+        let hangup = head.extensions.get::<Hangup>().cloned().unwrap_or_default();
+        let holder = Holder { environment: asking.environment, hash: asking.hash };
+        self.streams.open(holder, &head.method, hangup)
+    }
+
     /// A key in a header, or a publishable one in the query (reflag-runtime.md section 1).
     async fn authenticate(&self, headers: &HeaderMap, query: &str) -> Result<Asking, Rejection> {
         let in_header = headers.get(AUTHORIZATION).map(|value| {
@@ -152,7 +179,7 @@ impl RuntimeApi {
         if in_header.is_none() && found.class == KeyClass::Secret {
             return Err(Rejection::Forbidden(Forbidden::SecretInUrl));
         }
-        Ok(Asking { environment: found.environment, class: found.class })
+        Ok(Asking { environment: found.environment, class: found.class, hash })
     }
 
     /// Holds a call until its version is here, or for as long as its key may wait. Gives how long
@@ -277,8 +304,8 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
 /// May be kept, and is asked for again.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 
-fn json_response(body: Bytes, kept: HeaderValue) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
+fn json_response(body: Bytes, kept: HeaderValue) -> Response<AnyBody> {
+    let mut response = Response::new(Either::Left(Full::new(body)));
     let fields = response.headers_mut();
     fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     fields.insert(CACHE_CONTROL, kept);

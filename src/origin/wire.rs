@@ -189,6 +189,11 @@ impl From<Flag> for FlagAnswer {
     }
 }
 
+/// `flagStateVersions`: the version of each environment, by its id.
+pub(super) fn versions(environments: Vec<Environment>) -> BTreeMap<EnvironmentId, u64> {
+    environments.into_iter().map(|e| (e.id, e.flag_state_version)).collect()
+}
+
 /// `{flag, flagStateVersions}`
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -199,8 +204,7 @@ pub(super) struct ChangedFlag {
 
 impl ChangedFlag {
     pub(super) fn of(flag: Flag, environments: Vec<Environment>) -> Self {
-        let versions = environments.into_iter().map(|e| (e.id, e.flag_state_version));
-        Self { flag: FlagAnswer::from(flag), flag_state_versions: versions.collect() }
+        Self { flag: FlagAnswer::from(flag), flag_state_versions: versions(environments) }
     }
 }
 

@@ -248,7 +248,7 @@ impl Metrics {
         for reason in reasons {
             self.rejections.with_label_values(&["origin", reason]);
         }
-        for what in ["origin_connections", "origin_writes"] {
+        for what in ["origin_connections", "origin_streams", "origin_writes"] {
             self.bounded_dropped.with_label_values(&[what]);
         }
         let writes = Opts::new(names::ORIGIN_WRITES, "Changes of the origin's database.");
@@ -363,6 +363,16 @@ impl OriginMetrics {
         if let Some(reason) = reason {
             self.rejections.with_label_values(&["origin", reason]).inc();
         }
+    }
+
+    /// Counts an event stream that was opened.
+    pub fn opened(&self, route: usize) {
+        self.port.opened(route);
+    }
+
+    /// Counts an event stream that was one too many.
+    pub fn stream_dropped(&self) {
+        self.bounded_dropped.with_label_values(&["origin_streams"]).inc();
     }
 
     /// Counts a connection that was one too many.

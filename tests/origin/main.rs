@@ -28,5 +28,6 @@ mod scene;
 #[allow(dead_code, reason = "shared with another target")]
 mod schema;
 mod secrets;
+mod streams;
 #[path = "../server/support/mod.rs"]
 mod support;

@@ -67,6 +67,8 @@ fn requests_are_counted_by_the_template_of_their_route_and_refusals_by_reason() 
         (&scene.holding(&publishable), "GET", "/features/", "", 403),
         (&scene.holding(&publishable), "POST", "/user", "{}", 400),
         (&scene.holding(&publishable), "POST", "/feedback", "{}", 503),
+        (&scene.holding(&secret), "HEAD", "/sse/server", "", 200),
+        (&scene.holding(&publishable), "GET", "/sse/server", "", 403),
         (&caller, "GET", "/nothing/acme-corp", "", 404),
         (&caller, "GET", "/openapi.json", "", 200),
     ] {
@@ -87,11 +89,16 @@ fn requests_are_counted_by_the_template_of_their_route_and_refusals_by_reason() 
         ("/user", 400, 1),
         ("/feedback", 503, 1),
         ("/openapi.json", 200, 1),
+        ("/sse/server", 200, 1),
+        ("/sse/server", 403, 1),
     ] {
         assert_eq!(scraped.answered(route, status), count, "{route} {status}");
     }
     let durations = format!("_count{{dialect=\"origin\",route=\"{flags}\"}}");
     assert_eq!(scraped.count(&format!("burgee_http_request_duration_seconds{durations}")), 7);
+    let opened = "_count{dialect=\"origin\",route=\"/sse/server\"}";
+    let opened = scraped.count(&format!("burgee_http_request_duration_seconds{opened}"));
+    assert_eq!(opened, 1, "how long a stream lasts is no time of a request");
     for (reason, count) in [
         ("unknown_key", 1),
         ("scope_missing", 1),
@@ -99,7 +106,7 @@ fn requests_are_counted_by_the_template_of_their_route_and_refusals_by_reason() 
         ("not_found", 1),
         ("unknown_path", 2),
         ("invalid", 2),
-        ("secret_required", 1),
+        ("secret_required", 2),
         ("not_forwarded", 1),
     ] {
         assert_eq!(scraped.rejected(reason), count, "{reason}");
@@ -136,7 +143,9 @@ fn writes_are_counted_with_their_time_and_the_database_with_its_size() {
     assert!(after.value("burgee_origin_write_duration_seconds_sum").unwrap() > 0.0);
     assert!(after.count("burgee_origin_database_bytes") > 10_000);
     assert_eq!(after.count("burgee_bounded_dropped_total{what=\"origin_writes\"}"), 0);
-    assert_eq!(after.count("burgee_bounded_dropped_total{what=\"origin_connections\"}"), 0);
+    for what in ["origin_connections", "origin_streams"] {
+        assert_eq!(after.count(&format!("burgee_bounded_dropped_total{{what=\"{what}\"}}")), 0);
+    }
 }
 
 #[test]

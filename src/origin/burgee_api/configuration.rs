@@ -12,7 +12,7 @@ use crate::origin::api::{
 };
 use crate::origin::model::{Access, EnvironmentId, Segment, Stage, Variant, limits};
 use crate::origin::store::{SegmentChange, StageChange, Stored};
-use crate::origin::wire::{MemberAnswer, StageAnswer, VariantAnswer};
+use crate::origin::wire::{MemberAnswer, StageAnswer, VariantAnswer, versions};
 
 impl Api {
     pub(super) async fn list_members(&self) -> Answer {
@@ -72,7 +72,9 @@ impl Api {
         let stage = self.write(call, move |writer| {
             let stage = writer.update_stage(&app, &stage, change)?;
             let targeting = writer.stage_targeting(&stage.id)?;
-            stage_answer(stage, &targeting)
+            let mut answer = stage_answer(stage, &targeting)?;
+            answer["flagStateVersions"] = json!(versions(writer.environments(&app)?));
+            Ok(answer)
         });
         answer(&stage.await?)
     }
@@ -113,8 +115,12 @@ impl Api {
             }
         })?;
         let (app, segment) = (call.app(), call.parameter("segmentId").into());
-        let segment = self.write(call, move |writer| writer.update_segment(&app, &segment, change));
-        answer(&segment_answer(&segment.await?))
+        let segment = self.write(call, move |writer| {
+            let mut answer = segment_answer(&writer.update_segment(&app, &segment, change)?);
+            answer["flagStateVersions"] = json!(versions(writer.environments(&app)?));
+            Ok(answer)
+        });
+        answer(&segment.await?)
     }
 
     pub(super) async fn delete_segment(&self, call: &Call) -> Answer {
@@ -130,7 +136,7 @@ impl Api {
             let variants = reader.variants(&flag.id)?.into_iter();
             variants.map(VariantAnswer::of).collect::<Stored<Vec<_>>>()
         });
-        answer(&Variants { variants: variants.await? })
+        answer(&Variants { variants: variants.await?, flag_state_versions: None })
     }
 
     pub(super) async fn put_variants(&self, call: &Call) -> Answer {
@@ -138,15 +144,21 @@ impl Api {
         let (app, key) = (call.app(), call.parameter("flagKey").to_owned());
         let variants = self.write(call, move |writer| {
             writer.set_variants(&app, &key, &variants)?;
-            variants.into_iter().map(VariantAnswer::of).collect::<Stored<Vec<_>>>()
+            let variants = variants.into_iter().map(VariantAnswer::of).collect::<Stored<_>>()?;
+            let flag_state_versions = Some(versions(writer.environments(&app)?));
+            Ok(Variants { variants, flag_state_versions })
         });
-        answer(&Variants { variants: variants.await? })
+        answer(&variants.await?)
     }
 }
 
 #[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Variants {
     variants: Vec<VariantAnswer>,
+    /// What a change led to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flag_state_versions: Option<BTreeMap<EnvironmentId, u64>>,
 }
 
 /// The variants of a body, with their payloads as they were written.

@@ -378,7 +378,7 @@ fn events(
     Err(Stop::Streams(Box::new(streams::open(&asked)?)))
 }
 
-/// The version that a client was told last, by its own word. EventSources that are written in
+/// The version that a client was told last, by its own word. `EventSource`s that are written in
 /// JavaScript cannot send the header, and have it in the query (flagsmith.md section 15).
 fn last_event(headers: &HeaderMap, query: &str) -> Option<u64> {
     let in_query = || Parameters(query).find(|parameter| parameter.name == "lastEventId");

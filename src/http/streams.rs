@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::connection::Connection;
 use super::cors;
@@ -44,10 +44,26 @@ impl Default for StreamTimes {
 
 /// Times of streams are counted in beats, of which a heartbeat takes so many.
 const BEATS: u32 = 15;
-/// After the end of a stream its client comes again after so many milliseconds.
-const RETRY: std::ops::Range<u32> = 1_000..5_000;
-/// Who finds no place comes again after so many seconds.
-const RETRY_WHEN_FULL: std::ops::Range<u32> = 5..30;
+
+/// The last that is sent on a stream: when to come again, in 1 to 5 s.
+pub(crate) fn farewell() -> Message {
+    Message::retry(fastrand::u32(1_000..5_000))
+}
+
+/// For who finds no place: in 5 to 30 s there may be one.
+pub(crate) fn full() -> Rejection {
+    Rejection::TooManyStreams(fastrand::u32(5..30))
+}
+
+/// What the head of every stream says.
+pub(crate) fn head() -> HeaderMap {
+    let mut fields = HeaderMap::with_capacity(8);
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    // Keeps those who pass answers on from waiting for more of it (nginx and its like).
+    fields.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    fields
+}
 
 /// All streams of the process.
 #[derive(Debug)]
@@ -230,15 +246,9 @@ pub(super) struct Asked<'a> {
     pub(super) last_event: Option<u64>,
 }
 
-/// Keeps those who pass answers on from waiting for more of it (nginx and its like).
-const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
-
-/// The head of an event stream.
+/// The head of an event stream, as far as pages may read it.
 pub(super) fn fields(class: KeyClass, environment: &Environment, request: &HeaderMap) -> HeaderMap {
-    let mut fields = HeaderMap::with_capacity(8);
-    fields.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-    fields.insert(UNBUFFERED, HeaderValue::from_static("no"));
+    let mut fields = head();
     if class == KeyClass::Publishable {
         cors::add(&environment.profile.cors, request, &mut fields);
     }
@@ -250,9 +260,9 @@ pub(super) fn open(asked: &Asked<'_>) -> Result<Opening, Rejection> {
     let Asked { dialect, connection, environment, key: (digest, credential), .. } = *asked;
     let streams = &connection.worker.shared.streams;
     let metrics = &connection.worker.shared.metrics;
-    let full = |what| {
+    let refuse = |what| {
         metrics.dropped_at_bound(what);
-        Rejection::TooManyStreams(fastrand::u32(RETRY_WHEN_FULL))
+        full()
     };
     let announcements = Arc::clone(&environment.announcements);
     if announcements.is_over() {
@@ -268,11 +278,11 @@ pub(super) fn open(asked: &Asked<'_>) -> Result<Opening, Rejection> {
     // What changes from here on is seen by the first look.
     let keys = announcements.keys();
     if !streams.enter(dialect) {
-        return Err(full("streams"));
+        return Err(refuse("streams"));
     }
     let Some(place) = announcements.join(Arc::clone(&client) as Arc<dyn Listener>) else {
         streams.open[dialect as usize].fetch_sub(1, Ordering::Relaxed);
-        return Err(full("streams_per_environment"));
+        return Err(refuse("streams_per_environment"));
     };
     let stream = EventStream {
         client,
@@ -326,7 +336,7 @@ impl EventStream {
 
     fn end(&mut self) -> Poll<Option<Message>> {
         self.stage = Stage::Told;
-        Poll::Ready(Some(Message::retry(fastrand::u32(RETRY))))
+        Poll::Ready(Some(farewell()))
     }
 
     /// Whether the key still opens the environment that it did.

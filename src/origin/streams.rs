@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame};
-use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Method, Response};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -22,20 +22,14 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::model::EnvironmentId;
 use super::store::{Numbers, Store};
 use crate::dialect::Rejection;
-use crate::dialect::event_stream::{MEDIA_TYPE, Message};
+use crate::dialect::event_stream::Message;
 use crate::dialect::reflag::events::flags_updated;
-use crate::http::streams::StreamTimes;
+use crate::http::streams::{StreamTimes, farewell, full, head};
 
 /// Streams at once: half of the port's connections, so that there is always room for calls.
 pub(super) const STREAMS: usize = 128;
 /// How [`Rejection::TooManyStreams`] is counted.
 pub(super) const TOO_MANY: &str = "streams";
-/// After the end of a stream its client comes again after so many milliseconds.
-const RETRY: std::ops::Range<u32> = 1_000..5_000;
-/// Who finds no place comes again after so many seconds.
-const RETRY_WHEN_FULL: std::ops::Range<u32> = 5..30;
-/// Keeps those who pass answers on from waiting for more of it (nginx and its like).
-const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The body of an answer: whole, or told piece by piece.
 pub(super) type AnyBody = Either<Full<Bytes>, Events>;
@@ -99,7 +93,6 @@ impl Streams {
         let (sender, receiver) = mpsc::channel(1);
         if method != Method::HEAD {
             let place = Arc::clone(&self.places).try_acquire_owned();
-            let full = |_| Rejection::TooManyStreams(fastrand::u32(RETRY_WHEN_FULL));
             let stream = Stream {
                 store: self.store.clone(),
                 times: self.times,
@@ -107,17 +100,14 @@ impl Streams {
                 holder,
                 sender,
                 hangup,
-                _place: place.map_err(full)?,
+                _place: place.map_err(|_| full())?,
             };
             tokio::spawn(stream.run());
         }
         let mut response = Response::new(Either::Right(Events(receiver)));
-        let fields = response.headers_mut();
-        fields.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-        fields.insert(UNBUFFERED, HeaderValue::from_static("no"));
+        *response.headers_mut() = head();
         // Clients are to connect anew, wherever a balancer then leads them.
-        fields.insert(CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         Ok(response)
     }
 }
@@ -140,7 +130,7 @@ impl Stream {
     async fn run(self) {
         let told = self.tell().await;
         let told = match told {
-            Ok(()) => self.send(&Message::retry(fastrand::u32(RETRY))).await,
+            Ok(()) => self.send(&farewell()).await,
             lost => lost,
         };
         if told.is_err() && !self.sender.is_closed() {

@@ -133,11 +133,6 @@ impl Announcements {
         self.over.load(Ordering::Acquire)
     }
 
-    /// How many listen.
-    pub fn len(&self) -> usize {
-        self.listeners().len()
-    }
-
     /// Whether nobody listens.
     pub fn is_empty(&self) -> bool {
         self.listeners().is_empty()

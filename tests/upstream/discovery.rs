@@ -666,7 +666,9 @@ fn streams_end_with_their_key_or_their_environment_and_others_stay() {
     let [prod, _] = both();
     upstream.list(&[prod.client_key("renewed")]);
     for stream in [of_prod, of_staging] {
-        assert!(matches!(stream.until_end()[..], [Block::Retry(_)]));
+        // The document holds the key too, so word of the new document may come before the end.
+        let rest = stream.until_end();
+        assert!(matches!(rest.last(), Some(Block::Retry(_))), "{rest:?}");
     }
     // This one's key holds.
     let clients = || edge.metrics().find("burgee_stream_clients", &[]);

@@ -97,4 +97,9 @@ impl Stopwatch {
     pub fn elapsed(self) -> Duration {
         Instant::now().saturating_duration_since(self.0)
     }
+
+    /// Time from another start to this one.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_duration_since(earlier.0)
+    }
 }

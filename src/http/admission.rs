@@ -2,9 +2,6 @@
 
 use std::borrow::Cow;
 
-use hyper::HeaderMap;
-use hyper::header::HeaderValue;
-
 use super::head_fields::HeadFields;
 use crate::dialect::flagsmith::routes::key_of_stream;
 use crate::dialect::reflag::mapping;
@@ -15,16 +12,6 @@ use crate::snapshot::{Credential, KeyTable};
 /// Finds what the request's key gives access to. The first key in the dialect's order decides;
 /// another one behind it is not tried.
 pub fn authenticate(
-    keys: &KeyTable,
-    dialect: Dialect,
-    headers: &HeaderMap,
-    query: Option<&str>,
-) -> Result<Credential, Rejection> {
-    authenticate_by(keys, dialect, &HeadFields::of(headers), query)
-}
-
-/// The same for a head that was looked at already.
-pub fn authenticate_by(
     keys: &KeyTable,
     dialect: Dialect,
     sent: &HeadFields<'_>,
@@ -52,7 +39,7 @@ pub fn authenticate_by(
 pub fn authenticate_stream(
     keys: &KeyTable,
     dialect: Dialect,
-    headers: &HeaderMap,
+    sent: &HeadFields<'_>,
     (path, query): (&str, Option<&str>),
 ) -> Result<(u128, Credential), Rejection> {
     let (sent, unknown) = match dialect {
@@ -62,7 +49,7 @@ pub fn authenticate_stream(
         }
         Dialect::Reflag | Dialect::Ofrep => {
             let in_query = || query.and_then(mapping::publishable_key).map(Sent::Url);
-            let sent = sent_key(dialect, &HeadFields::of(headers), query);
+            let sent = sent_key(dialect, sent, query);
             (sent.or_else(in_query), Rejection::UnknownKey)
         }
     };
@@ -105,7 +92,7 @@ fn sent_key<'a>(
     sent: &HeadFields<'a>,
     query: Option<&'a str>,
 ) -> Option<Sent<'a>> {
-    let text = |field: Option<&'a HeaderValue>| field.map(|value| value.as_bytes().trim_ascii());
+    let text = |field: Option<&'a [u8]>| field.map(<[u8]>::trim_ascii);
     let authorization = || text(sent.authorization);
     let bearer = || authorization().and_then(bearer_token);
     let bare_or_bearer = || authorization().map(|value| bearer_token(value).unwrap_or(value));
@@ -131,8 +118,6 @@ fn bearer_token(value: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderName;
-
     use super::*;
     use crate::snapshot::KeyDigests;
 
@@ -149,11 +134,11 @@ mod tests {
         fields: &[(&'static str, &'static str)],
         query: Option<&str>,
     ) -> Result<u32, Rejection> {
-        let headers = fields
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
-            .collect();
-        authenticate(&keys(), dialect, &headers, query).map(|credential| credential.environment)
+        let mut sent = HeadFields::default();
+        for (name, value) in fields {
+            sent.note(name, value.as_bytes());
+        }
+        authenticate(&keys(), dialect, &sent, query).map(|credential| credential.environment)
     }
 
     #[test]

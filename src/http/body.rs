@@ -144,6 +144,26 @@ impl InFlight {
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
+
+    /// Whether there is room for a body of so many bytes.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.bytes() + bytes <= self.limit
+    }
+
+    /// Makes room for a body, to be given back; false when there is none.
+    pub(super) fn take(&self, bytes: usize) -> bool {
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes > self.limit {
+            self.give_back(bytes);
+            return false;
+        }
+        true
+    }
+
+    /// Gives back what was taken.
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 /// A share of [`InFlight`], given back when dropped.
@@ -154,18 +174,17 @@ struct Reservation<'a> {
 
 impl Reservation<'_> {
     fn grow(&mut self, more: usize) -> Result<(), Rejection> {
-        let before = self.of.bytes.fetch_add(more, Ordering::Relaxed);
-        self.bytes += more;
-        if before + more > self.of.limit {
+        if !self.of.take(more) {
             return Err(Rejection::Overloaded);
         }
+        self.bytes += more;
         Ok(())
     }
 }
 
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        self.of.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.of.give_back(self.bytes);
     }
 }
 

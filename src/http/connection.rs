@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::body::ResponseBody;
+use super::direct::{Direct, Next};
 use super::streaming::{Departure, Streaming};
 use super::worker::Worker;
 use crate::dialect::{Dialect, Rejection};
@@ -202,36 +203,44 @@ impl<S: HttpService<Incoming>> LetGo
 }
 
 /// Runs a connection to its end, its deadline or the end of the process.
-pub struct Served<C> {
+pub struct Served<C, F> {
     driven: Driven<C>,
+    /// Gives the socket to hyper.
+    to_hyper: F,
     connection: Arc<Connection>,
     registered: bool,
     ending: bool,
 }
 
+/// Who answers.
 enum Driven<C> {
-    Requests(Pin<Box<C>>),
+    Direct(Box<Direct>),
+    Hyper(Pin<Box<C>>),
     Events(Box<Streaming>),
     Nothing,
 }
 
-impl<C> Served<C> {
-    /// Drives `inner`.
-    pub fn new(inner: C, connection: Arc<Connection>) -> Self {
-        let driven = Driven::Requests(Box::pin(inner));
-        Self { driven, connection, registered: false, ending: false }
+impl<C, F> Served<C, F> {
+    /// Answers by itself what it can, and has `to_hyper` take the socket over for the rest.
+    pub fn new(transport: Transport, connection: Arc<Connection>, to_hyper: F) -> Self {
+        let driven = Driven::Direct(Box::new(Direct::new(transport, Arc::clone(&connection))));
+        Self { driven, to_hyper, connection, registered: false, ending: false }
     }
 }
 
 /// A stream that did not get the socket is closed: it knows its connection, which holds it.
-impl<C> Drop for Served<C> {
+impl<C, F> Drop for Served<C, F> {
     fn drop(&mut self) {
         let departure = self.connection.departure().take();
         drop(departure);
     }
 }
 
-impl<C: GracefulConnection + LetGo> Future for Served<C> {
+impl<C, F> Future for Served<C, F>
+where
+    C: GracefulConnection + LetGo,
+    F: FnMut(Transport) -> C + Unpin,
+{
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -245,29 +254,42 @@ impl<C: GracefulConnection + LetGo> Future for Served<C> {
         if this.connection.is_expired() && !this.connection.is_in(Phase::Body) {
             return Poll::Ready(());
         }
-        if let Driven::Requests(requests) = &mut this.driven {
-            if !this.ending && this.connection.worker.is_draining() {
-                this.ending = true;
-                requests.as_mut().graceful_shutdown();
-            }
-            // Errors here are the peer's: gone, or no HTTP. Both were answered as far as they can be.
-            if requests.as_mut().poll(context).is_ready() {
-                return Poll::Ready(());
-            }
-            let Some(departure) = this.connection.take_departure() else { return Poll::Pending };
-            this.driven = match std::mem::replace(&mut this.driven, Driven::Nothing) {
-                Driven::Requests(requests) => match requests.let_go() {
-                    Some(transport) => {
-                        Driven::Events(Box::new(Streaming::new(transport, departure)))
+        loop {
+            let next = match &mut this.driven {
+                Driven::Direct(direct) => ready!(direct.poll(context)),
+                Driven::Hyper(requests) => {
+                    if !this.ending && this.connection.worker.is_draining() {
+                        this.ending = true;
+                        requests.as_mut().graceful_shutdown();
                     }
-                    None => return Poll::Ready(()),
-                },
-                driven => driven,
+                    // Errors here are the peer's: gone, or no HTTP. Both were answered as far as they
+                    // can be.
+                    if requests.as_mut().poll(context).is_ready() {
+                        return Poll::Ready(());
+                    }
+                    match this.connection.take_departure() {
+                        Some(departure) => Next::Events(departure),
+                        None => return Poll::Pending,
+                    }
+                }
+                Driven::Events(streaming) => return streaming.poll(context),
+                Driven::Nothing => return Poll::Ready(()),
             };
-        }
-        match &mut this.driven {
-            Driven::Events(streaming) => streaming.poll(context),
-            Driven::Requests(_) | Driven::Nothing => Poll::Ready(()),
+            let transport = match std::mem::replace(&mut this.driven, Driven::Nothing) {
+                Driven::Direct(direct) => Some(direct.into_transport()),
+                Driven::Hyper(requests) => requests.let_go(),
+                Driven::Events(_) | Driven::Nothing => None,
+            };
+            this.driven = match (next, transport) {
+                (Next::Other, Some(transport)) => {
+                    Driven::Hyper(Box::pin((this.to_hyper)(transport)))
+                }
+                (Next::Events(departure), Some(transport)) => {
+                    this.connection.holding();
+                    Driven::Events(Box::new(Streaming::new(transport, departure)))
+                }
+                (Next::Closed, _) | (_, None) => return Poll::Ready(()),
+            };
         }
     }
 }
@@ -291,12 +313,49 @@ pub struct Transport {
     replacement: Option<(Bytes, usize)>,
     /// The socket took nothing when it was last written to.
     blocked: bool,
+    /// What was read of the socket before hyper came, and is for hyper to read.
+    unread: Bytes,
 }
 
 impl Transport {
     /// Wraps a socket.
     pub fn new(socket: Socket, connection: Arc<Connection>) -> Self {
-        Self { socket, connection, scan: HeadScan::default(), replacement: None, blocked: false }
+        let scan = HeadScan::default();
+        let unread = Bytes::new();
+        Self { socket, connection, scan, replacement: None, blocked: false, unread }
+    }
+
+    /// Has hyper begin with these bytes.
+    pub(super) fn unread(&mut self, bytes: Vec<u8>) {
+        self.unread = Bytes::from(bytes);
+    }
+
+    /// Reads from the socket itself.
+    #[inline]
+    pub(super) fn poll_receive(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Socket::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+
+    /// Writes to the socket itself.
+    #[inline]
+    pub(super) fn poll_transmit(
+        &mut self,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match (&mut self.socket, pieces) {
+            (Socket::Tcp(stream), [piece]) => Pin::new(stream).poll_write(context, piece),
+            (Socket::Unix(stream), [piece]) => Pin::new(stream).poll_write(context, piece),
+            (Socket::Tcp(stream), _) => Pin::new(stream).poll_write_vectored(context, pieces),
+            (Socket::Unix(stream), _) => Pin::new(stream).poll_write_vectored(context, pieces),
+        }
     }
 
     fn socket(&mut self) -> Pin<&mut dyn Stream> {
@@ -401,11 +460,12 @@ impl AsyncRead for Transport {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = match &mut self.socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
-            Socket::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
-        };
-        ready!(read)?;
+        if self.unread.is_empty() {
+            ready!(self.poll_receive(context, buffer))?;
+        } else {
+            let length = self.unread.len().min(buffer.remaining());
+            buffer.put_slice(&self.unread.split_to(length));
+        }
         self.arrived(&buffer.filled()[before..]);
         Poll::Ready(Ok(()))
     }
@@ -440,10 +500,7 @@ impl AsyncWrite for Transport {
         if self.replacement.is_some() {
             return self.poll_replacement(context);
         }
-        let written = match &mut self.socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-            Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-        };
+        let written = self.poll_transmit(context, slices);
         self.note(written)
     }
 

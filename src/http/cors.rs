@@ -18,6 +18,15 @@ const BY_PREFLIGHT: HeaderValue = HeaderValue::from_static(
     "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
 );
 
+/// Leave for pages of one origin to read an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Leave<'a> {
+    /// Whose pages.
+    pub origin: &'a [u8],
+    /// Whether cookies and the like may go with the request.
+    pub with_credentials: bool,
+}
+
 /// Whether a browser asks what it may ask.
 pub fn is_preflight_of(method: &Method, headers: &HeaderMap) -> bool {
     method == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
@@ -28,7 +37,7 @@ pub fn preflight(request: &HeaderMap, environments: &Environments) -> HeaderMap 
     let mut head = HeaderMap::new();
     head.insert(VARY, BY_PREFLIGHT);
     let Some(origin) = request.get(ORIGIN) else { return head };
-    if !allow(origin, environments, &mut head) {
+    if !allow(origin.as_bytes(), environments, &mut head) {
         return head;
     }
     head.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
@@ -41,58 +50,63 @@ pub fn preflight(request: &HeaderMap, environments: &Environments) -> HeaderMap 
 
 /// Lets pages read a refusal that belongs to no environment: without this a browser hides even
 /// the status.
-pub fn refusal(request: &HeaderMap, environments: &Environments, head: &mut HeaderMap) {
-    let Some(origin) = request.get(ORIGIN) else { return };
+pub fn refusal(origin: Option<&[u8]>, environments: &Environments, head: &mut HeaderMap) {
+    let Some(origin) = origin else { return };
     head.insert(VARY, BY_ORIGIN);
     if allow(origin, environments, head) {
         head.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     }
 }
 
-/// Completes the head of an environment's answer to a publishable key: where all pages may read it
-/// the head says so already.
+/// The leave for a page to read an environment's answer to a publishable key; none where all pages
+/// may, which prepared heads say already.
 #[inline]
-pub fn complete(cors: &Cors, origin: Option<&HeaderValue>, head: &mut HeaderMap) {
-    let Cors::Listed { credentials, .. } = cors else { return };
-    if let Some(origin) = origin
-        && cors.allows(origin.as_bytes())
-    {
-        head.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        if *credentials {
-            head.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-        }
-    }
+pub fn leave<'a>(cors: &Cors, origin: Option<&'a [u8]>) -> Option<Leave<'a>> {
+    let (Cors::Listed { credentials, .. }, Some(origin)) = (cors, origin) else { return None };
+    cors.allows(origin).then_some(Leave { origin, with_credentials: *credentials })
 }
 
 /// Adds an environment's leave to an answer to a publishable key whose head was not prepared.
-pub fn add(cors: &Cors, request: &HeaderMap, head: &mut HeaderMap) {
+pub fn add(cors: &Cors, origin: Option<&[u8]>, head: &mut HeaderMap) {
     if *cors != Cors::Any {
         head.insert(VARY, BY_ORIGIN);
     }
-    let Some(origin) = request.get(ORIGIN) else { return };
+    if origin.is_none() {
+        return;
+    }
     head.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     if *cors == Cors::Any {
         head.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
     }
-    complete(cors, Some(origin), head);
+    if let Some(leave) = leave(cors, origin) {
+        give(leave, head);
+    }
+}
+
+fn give(leave: Leave<'_>, head: &mut HeaderMap) {
+    // It was the value of a field.
+    let Ok(origin) = HeaderValue::from_bytes(leave.origin) else { return };
+    head.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    if leave.with_credentials {
+        head.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    }
 }
 
 /// Adds the leave of the most generous environment; false when none gives it.
-fn allow(origin: &HeaderValue, environments: &Environments, head: &mut HeaderMap) -> bool {
+fn allow(origin: &[u8], environments: &Environments, head: &mut HeaderMap) -> bool {
     let all = || environments.iter().map(|environment| &environment.profile.cors);
     let listing = |with_credentials: bool| {
         all().any(|cors| {
             matches!(cors, Cors::Listed { credentials, .. } if *credentials == with_credentials)
-                && cors.allows(origin.as_bytes())
+                && cors.allows(origin)
         })
     };
     if listing(true) {
-        head.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        head.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        give(Leave { origin, with_credentials: true }, head);
     } else if all().any(|cors| *cors == Cors::Any) {
         head.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
     } else if listing(false) {
-        head.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        give(Leave { origin, with_credentials: false }, head);
     } else {
         return false;
     }

@@ -7,14 +7,13 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::{
-    CONTENT_ENCODING, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
-};
-use hyper::http::request::Parts;
+use hyper::header::HeaderMap;
 use tracing::warn;
 
 use super::body::{buffer, recycled};
-use super::pipeline::{Call, Reply, Stop, shared, write_state};
+use super::head_fields::HeadFields;
+use super::pipeline::{Call, Stop, shared};
+use super::reply::{Fields, Reply, ReplyHead};
 use super::worker::Process;
 use super::{cors, scratch};
 use crate::dialect::flagsmith::mapping::{self, Identity};
@@ -24,13 +23,11 @@ use crate::dialect::{Dialect, Forbidden, Rejection};
 use crate::evaluate::AnyProgram;
 use crate::evaluate::flagsmith::{EvaluationContext, Program, evaluate, is_path};
 use crate::model::KeyClass;
-use crate::snapshot::{
-    Environment, Family, FlagsmithContent, ReflagContent, Snapshot, UNTRANSLATED,
-};
+use crate::snapshot::{Environment, Family, FlagsmithContent, ReflagContent, Snapshot};
 use crate::time::Timestamp;
 
 /// Answers a call.
-pub(super) fn answer(call: &Call<'_>, endpoint: Endpoint) -> Result<Reply, Stop> {
+pub(super) fn answer<'a>(call: &Call<'a>, endpoint: Endpoint) -> Result<Reply<'a>, Stop> {
     match endpoint {
         Endpoint::Flags => Ok(flags(call)?),
         Endpoint::Identities => Ok(identities(call)?),
@@ -40,19 +37,19 @@ pub(super) fn answer(call: &Call<'_>, endpoint: Endpoint) -> Result<Reply, Stop>
 }
 
 /// Takes reports of how often flags were asked for.
-fn analytics(call: &Call<'_>, form: u8) -> Result<Reply, Rejection> {
+fn analytics(call: &Call<'_>, form: u8) -> Result<Reply<'static>, Rejection> {
     let evaluations = mapping::check_analytics(form, call.body)?;
     call.environment.metrics.analytics_not_kept(evaluations);
     let status = if form == 1 { StatusCode::OK } else { StatusCode::NO_CONTENT };
     let mut fields = HeaderMap::with_capacity(4);
     if call.credential.class == KeyClass::Publishable {
-        cors::add(&call.environment.profile.cors, &call.head.headers, &mut fields);
+        cors::add(&call.environment.profile.cors, call.head.fields.origin, &mut fields);
     }
-    Ok((status, fields, Bytes::new()))
+    Ok(Reply::own(status, fields, Bytes::new()))
 }
 
 /// The flags of nobody in particular: prepared, whole or one by one.
-fn flags(call: &Call<'_>) -> Result<Reply, Rejection> {
+fn flags<'a>(call: &Call<'a>) -> Result<Reply<'a>, Rejection> {
     let (content, staleness) = call.present()?;
     let class = call.class_index();
     if !content.serves[class] {
@@ -72,8 +69,7 @@ fn flags(call: &Call<'_>) -> Result<Reply, Rejection> {
             .and_then(|feature| flags.one(feature, call.credential.class))
             .ok_or_else(|| Rejection::UnknownFlag(name.into_owned().into()))?,
     };
-    let reply = shared(&call.heads(content).shared, body, call);
-    Ok(call.complete(reply, staleness))
+    Ok(shared(content, body, staleness, call))
 }
 
 /// What a thread keeps from request to request, so that only the body of an answer is allocated.
@@ -88,14 +84,13 @@ thread_local! {
 }
 
 /// The flags of one identity.
-fn identities(call: &Call<'_>) -> Result<Reply, Rejection> {
+fn identities<'a>(call: &Call<'a>) -> Result<Reply<'a>, Rejection> {
     let (content, staleness) = call.present()?;
     if !content.serves[call.class_index()] {
         return Err(Rejection::NotReady);
     }
     let identity = if call.head.method == hyper::Method::POST {
-        let media_type = call.sent.content_type.map(HeaderValue::as_bytes);
-        mapping::read_identity(call.body, media_type)?
+        mapping::read_identity(call.body, call.head.fields.content_type)?
     } else {
         mapping::identity_of_query(call.query())?
     };
@@ -108,9 +103,9 @@ fn identities(call: &Call<'_>) -> Result<Reply, Rejection> {
         Family::Flagsmith(rules) => of_own_rules(call, rules, &identity, &identifier),
         Family::Reflag(rules) => of_reflag_rules(call, rules, &identity, &identifier)?,
     };
-    let fields = call.heads(content).identity.clone();
-    let reply = (StatusCode::OK, fields, recycled(body));
-    Ok(call.complete(reply, staleness))
+    let mut fields = Fields::of(&call.heads(content).identity);
+    call.complete(&mut fields, staleness);
+    Ok(Reply::prepared(StatusCode::OK, fields, recycled(body)))
 }
 
 fn of_own_rules(
@@ -177,32 +172,31 @@ fn set_traits(
 }
 
 /// The rules themselves, for server keys.
-fn document(call: &Call<'_>) -> Result<Reply, Stop> {
+fn document<'a>(call: &Call<'a>) -> Result<Reply<'a>, Stop> {
     if call.credential.class == KeyClass::Publishable {
         return Err(Rejection::Forbidden(Forbidden::SecretRequired).into());
     }
-    let now = call.now();
     let (content, staleness) = call.present()?;
     let (document, lacks) = match &content.family {
         Family::Flagsmith(rules) => (&rules.document, None),
         Family::Reflag(_) => content.translated().ok_or_else(|| call.untranslated())?.give()?,
     };
-    let (mut status, mut fields, mut body) =
-        shared(&call.heads(content).definitions, document, call);
-    if let Some(lacks) = lacks {
-        fields.insert(UNTRANSLATED, lacks.clone());
-    }
-    if let Some(updated) = content.flagsmith().and_then(FlagsmithContent::last_modified) {
-        if now.since(updated) < YOUNG_MILLIS {
-            fields.remove(LAST_MODIFIED);
-        } else if status == StatusCode::OK && !is_modified_since(call.head, updated) {
-            (status, body) = (StatusCode::NOT_MODIFIED, Bytes::new());
-            fields.remove(CONTENT_ENCODING);
+    let mut reply = shared(content, document, staleness, call);
+    if let ReplyHead::Prepared(fields) = &mut reply.head {
+        fields.age = call.age();
+        fields.untranslated = lacks;
+        if let Some(updated) = content.flagsmith().and_then(FlagsmithContent::last_modified)
+            && reply.status == StatusCode::OK
+            && call.now().since(updated) >= YOUNG_MILLIS
+        {
+            fields.last_modified = content.heads.last_modified();
+            if !is_modified_since(&call.head.fields, updated) {
+                fields.is_gzip = false;
+                (reply.status, reply.body) = (StatusCode::NOT_MODIFIED, Bytes::new());
+            }
         }
     }
-    let age = call.environment.freshness.age(now);
-    write_state(call.environment, staleness, Some(age), &mut fields);
-    Ok((status, fields, body))
+    Ok(reply)
 }
 
 /// A document that is younger than this has no date: another change may fall into the same second.
@@ -210,11 +204,10 @@ const YOUNG_MILLIS: i64 = 2_000;
 
 /// Whether the client has to be told. A tag is exact and seconds are not, so where one is sent, the
 /// date does not count (RFC 9110, 13.2.2).
-fn is_modified_since(head: &Parts, updated: Timestamp) -> bool {
-    let since = head.headers.get(IF_MODIFIED_SINCE).and_then(|since| since.to_str().ok());
+fn is_modified_since(fields: &HeadFields<'_>, updated: Timestamp) -> bool {
+    let since = fields.if_modified_since.and_then(|since| std::str::from_utf8(since).ok());
     let since = since.and_then(|since| httpdate::parse_http_date(since).ok());
-    since.is_none_or(|since| Timestamp::from(since) < updated)
-        || head.headers.contains_key(IF_NONE_MATCH)
+    since.is_none_or(|since| Timestamp::from(since) < updated) || fields.if_none_match.is_some()
 }
 
 /// Python's SDK listens to the stream that the environment document names, by whatever key it got the

@@ -4,11 +4,11 @@
 use std::borrow::Cow;
 
 use hyper::StatusCode;
-use hyper::header::ETAG;
 
 use super::admission::key_of_head;
 use super::body::{buffer, recycled};
-use super::pipeline::{Call, Reply, Stop, catch_up, tagged};
+use super::pipeline::{Call, Stop, catch_up, tagged};
+use super::reply::{Fields, Reply};
 use super::scratch::{self, Scratch};
 use crate::dialect::ofrep::routes::{self, Endpoint};
 use crate::dialect::ofrep::{Found, events, mapping};
@@ -21,35 +21,38 @@ use crate::snapshot::{Content, OnStale};
 const ONE: usize = 512;
 
 /// Answers a call to `path`.
-pub(super) fn answer(
-    call: &Call<'_>,
+pub(super) fn answer<'a>(
+    call: &Call<'a>,
     endpoint: Endpoint,
-    path: &str,
     may_wait: bool,
-) -> Result<Reply, Stop> {
+) -> Result<Reply<'a>, Stop> {
     let (content, staleness) = call.present()?;
     if !content.serves[call.class_index()] {
         return Err(Rejection::NotReady.into());
     }
-    if endpoint == Endpoint::All && call.head.uri.query().is_some() {
+    if endpoint == Endpoint::All && call.head.query.is_some() {
         // Behind a balancer, whoever told of the change may have been another edge.
         catch_up(call, content, events::told_version(call.query()), may_wait)?;
     }
-    let is_marked = staleness == Some(OnStale::Mark);
-    let reply = scratch::lend(|scratch| {
+    scratch::lend(|scratch| {
         let program = content.family.program();
         let mut writer = scratch.context.write(program, call.credential.class);
         mapping::read_body(call.body, &mut writer, &mut scratch.members)?;
         match endpoint {
-            Endpoint::All => Ok(all(call, content, scratch, is_marked)),
-            Endpoint::One => one(call, content, scratch, path, is_marked),
+            Endpoint::All => Ok(all(call, content, scratch, staleness)),
+            Endpoint::One => Ok(one(call, content, scratch, staleness)?),
         }
-    })?;
-    Ok(call.complete(reply, staleness))
+    })
 }
 
 /// Evaluates all flags that the key may see.
-fn all(call: &Call<'_>, content: &Content, scratch: &mut Scratch, is_marked: bool) -> Reply {
+fn all<'a>(
+    call: &Call<'a>,
+    content: &'a Content,
+    scratch: &mut Scratch,
+    staleness: Option<OnStale>,
+) -> Reply<'a> {
+    let is_marked = staleness == Some(OnStale::Mark);
     let (program, class) = (content.family.program(), call.class_index());
     call.count(Dialect::Ofrep);
     let mut seed = mix(content.unversioned_seeds[class], u64::from(is_marked));
@@ -69,7 +72,7 @@ fn all(call: &Call<'_>, content: &Content, scratch: &mut Scratch, is_marked: boo
         written.body.push(b'}');
     }
     let (tag, body) = written.end();
-    tagged(call.heads(content).context.clone(), tag, body, call)
+    tagged(content, tag, body, staleness, call)
 }
 
 /// Where changes are told, and the key that opens the stream: only a publishable one may stand in a
@@ -79,18 +82,18 @@ fn event_streams<'a>(call: &Call<'a>) -> Option<(&'a str, &'a [u8])> {
     if call.credential.class == KeyClass::Secret || !process.streams.are_allowed() {
         return None;
     }
-    Some((&process.stream_path, key_of_head(Dialect::Ofrep, call.sent)?))
+    Some((&process.stream_path, key_of_head(Dialect::Ofrep, &call.head.fields)?))
 }
 
 /// Evaluates the flag that the path names.
-fn one(
-    call: &Call<'_>,
-    content: &Content,
+fn one<'a>(
+    call: &Call<'a>,
+    content: &'a Content,
     scratch: &mut Scratch,
-    path: &str,
-    is_marked: bool,
-) -> Result<Reply, Rejection> {
-    let key = routes::key(path).unwrap_or_default();
+    staleness: Option<OnStale>,
+) -> Result<Reply<'a>, Rejection> {
+    let is_marked = staleness == Some(OnStale::Mark);
+    let key = routes::key(call.head.path).unwrap_or_default();
     let unknown = |key: Cow<'_, str>| Rejection::UnknownFlag(key.into_owned().into());
     let program = content.family.program();
     let asked = match content.evaluations.find(program, &key) {
@@ -111,9 +114,9 @@ fn one(
     let is_evaluated =
         content.evaluations.write_one(program, asked, &key, outcome, is_marked, written);
     let (_, body) = written.end();
-    let mut fields = call.heads(content).context.clone();
-    // Clients do not ask again for one flag, they evaluate it anew.
-    fields.remove(ETAG);
+    // No tag: clients do not ask again for one flag, they evaluate it anew.
+    let mut fields = Fields::of(&call.heads(content).context);
+    call.complete(&mut fields, staleness);
     let status = if is_evaluated { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-    Ok((status, fields, recycled(body)))
+    Ok(Reply::prepared(status, fields, recycled(body)))
 }

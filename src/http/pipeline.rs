@@ -13,19 +13,21 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::header::{
-    AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
-    GetAll, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, RETRY_AFTER, TRANSFER_ENCODING,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+    TRANSFER_ENCODING,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Version as HttpVersion};
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
-use super::admission::{authenticate, authenticate_by, authenticate_stream, exposed_secret};
+use super::admission::{authenticate, authenticate_stream, exposed_secret};
 use super::body::{ResponseBody, Timer, receive, recycled};
 use super::connection::Connection;
 use super::cors;
 use super::head_fields::HeadFields;
+use super::reply::{Fields, Reply, Tag};
+use super::request_head::RequestHead;
 use super::routing::{self, Route, Target};
 use super::streaming::Departure;
 use super::streams::{self, Asked, Opening};
@@ -36,14 +38,11 @@ use crate::dialect::reflag::routes::Endpoint;
 use crate::dialect::{Dialect, Forbidden, Rejection};
 use crate::model::KeyClass;
 use crate::snapshot::{
-    Age, Content, Credential, Environment, Heads, KeyTable, OnStale, PreparedBody, Profile, STATE,
-    SharedHead, Snapshot, Waiting, class_index,
+    Age, Content, Credential, Environment, Heads, KeyTable, OnStale, PreparedBody, Profile,
+    Snapshot, Waiting, class_index,
 };
 use crate::telemetry::metrics::EnvironmentMetrics;
 use crate::time::{Clock, Stopwatch, Timestamp};
-
-/// Status, head and body of an answer.
-pub(super) type Reply = (StatusCode, HeaderMap, Bytes);
 
 /// Why there is no answer yet.
 pub(super) enum Stop {
@@ -74,7 +73,7 @@ impl From<Rejection> for Stop {
     }
 }
 
-/// Receives a request, has it answered and counts it.
+/// Receives a request that hyper read, has it answered and counts it.
 pub async fn serve(
     connection: Arc<Connection>,
     request: Request<Incoming>,
@@ -82,35 +81,55 @@ pub async fn serve(
     let mut watch = Stopwatch::start();
     connection.serving();
     let process = &connection.worker.shared;
-    let (head, body) = request.into_parts();
-    let route = route(process, &head);
-    let sent = HeadFields::of(&head.headers);
-    let reply = match received(process, &connection, route, &head, &sent, body).await {
-        Ok(received) => match answer(&connection, route, &head, &sent, &received, true) {
+    let (parts, body) = request.into_parts();
+    let head = RequestHead::of(&process.base_path, &parts);
+    let route = head.route;
+    let answer = |received: &Received, may_wait| {
+        let admitted = received.admitted.as_ref();
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method takes a reply of one lifetime, the closure of any"
+        )]
+        answer(&connection, &head, &received.body, admitted, may_wait, |reply| reply.into_parts())
+    };
+    let reply = match received(process, &connection, &head, &parts, body).await {
+        Ok(_) if cors::is_preflight_of(&parts.method, &parts.headers) => {
+            let environments = &process.snapshot.load().environments;
+            let fields = cors::preflight(&parts.headers, environments);
+            Ok((StatusCode::NO_CONTENT, fields, Bytes::new()))
+        }
+        Ok(received) => match answer(&received, true) {
             Err(Stop::Behind(behind)) => {
                 if !behind.has_come {
                     Box::pin(wait(process, &connection, &behind)).await;
                     watch = Stopwatch::start();
                 }
-                answer(&connection, route, &head, &sent, &received, false)
+                answer(&received, false)
             }
             Err(Stop::Untranslated(content, profile)) => {
                 Box::pin(translate(process, content, profile)).await;
-                answer(&connection, route, &head, &sent, &received, false)
+                answer(&received, false)
             }
             Err(Stop::Streams(opening)) => {
-                return Ok(Box::pin(stream(connection, route, &head, *opening)).await);
+                let is_chunked = parts.version > HttpVersion::HTTP_10;
+                drop(parts);
+                return Ok(Box::pin(stream(connection, route, is_chunked, *opening)).await);
             }
             reply => reply,
         },
         Err(rejection) => Err(rejection.into()),
     };
-    let (status, fields, body) = reply.unwrap_or_else(|stop| match stop {
-        Stop::Refused(rejection) => refuse(process, route, &head, &rejection),
-        // Nobody waits twice, or before a stream; the rules were replaced just now.
-        Stop::Behind(_) | Stop::Untranslated(..) | Stop::Streams(_) => {
-            refuse(process, route, &head, &Rejection::NotReady)
+    let (status, fields, body) = reply.unwrap_or_else(|stop| {
+        let rejection = match stop {
+            Stop::Refused(rejection) => rejection,
+            // Nobody waits twice, or before a stream; the rules were replaced just now.
+            Stop::Behind(_) | Stop::Untranslated(..) | Stop::Streams(_) => Rejection::NotReady,
+        };
+        let (status, mut fields, body) = refuse(process, &head, &rejection).into_parts();
+        if parts.version >= HttpVersion::HTTP_2 {
+            fields.remove(CONNECTION);
         }
+        (status, fields, body)
     });
     let timer = Timer { watch, route: route.label, status: status.as_u16(), connection };
     let mut response = Response::new(ResponseBody::new(body, timer));
@@ -148,21 +167,32 @@ async fn wait(process: &Process, connection: &Connection, behind: &Behind) {
 async fn stream(
     connection: Arc<Connection>,
     route: Route,
-    head: &Parts,
+    is_chunked: bool,
     opening: Opening,
 ) -> Response<ResponseBody> {
-    connection.worker.metrics.opened(route.label);
-    connection.holding();
-    let process = &connection.worker.shared;
-    if !process.h2c {
-        let is_chunked = head.version > HttpVersion::HTTP_10;
-        connection.depart(Departure::new(opening, is_chunked, process.clock.now()));
+    if !connection.worker.shared.h2c {
+        connection.depart(departure(&connection, route, is_chunked, opening));
         return std::future::pending().await;
     }
+    connection.worker.metrics.opened(route.label);
+    connection.holding();
     let Opening { fields, stream } = opening;
     let mut response = Response::new(ResponseBody::Events(Box::new(stream)));
     *response.headers_mut() = fields;
     response
+}
+
+/// A stream for which the connection has to be left.
+#[cold]
+pub(super) fn departure(
+    connection: &Connection,
+    route: Route,
+    is_chunked: bool,
+    opening: Opening,
+) -> Departure {
+    connection.worker.metrics.opened(route.label);
+    connection.holding();
+    Departure::new(opening, is_chunked, connection.worker.shared.clock.now())
 }
 
 /// Has an environment's rules translated, apart from threads that serve. One at a time: it takes a
@@ -177,54 +207,44 @@ async fn translate(process: &Process, content: Arc<Content>, profile: Arc<Profil
     }
 }
 
-/// Finds the route of a head.
-fn route(process: &Process, head: &Parts) -> Route {
-    match head.uri.path().strip_prefix(process.base_path.as_str()) {
-        Some(path) => routing::find(path),
-        None => Route::OUTSIDE,
-    }
-}
-
 /// Refuses what the head alone shows to be wrong; else waits for the body, if the route has one.
 async fn received(
     process: &Process,
     connection: &Connection,
-    route: Route,
-    head: &Parts,
-    sent: &HeadFields<'_>,
+    head: &RequestHead<'_>,
+    parts: &Parts,
     mut body: Incoming,
 ) -> Result<Received, Rejection> {
     if connection.take_ambiguous() {
         return Err(Rejection::Framing("the length of the body is given in two ways"));
     }
-    let reads_body = reads_body(route, head);
+    let reads_body = head.reads_body();
     // Where there is no body hyper has seen no coding of it either.
-    if !body.is_end_stream() && sent.transfer_encoding.is_some() {
+    if !body.is_end_stream() && head.fields.transfer_encoding.is_some() {
         // A body that nobody reads is how one request hides in another.
         if !reads_body {
             return Err(Rejection::Framing("this request has no body to encode"));
         }
-        if !is_chunked_once(&head.headers) {
+        if !is_chunked_once(&parts.headers) {
             return Err(Rejection::Framing("the body is encoded in another way than chunked"));
         }
     }
     // Before all limits: else a page could not read which of them its request ran into.
-    if cors::is_preflight_of(&head.method, &head.headers) {
+    if cors::is_preflight_of(&parts.method, &parts.headers) {
         return Ok(Received::default());
     }
     let limits = &process.limits;
-    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    if target > limits.url {
+    if head.target_length > limits.url {
         return Err(Rejection::UrlTooLong(limits.url));
     }
     if !reads_body {
         return Ok(Received::default());
     }
-    let admitted = Some(admit(process, route.dialect, head, sent)?);
-    if sent.content_encoding.is_some() {
+    let admitted = Some(admit(process, head)?);
+    if head.fields.content_encoding.is_some() {
         return Err(Rejection::EncodedBody);
     }
-    if route.target == Target::Reflag(Endpoint::Forwarded) {
+    if head.route.target == Target::Reflag(Endpoint::Forwarded) {
         return Ok(Received { body: Bytes::new(), admitted });
     }
     let receiving = receive(&mut body, limits.body, &process.in_flight, connection);
@@ -247,7 +267,7 @@ struct Received {
 }
 
 /// Whom a key belongs to, and the table that says so.
-struct Admitted {
+pub(super) struct Admitted {
     keys: Arc<KeyTable>,
     credential: Credential,
 }
@@ -259,86 +279,74 @@ fn is_chunked_once(headers: &HeaderMap) -> bool {
     first && codings.next().is_none()
 }
 
-/// Whether the body is for us to read; else it must not have one.
-fn reads_body(route: Route, head: &Parts) -> bool {
-    route.reads_body(&head.method)
-}
-
 /// Who asks, told by the head before any of the body is read. Only whether anybody is known by the
 /// key counts: where the environment is, is a question for the snapshot that answers.
-fn admit(
-    process: &Process,
-    dialect: Dialect,
-    head: &Parts,
-    sent: &HeadFields<'_>,
-) -> Result<Admitted, Rejection> {
+pub(super) fn admit(process: &Process, head: &RequestHead<'_>) -> Result<Admitted, Rejection> {
     let snapshot = process.snapshot.load();
-    let credential = authenticate_by(&snapshot.keys, dialect, sent, head.uri.query())?;
+    let credential = authenticate(&snapshot.keys, head.route.dialect, &head.fields, head.query)?;
     Ok(Admitted { keys: Arc::clone(&snapshot.keys), credential })
 }
 
-/// Answers from one snapshot. A fault of ours costs this request only.
-fn answer(
+/// Answers from one snapshot, which `finish` has as long as it needs it. A fault of ours costs this
+/// request only.
+pub(super) fn answer<T>(
     connection: &Arc<Connection>,
-    route: Route,
-    head: &Parts,
-    sent: &HeadFields<'_>,
-    received: &Received,
+    head: &RequestHead<'_>,
+    body: &[u8],
+    admitted: Option<&Admitted>,
     may_wait: bool,
-) -> Result<Reply, Stop> {
+    finish: impl FnOnce(Reply<'_>) -> T,
+) -> Result<T, Stop> {
     catch_unwind(AssertUnwindSafe(|| {
         let snapshot = connection.worker.shared.snapshot.load();
-        answer_from(&snapshot, connection, route, head, sent, received, may_wait)
+        answer_from(&snapshot, connection, head, body, admitted, may_wait).map(finish)
     }))
     .unwrap_or_else(|_| {
-        error!(route = routing::LABELS[route.label].route, "a request panicked");
+        error!(route = routing::LABELS[head.route.label].route, "a request panicked");
         Err(Rejection::Internal.into())
     })
 }
 
-fn answer_from(
-    snapshot: &Snapshot,
-    connection: &Arc<Connection>,
-    route: Route,
-    head: &Parts,
-    sent: &HeadFields<'_>,
-    received: &Received,
+fn answer_from<'a>(
+    snapshot: &'a Snapshot,
+    connection: &'a Arc<Connection>,
+    head: &'a RequestHead<'a>,
+    body: &'a [u8],
+    admitted: Option<&Admitted>,
     may_wait: bool,
-) -> Result<Reply, Stop> {
+) -> Result<Reply<'a>, Stop> {
     let process = &connection.worker.shared;
-    if cors::is_preflight_of(&head.method, &head.headers) {
-        let fields = cors::preflight(&head.headers, &snapshot.environments);
-        return Ok((StatusCode::NO_CONTENT, fields, Bytes::new()));
-    }
+    let route = head.route;
     if route.target == Target::Unknown {
         return Err(Rejection::UnknownPath.into());
     }
-    if let Some(allowed) = route.refuses(&head.method) {
+    if let Some(allowed) = route.refuses(head.method) {
         return Err(Rejection::Method(allowed).into());
     }
-    let credential = || match &received.admitted {
-        // The very table, so looking the key up again would find the same.
-        Some(admitted) if Arc::ptr_eq(&admitted.keys, &snapshot.keys) => Ok(admitted.credential),
-        _ => authenticate_by(&snapshot.keys, route.dialect, sent, head.uri.query()),
-    };
-    let call = |credential: Credential| Call {
-        connection,
-        environment: &snapshot.environments[credential.environment as usize],
-        credential,
-        head,
-        sent,
-        body: &received.body,
-        clock: &process.clock,
-        moment: OnceCell::new(),
+    let call = || -> Result<Call<'a>, Rejection> {
+        let credential = match admitted {
+            // The very table, so looking the key up again would find the same.
+            Some(admitted) if Arc::ptr_eq(&admitted.keys, &snapshot.keys) => admitted.credential,
+            _ => authenticate(&snapshot.keys, route.dialect, &head.fields, head.query)?,
+        };
+        if head.fields.content_encoding.is_some() && head.reads_body() {
+            return Err(Rejection::EncodedBody);
+        }
+        Ok(Call {
+            connection,
+            environment: &snapshot.environments[credential.environment as usize],
+            credential,
+            head,
+            body,
+            clock: &process.clock,
+            moment: OnceCell::new(),
+        })
     };
     match route.target {
-        Target::Reflag(endpoint) => reflag::answer(&call(credential()?), endpoint, may_wait),
-        Target::Flagsmith(endpoint) => flagsmith::answer(&call(credential()?), endpoint),
-        Target::Ofrep(endpoint) => {
-            let path = head.uri.path().strip_prefix(process.base_path.as_str());
-            ofrep::answer(&call(credential()?), endpoint, path.unwrap_or_default(), may_wait)
-        }
-        Target::Stream(class) => events(snapshot, connection, route, class, head),
+        Target::Reflag(endpoint) => reflag::answer(&call()?, endpoint, may_wait),
+        Target::Flagsmith(endpoint) => flagsmith::answer(&call()?, endpoint),
+        Target::Ofrep(endpoint) => ofrep::answer(&call()?, endpoint, may_wait),
+        Target::Stream(class) => events(snapshot, connection, head, class),
         Target::Readiness => Ok(readiness(process)),
         Target::Liveness(with_body) => Ok(liveness(with_body)),
         Target::Unknown => Err(Rejection::UnknownPath.into()),
@@ -350,15 +358,14 @@ fn answer_from(
 fn events(
     snapshot: &Snapshot,
     connection: &Arc<Connection>,
-    route: Route,
+    head: &RequestHead<'_>,
     class: KeyClass,
-    head: &Parts,
-) -> Result<Reply, Stop> {
+) -> Result<Reply<'static>, Stop> {
     let process = &connection.worker.shared;
-    let path = head.uri.path().strip_prefix(process.base_path.as_str()).unwrap_or_default();
-    let (dialect, place) = (route.dialect, (path, head.uri.query()));
-    let key = authenticate_stream(&snapshot.keys, dialect, &head.headers, place)
-        .inspect_err(|_| flagsmith::hint_at_document_key(process, snapshot, path))?;
+    let dialect = head.route.dialect;
+    let place = (head.path, head.query);
+    let key = authenticate_stream(&snapshot.keys, dialect, &head.fields, place)
+        .inspect_err(|_| flagsmith::hint_at_document_key(process, snapshot, head.path))?;
     let credential = key.1;
     if class == KeyClass::Secret && credential.class == KeyClass::Publishable {
         return Err(Rejection::Forbidden(Forbidden::SecretRequired).into());
@@ -368,22 +375,23 @@ fn events(
     if !content.serves[class_index(credential.class)] {
         return Err(Rejection::NotReady.into());
     }
+    let origin = head.fields.origin;
     if head.method == Method::HEAD {
-        let fields = streams::fields(credential.class, environment, &head.headers);
-        return Ok((StatusCode::OK, fields, Bytes::new()));
+        let fields = streams::fields(credential.class, environment, origin);
+        return Ok(Reply::own(StatusCode::OK, fields, Bytes::new()));
     }
-    let request = &head.headers;
-    let last_event = last_event(request, head.uri.query().unwrap_or_default());
-    let asked = Asked { dialect, connection, environment, key, request, last_event };
+    let asked =
+        Asked { dialect, connection, environment, key, origin, last_event: last_event(head) };
     Err(Stop::Streams(Box::new(streams::open(&asked)?)))
 }
 
 /// The version that a client was told last, by its own word. `EventSource`s that are written in
 /// JavaScript cannot send the header, and have it in the query (flagsmith.md section 15).
-fn last_event(headers: &HeaderMap, query: &str) -> Option<u64> {
+fn last_event(head: &RequestHead<'_>) -> Option<u64> {
+    let query = head.query.unwrap_or_default();
     let in_query = || Parameters(query).find(|parameter| parameter.name == "lastEventId");
-    match headers.get("last-event-id") {
-        Some(id) => id.to_str().ok()?.parse().ok(),
+    match head.fields.last_event_id {
+        Some(id) => std::str::from_utf8(id).ok()?.parse().ok(),
         None => in_query()?.value.parse().ok(),
     }
 }
@@ -393,8 +401,7 @@ pub(super) struct Call<'a> {
     pub(super) connection: &'a Connection,
     pub(super) environment: &'a Environment,
     pub(super) credential: Credential,
-    pub(super) head: &'a Parts,
-    pub(super) sent: &'a HeadFields<'a>,
+    pub(super) head: &'a RequestHead<'a>,
     pub(super) body: &'a [u8],
     clock: &'a Clock,
     moment: OnceCell<Timestamp>,
@@ -419,12 +426,12 @@ impl<'a> Call<'a> {
 
     /// The prepared header fields of its answer.
     pub(super) fn heads(&self, content: &'a Content) -> &'a Heads {
-        content.heads(self.credential.class, self.sent.origin.is_some())
+        content.heads.of(self.credential.class, self.head.fields.origin.is_some())
     }
 
     /// The query, empty when there is none.
     pub(super) fn query(&self) -> &'a str {
-        self.head.uri.query().unwrap_or_default()
+        self.head.query.unwrap_or_default()
     }
 
     /// The rules have to be translated before this is answered.
@@ -445,33 +452,43 @@ impl<'a> Call<'a> {
 
     /// Adds what depends on the moment and on the page that asks.
     #[inline]
-    pub(super) fn complete(
-        &self,
-        (status, mut fields, body): Reply,
-        staleness: Option<OnStale>,
-    ) -> Reply {
-        let marked = staleness.filter(|&policy| policy == OnStale::Mark);
-        let age = marked.map(|_| self.environment.freshness.age(self.now()));
-        write_state(self.environment, staleness, age, &mut fields);
-        if self.credential.class == KeyClass::Publishable {
-            cors::complete(&self.environment.profile.cors, self.sent.origin, &mut fields);
+    pub(super) fn complete(&self, fields: &mut Fields<'a>, staleness: Option<OnStale>) {
+        fields.is_stale = staleness.is_some();
+        if staleness == Some(OnStale::Mark) {
+            fields.age = self.age();
         }
-        (status, fields, body)
+        if self.credential.class == KeyClass::Publishable {
+            fields.leave = cors::leave(&self.environment.profile.cors, self.head.fields.origin);
+        }
+    }
+
+    /// How old the content is, in seconds; an age that is not known is not told.
+    pub(super) fn age(&self) -> Option<i64> {
+        match self.environment.freshness.age(self.now()) {
+            Age::Millis(millis) => Some(millis / 1_000),
+            Age::Unknown => None,
+        }
     }
 }
 
 /// An answer that depends on a context, under its tag, or the word that the client has it already.
-pub(super) fn tagged(mut fields: HeaderMap, tag: u64, body: Vec<u8>, call: &Call<'_>) -> Reply {
-    let etag = etag(tag);
-    let known = call.sent.if_none_match.is_some()
-        && matches_etag(&call.head.headers.get_all(IF_NONE_MATCH), &etag);
-    fill_tag(&mut fields, etag);
+pub(super) fn tagged<'a>(
+    content: &'a Content,
+    tag: u64,
+    body: Vec<u8>,
+    staleness: Option<OnStale>,
+    call: &Call<'a>,
+) -> Reply<'a> {
+    let tag = Tag::of(tag);
+    let mut fields = Fields::of(&call.heads(content).context);
+    fields.tag = Some(tag);
+    call.complete(&mut fields, staleness);
     // Dropped, its buffer goes back to where it came from.
     let body = recycled(body);
-    if known {
-        (StatusCode::NOT_MODIFIED, fields, Bytes::new())
+    if matches_etag(call.head.fields.tags(), tag.as_bytes()) {
+        Reply::prepared(StatusCode::NOT_MODIFIED, fields, Bytes::new())
     } else {
-        (StatusCode::OK, fields, body)
+        Reply::prepared(StatusCode::OK, fields, body)
     }
 }
 
@@ -520,82 +537,35 @@ fn present(
 }
 
 /// A body that is the same for all keys of a class, or the word that the client has it already.
-pub(super) fn shared(head: &SharedHead, body: &PreparedBody, call: &Call<'_>) -> Reply {
-    let accepted = call.sent.accept_encoding;
+pub(super) fn shared<'a>(
+    content: &'a Content,
+    body: &'a PreparedBody,
+    staleness: Option<OnStale>,
+    call: &Call<'a>,
+) -> Reply<'a> {
+    let head = &call.heads(content).shared;
+    let accepted = call.head.fields.accept_encoding;
     let compressed = if accepted.is_some_and(accepts_gzip) { body.gzip() } else { None };
     let (bytes, etag) = compressed.unwrap_or_else(|| body.plain());
-    let filled = |prepared: &HeaderMap| {
-        let mut fields = prepared.clone();
-        fill_tag(&mut fields, etag.clone());
-        fields
-    };
-    if call.sent.if_none_match.is_some() && is_held(body, &call.head.headers) {
-        return (StatusCode::NOT_MODIFIED, filled(&head.unchanged), Bytes::new());
+    let is_held = call.head.fields.if_none_match.is_some() && is_held(body, &call.head.fields);
+    let mut fields = Fields::of(if is_held { &head.unchanged } else { &head.whole });
+    fields.tag = Some(Tag::Prepared(etag));
+    call.complete(&mut fields, staleness);
+    if is_held {
+        return Reply::prepared(StatusCode::NOT_MODIFIED, fields, Bytes::new());
     }
-    let mut fields = filled(&head.whole);
-    if compressed.is_some() {
-        fields.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    (StatusCode::OK, fields, bytes.clone())
+    fields.is_gzip = compressed.is_some();
+    Reply::prepared(StatusCode::OK, fields, bytes.clone())
 }
 
 /// Whether the client holds a body: a tag of either form proves that it has this very content.
-fn is_held(body: &PreparedBody, headers: &HeaderMap) -> bool {
-    let tags = headers.get_all(IF_NONE_MATCH);
-    matches_etag(&tags, body.plain().1)
-        || body.gzip().is_some_and(|(_, etag)| matches_etag(&tags, etag))
+fn is_held(body: &PreparedBody, fields: &HeadFields<'_>) -> bool {
+    matches_etag(fields.tags(), body.plain().1.as_bytes())
+        || body.gzip().is_some_and(|(_, etag)| matches_etag(fields.tags(), etag.as_bytes()))
 }
 
-/// Adds what is to be told of the content's age.
-#[inline]
-pub(super) fn write_state(
-    environment: &Environment,
-    staleness: Option<OnStale>,
-    age: Option<Age>,
-    fields: &mut HeaderMap,
-) {
-    debug_assert!(environment.content.is_some());
-    if staleness.is_some() {
-        fields.insert(STATE, HeaderValue::from_static("stale"));
-    }
-    match age {
-        Some(Age::Millis(millis)) => fill(fields, &AGE, seconds(millis / 1_000)),
-        // Prepared heads have a place for it; an age that is not known is not told.
-        Some(Age::Unknown) => drop(fields.remove(AGE)),
-        None => {}
-    }
-}
-
-/// A number as a field's value. Small ones are there already.
-fn seconds(number: i64) -> HeaderValue {
-    const PAIRS: &str = "00010203040506070809101112131415161718192021222324252627282930313233343536373839\
-                         40414243444546474849505152535455565758596061626364656667686970717273747576777879\
-                         8081828384858687888990919293949596979899";
-    match usize::try_from(number) {
-        Ok(digit @ 0..=9) => HeaderValue::from_static(&PAIRS[2 * digit + 1..2 * digit + 2]),
-        Ok(pair @ 10..=99) => HeaderValue::from_static(&PAIRS[2 * pair..2 * pair + 2]),
-        _ => HeaderValue::from(number),
-    }
-}
-
-/// Sets a field, without growing the map when it has a place for it.
-fn fill(fields: &mut HeaderMap, name: &HeaderName, value: HeaderValue) {
-    match fields.get_mut(name) {
-        Some(place) => *place = value,
-        None => drop(fields.insert(name, value)),
-    }
-}
-
-/// Sets the tag, which prepared heads begin with.
-fn fill_tag(fields: &mut HeaderMap, tag: HeaderValue) {
-    match fields.iter_mut().next() {
-        Some((name, place)) if *name == ETAG => *place = tag,
-        _ => fill(fields, &ETAG, tag),
-    }
-}
-
-fn accepts_gzip(accepted: &HeaderValue) -> bool {
-    let Ok(accepted) = accepted.to_str() else { return false };
+fn accepts_gzip(accepted: &[u8]) -> bool {
+    let Ok(accepted) = std::str::from_utf8(accepted) else { return false };
     accepted.split(',').any(|coding| {
         let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
         let refused = parameters
@@ -609,39 +579,31 @@ fn accepts_gzip(accepted: &HeaderValue) -> bool {
 
 /// Whether the client holds what `etag` names, by its `If-None-Match` (RFC 9110, 13.1.2: weakly
 /// compared, a list, `*`).
-pub(crate) fn matches_etag(tags: &GetAll<'_, HeaderValue>, etag: &HeaderValue) -> bool {
-    tags.iter().any(|held| {
-        held.as_bytes().split(|&byte| byte == b',').any(|tag| {
+pub(crate) fn matches_etag<'a>(tags: impl IntoIterator<Item = &'a [u8]>, etag: &[u8]) -> bool {
+    tags.into_iter().any(|held| {
+        held.split(|&byte| byte == b',').any(|tag| {
             let tag = tag.trim_ascii();
-            tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag.as_bytes()
+            tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag
         })
     })
-}
-
-fn etag(tag: u64) -> HeaderValue {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [b'"'; 18];
-    for (place, digit) in text[1..17].iter_mut().enumerate() {
-        *digit = HEX[(tag >> (60 - 4 * place)) as usize & 15];
-    }
-    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
 
-fn readiness(process: &Process) -> Reply {
+fn readiness(process: &Process) -> Reply<'static> {
     let draining = process.draining.load(Ordering::Relaxed);
     let (ready, body) = process.readiness.flagsmith(process.clock.now(), draining);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, uncached(), Bytes::from(body))
+    Reply::own(status, uncached(), Bytes::from(body))
 }
 
-fn liveness(with_body: bool) -> Reply {
+fn liveness(with_body: bool) -> Reply<'static> {
     if with_body {
-        (StatusCode::OK, uncached(), Bytes::from_static(b"{\"status\":\"ok\"}"))
+        let body = Bytes::from_static(b"{\"status\":\"ok\"}");
+        Reply::own(StatusCode::OK, uncached(), body)
     } else {
-        (StatusCode::OK, HeaderMap::new(), Bytes::new())
+        Reply::own(StatusCode::OK, HeaderMap::new(), Bytes::new())
     }
 }
 
@@ -654,13 +616,17 @@ fn uncached() -> HeaderMap {
 
 /// Draws a refusal in the shape of the dialect that owns the path.
 #[cold]
-fn refuse(process: &Process, route: Route, head: &Parts, rejection: &Rejection) -> Reply {
-    process.metrics.rejected(route.dialect, rejection);
+pub(super) fn refuse(
+    process: &Process,
+    head: &RequestHead<'_>,
+    rejection: &Rejection,
+) -> Reply<'static> {
+    let dialect = head.route.dialect;
+    process.metrics.rejected(dialect, rejection);
     if *rejection == Rejection::Overloaded {
         process.metrics.dropped_at_bound("in_flight_body_bytes");
     }
-    let path = head.uri.path().strip_prefix(process.base_path.as_str()).unwrap_or_default();
-    let (status, body) = route.dialect.reject(rejection, path);
+    let (status, body) = dialect.reject(rejection, head.path);
     let mut fields = uncached();
     let snapshot = process.snapshot.load();
     if let Rejection::Method(allowed) = rejection {
@@ -669,39 +635,27 @@ fn refuse(process: &Process, route: Route, head: &Parts, rejection: &Rejection) 
     if let Some(seconds) = rejection.retry_after() {
         fields.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    let unread = head.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
-        || head.headers.contains_key(TRANSFER_ENCODING);
-    let closes = rejection.closes_connection() || (unread && !reads_body(route, head));
-    if closes && head.version < HttpVersion::HTTP_2 {
+    let unread = head.fields.content_length.is_some_and(|length| length != b"0")
+        || head.fields.transfer_encoding.is_some();
+    if rejection.closes_connection() || (unread && !head.reads_body()) {
         fields.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if *rejection == Rejection::Forbidden(Forbidden::SecretInUrl)
-        && let Some(index) = exposed_secret(&snapshot.keys, path, head.uri.query())
+        && let Some(index) = exposed_secret(&snapshot.keys, head.path, head.query)
     {
         let name = &snapshot.environments[index as usize].profile.name;
         warn!(environment = %name, "a secret key was sent in a URL: rotate the key of environment {name}");
     }
-    match authenticate(&snapshot.keys, route.dialect, &head.headers, head.uri.query()) {
+    let origin = head.fields.origin;
+    match authenticate(&snapshot.keys, dialect, &head.fields, head.query) {
         // Answers to secret keys carry no CORS fields, refusals neither.
         Ok(Credential { class: KeyClass::Secret, .. }) => {}
         Ok(credential) => {
             let environment = &snapshot.environments[credential.environment as usize];
-            cors::add(&environment.profile.cors, &head.headers, &mut fields);
+            cors::add(&environment.profile.cors, origin, &mut fields);
         }
-        Err(_) => cors::refusal(&head.headers, &snapshot.environments, &mut fields),
+        Err(_) => cors::refusal(origin, &snapshot.environments, &mut fields),
     }
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, fields, Bytes::from(body))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seconds_are_spelled_as_numbers_are() {
-        for number in (0..=120).chain([3_600, i64::MAX]) {
-            assert_eq!(seconds(number), HeaderValue::from(number));
-        }
-    }
+    Reply::own(status, fields, Bytes::from(body))
 }

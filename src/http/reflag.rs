@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, LAST_MODIFIED};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use tracing::warn;
 
 use super::body::buffer;
-use super::pipeline::{Call, JSON, NO_STORE, Reply, Stop, catch_up, shared, tagged, write_state};
+use super::pipeline::{Call, JSON, NO_STORE, Stop, catch_up, shared, tagged};
+use super::reply::{Reply, ReplyHead};
 use super::{cors, scratch};
 use crate::dialect::reflag::routes::Endpoint;
 use crate::dialect::reflag::{Answer, Selection, mapping, tracking};
@@ -18,10 +19,14 @@ use crate::dialect::tag::mix;
 use crate::dialect::{Dialect, Forbidden, Rejection};
 use crate::evaluate::{AnyProgram, EvaluationContext, Evaluator, OutcomeIndex};
 use crate::model::KeyClass;
-use crate::snapshot::{Content, Family, FlagsmithContent, OnStale, ReflagContent, UNTRANSLATED};
+use crate::snapshot::{Content, Family, FlagsmithContent, OnStale, ReflagContent};
 
 /// Answers a call.
-pub(super) fn answer(call: &Call<'_>, endpoint: Endpoint, may_wait: bool) -> Result<Reply, Stop> {
+pub(super) fn answer<'a>(
+    call: &Call<'a>,
+    endpoint: Endpoint,
+    may_wait: bool,
+) -> Result<Reply<'a>, Stop> {
     match endpoint {
         Endpoint::Definitions => definitions(call, may_wait),
         Endpoint::Evaluated => evaluated(call, Selection::All, may_wait),
@@ -32,61 +37,59 @@ pub(super) fn answer(call: &Call<'_>, endpoint: Endpoint, may_wait: bool) -> Res
 }
 
 /// The rules themselves, for secret keys.
-fn definitions(call: &Call<'_>, may_wait: bool) -> Result<Reply, Stop> {
+fn definitions<'a>(call: &Call<'a>, may_wait: bool) -> Result<Reply<'a>, Stop> {
     if call.credential.class == KeyClass::Publishable {
         return Err(Rejection::Forbidden(Forbidden::SecretRequired).into());
     }
     let (content, staleness) = call.present()?;
-    if call.head.uri.query().is_some() {
+    if call.head.query.is_some() {
         let wanted = mapping::wanted_version(call.query())?;
         if wanted.is_some_and(|wanted| wanted > content.version.number()) {
             hint_at_stream(call);
         }
         catch_up(call, content, wanted, may_wait)?;
     }
-    let age = call.environment.freshness.age(call.now());
     let (document, lacks) = match &content.family {
         Family::Reflag(rules) => (&rules.definitions, None),
         Family::Flagsmith(_) => content.translated().ok_or_else(|| call.untranslated())?.give()?,
     };
-    let (status, mut fields, body) = shared(&call.heads(content).definitions, document, call);
-    if let Some(lacks) = lacks {
-        fields.insert(UNTRANSLATED, lacks.clone());
+    let mut reply = shared(content, document, staleness, call);
+    if let ReplyHead::Prepared(fields) = &mut reply.head {
+        fields.age = call.age();
+        fields.untranslated = lacks;
     }
-    if content.flagsmith().is_some() {
-        // The other vendor's document is asked for by that date, this one only by its tag.
-        fields.remove(LAST_MODIFIED);
-    }
-    write_state(call.environment, staleness, Some(age), &mut fields);
-    Ok((status, fields, body))
+    Ok(reply)
 }
 
 /// Takes tracking calls in.
-fn track(call: &Call<'_>, post: tracking::Post) -> Result<Reply, Rejection> {
+fn track(call: &Call<'_>, post: tracking::Post) -> Result<Reply<'static>, Rejection> {
     let counts = tracking::check(post, call.body)?;
     call.environment.metrics.events_not_kept(&counts);
     let mut fields = HeaderMap::with_capacity(4);
     fields.insert(CONTENT_TYPE, JSON);
     fields.insert(CACHE_CONTROL, NO_STORE);
     if call.credential.class == KeyClass::Publishable {
-        cors::add(&call.environment.profile.cors, &call.head.headers, &mut fields);
+        cors::add(&call.environment.profile.cors, call.head.fields.origin, &mut fields);
     }
-    Ok((StatusCode::OK, fields, Bytes::from_static(b"{\"success\":true}")))
+    Ok(Reply::own(StatusCode::OK, fields, Bytes::from_static(b"{\"success\":true}")))
 }
 
 /// Evaluates the flags that the key may see for the context in the query.
-fn evaluated(call: &Call<'_>, selection: Selection<'_>, may_wait: bool) -> Result<Reply, Stop> {
+fn evaluated<'a>(
+    call: &Call<'a>,
+    selection: Selection<'_>,
+    may_wait: bool,
+) -> Result<Reply<'a>, Stop> {
     let (content, staleness) = call.present()?;
     if !content.serves[call.class_index()] {
         return Err(Rejection::NotReady.into());
     }
-    let reply = match &content.family {
+    match &content.family {
         Family::Reflag(rules) => of_own_rules(call, content, rules, selection, staleness, may_wait),
         Family::Flagsmith(rules) => {
             of_flagsmith_rules(call, content, rules, selection, staleness, may_wait)
         }
-    }?;
-    Ok(call.complete(reply, staleness))
+    }
 }
 
 /// What a thread keeps from request to request, so that only the body of an answer is allocated.
@@ -100,14 +103,14 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-fn of_own_rules(
-    call: &Call<'_>,
-    content: &Content,
-    rules: &ReflagContent,
+fn of_own_rules<'a>(
+    call: &Call<'a>,
+    content: &'a Content,
+    rules: &'a ReflagContent,
     selection: Selection<'_>,
     staleness: Option<OnStale>,
     may_wait: bool,
-) -> Result<Reply, Stop> {
+) -> Result<Reply<'a>, Stop> {
     let class = call.class_index();
     SCRATCH.with_borrow_mut(|Scratch { context, answer }| {
         context.reset(&rules.program);
@@ -117,7 +120,7 @@ fn of_own_rules(
         if let (Selection::All, None, Some(body)) =
             (selection, &query.flag, &rules.evaluated[class])
         {
-            return Ok(shared(&call.heads(content).shared, body, call));
+            return Ok(shared(content, body, staleness, call));
         }
         let selection = selection.of(query.flag.as_deref());
         let room = if selection.is_one() { 1_024 } else { rules.answers.longest() };
@@ -125,20 +128,19 @@ fn of_own_rules(
         let seed = mix(content.tag_seeds[class], u64::from(staleness.is_some()));
         let mut evaluator = Evaluator::new(&rules.program, context, call.now());
         rules.answers.write(call.credential.class, selection, &mut evaluator, seed, answer);
-        let fields = call.heads(content).context.clone();
-        Ok(tagged(fields, answer.tag, std::mem::take(&mut answer.body), call))
+        Ok(tagged(content, answer.tag, std::mem::take(&mut answer.body), staleness, call))
     })
 }
 
 /// The same for an environment whose rules are Flagsmith's.
-fn of_flagsmith_rules(
-    call: &Call<'_>,
-    content: &Content,
+fn of_flagsmith_rules<'a>(
+    call: &Call<'a>,
+    content: &'a Content,
     rules: &FlagsmithContent,
     selection: Selection<'_>,
     staleness: Option<OnStale>,
     may_wait: bool,
-) -> Result<Reply, Stop> {
+) -> Result<Reply<'a>, Stop> {
     let class = call.class_index();
     let program = AnyProgram::Flagsmith(&rules.program);
     scratch::lend(|scratch| {
@@ -164,9 +166,8 @@ fn of_flagsmith_rules(
         scratch.written.begin(buffer(room), seed);
         let class_of_key = call.credential.class;
         rules.entries.write(program, class_of_key, selection, outcomes, &mut scratch.written);
-        let fields = call.heads(content).context.clone();
         let (tag, body) = scratch.written.end();
-        Ok(tagged(fields, tag, body, call))
+        Ok(tagged(content, tag, body, staleness, call))
     })
 }
 
@@ -175,7 +176,7 @@ fn of_flagsmith_rules(
 /// section 1).
 #[cold]
 fn hint_at_stream(call: &Call<'_>) {
-    let sdk = call.head.headers.get("reflag-sdk-version").map_or(&b""[..], HeaderValue::as_bytes);
+    let sdk = call.head.fields.sdk_version.unwrap_or_default();
     if sdk.starts_with(b"node-sdk/")
         && call.environment.announcements.is_empty()
         && !call.connection.worker.shared.hinted.swap(true, Ordering::Relaxed)

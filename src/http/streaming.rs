@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection::Transport;
 use super::streams::{EventStream, Opening};
+use crate::snapshot::write_lines;
 use crate::time::Timestamp;
 
 /// A stream that waits for the connection's socket.
@@ -43,12 +44,7 @@ impl Departure {
 
 fn write_head(fields: &HeaderMap) -> Bytes {
     let mut head = b"HTTP/1.1 200 OK\r\n".to_vec();
-    for (name, value) in fields {
-        head.extend_from_slice(name.as_ref());
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value.as_bytes());
-        head.extend_from_slice(b"\r\n");
-    }
+    write_lines(fields, &mut head);
     head.extend_from_slice(b"\r\n");
     Bytes::from(head)
 }

@@ -241,16 +241,21 @@ pub(super) struct Asked<'a> {
     pub(super) environment: &'a Environment,
     /// The digest of the key, and what the key gives access to.
     pub(super) key: (u128, Credential),
-    pub(super) request: &'a HeaderMap,
+    /// The page that asks.
+    pub(super) origin: Option<&'a [u8]>,
     /// The version that the client was told last, by its own word.
     pub(super) last_event: Option<u64>,
 }
 
 /// The head of an event stream, as far as pages may read it.
-pub(super) fn fields(class: KeyClass, environment: &Environment, request: &HeaderMap) -> HeaderMap {
+pub(super) fn fields(
+    class: KeyClass,
+    environment: &Environment,
+    origin: Option<&[u8]>,
+) -> HeaderMap {
     let mut fields = head();
     if class == KeyClass::Publishable {
-        cors::add(&environment.profile.cors, request, &mut fields);
+        cors::add(&environment.profile.cors, origin, &mut fields);
     }
     fields
 }
@@ -297,7 +302,7 @@ pub(super) fn open(asked: &Asked<'_>) -> Result<Opening, Rejection> {
         ends: now.wrapping_add(fastrand::u32(streams.ages.clone())),
         stage: Stage::Open,
     };
-    let fields = fields(credential.class, environment, asked.request);
+    let fields = fields(credential.class, environment, asked.origin);
     Ok(Opening { fields, stream })
 }
 

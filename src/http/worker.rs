@@ -207,7 +207,7 @@ impl Worker {
     async fn serve(self: Arc<Self>, number: u64, socket: Socket) {
         let connection = Arc::new(Connection::new(Arc::clone(&self)));
         self.open().insert(number, Arc::clone(&connection));
-        let io = TokioIo::new(Transport::new(socket, Arc::clone(&connection)));
+        let transport = Transport::new(socket, Arc::clone(&connection));
         let of_request = Arc::clone(&connection);
         let service = service_fn(move |request| pipeline::serve(Arc::clone(&of_request), request));
         let head = self.shared.limits.url + HEAD_BEYOND_URL;
@@ -221,11 +221,13 @@ impl Worker {
                 .max_header_list_size(64 * 1024)
                 .max_pending_accept_reset_streams(20)
                 .max_local_error_reset_streams(Some(1_024));
-            Served::new(builder.serve_connection(io, service), connection).await;
+            let to_hyper = |socket| builder.serve_connection(TokioIo::new(socket), service.clone());
+            Served::new(transport, connection, to_hyper).await;
         } else {
             let mut builder = http1::Builder::new();
             builder.max_buf_size(head).pipeline_flush(false);
-            Served::new(builder.serve_connection(io, service), connection).await;
+            let to_hyper = |socket| builder.serve_connection(TokioIo::new(socket), service.clone());
+            Served::new(transport, connection, to_hyper).await;
         }
         self.open().remove(&number);
         self.forget_connection();

@@ -263,7 +263,10 @@ impl RuntimeApi {
 fn definitions_of(content: &Content, headers: &HeaderMap) -> Reply {
     let rules = content.reflag().ok_or(Rejection::Internal)?;
     let (body, etag) = rules.definitions.plain();
-    let known = matches_etag(&headers.get_all(IF_NONE_MATCH), etag);
+    let known = matches_etag(
+        headers.get_all(IF_NONE_MATCH).iter().map(HeaderValue::as_bytes),
+        etag.as_bytes(),
+    );
     let mut response = json_response(if known { Bytes::new() } else { body.clone() }, REVALIDATE);
     if known {
         *response.status_mut() = StatusCode::NOT_MODIFIED;

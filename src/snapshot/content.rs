@@ -2,11 +2,10 @@
 
 use std::sync::OnceLock;
 
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-
-use super::flagsmith::{FlagsmithContent, UPDATED_AT};
+use super::flagsmith::FlagsmithContent;
+use super::heads::HeadsByClass;
 use super::reflag::ReflagContent;
-use super::{Cors, Profile, TranslatedDocument, fingerprint};
+use super::{Profile, TranslatedDocument, fingerprint};
 use crate::dialect::flagsmith::translate::environment_document;
 use crate::dialect::ofrep::Evaluations;
 use crate::dialect::reflag::translate::{Terms, definitions};
@@ -27,8 +26,8 @@ pub struct Content {
     /// Whether keys of a class are served: publishable ones not before it is known which flags they
     /// may see.
     pub serves: [bool; 2],
-    /// Header fields by class of keys, and those for web pages.
-    heads: [Heads; 3],
+    /// Header fields of answers.
+    pub heads: HeadsByClass,
     /// What tags of answers depend on beside the flags: environment, class and version.
     pub tag_seeds: [u64; 2],
     /// The same for answers that do not tell their version.
@@ -91,48 +90,6 @@ impl Family {
     }
 }
 
-/// Header fields that every answer of a kind carries; copied, not built, at request time. Fields
-/// whose value is only known then are there already, so that filling them in allocates nothing.
-#[derive(Debug)]
-pub struct Heads {
-    /// Answers that depend on a context.
-    pub context: HeaderMap,
-    /// Flagsmith's answers about an identity: they are posted for, and have no tag.
-    pub identity: HeaderMap,
-    /// Answers that are the same for all keys of the class.
-    pub shared: SharedHead,
-    /// Definitions, which always say how old they are.
-    pub definitions: SharedHead,
-}
-
-/// Header fields of answers that have a tag of their own.
-#[derive(Debug)]
-pub struct SharedHead {
-    /// With a body.
-    pub whole: HeaderMap,
-    /// For a client that holds the body: without fields that tell of it (RFC 9110, 15.4.5).
-    pub unchanged: HeaderMap,
-}
-
-/// `burgee-version`
-const VERSION: HeaderName = HeaderName::from_static("burgee-version");
-/// `burgee-fingerprint`
-const FINGERPRINT: HeaderName = HeaderName::from_static("burgee-fingerprint");
-/// `burgee-state`
-pub const STATE: HeaderName = HeaderName::from_static("burgee-state");
-
-/// What web pages may read of an answer's head (DESIGN section 3).
-pub const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "ETag, Retry-After, Age, X-Flagsmith-Document-Updated-At, burgee-version, \
-     burgee-fingerprint, burgee-state",
-);
-
-const VARY: HeaderValue =
-    HeaderValue::from_static("Authorization, X-Environment-Key, X-API-Key, Accept-Encoding");
-const VARY_WITH_ORIGIN: HeaderValue = HeaderValue::from_static(
-    "Authorization, X-Environment-Key, X-API-Key, Accept-Encoding, Origin",
-);
-
 /// Place of a class in the arrays of [`Content`].
 pub fn class_index(class: KeyClass) -> usize {
     match class {
@@ -140,9 +97,6 @@ pub fn class_index(class: KeyClass) -> usize {
         KeyClass::Secret => 1,
     }
 }
-
-/// Place of the heads for web pages, behind those of the classes.
-const FOR_PAGES: usize = 2;
 
 /// Classes of keys, in the order of [`class_index`].
 pub(super) const CLASSES: [KeyClass; 2] = [KeyClass::Publishable, KeyClass::Secret];
@@ -185,24 +139,11 @@ impl Content {
                 (Family::Flagsmith(Box::new(content)), diagnostics)
             }
         };
-        let [publishable, secret] = CLASSES;
-        let mut heads = [(publishable, false), (secret, false), (publishable, true)].map(
-            |(class, for_pages)| Heads::new(version, fingerprint, class, for_pages, &profile.cors),
-        );
-        if let Family::Flagsmith(content) = &family {
-            let updated_at = content.updated_at();
-            for heads in &mut heads {
-                if let Some(updated_at) = &updated_at {
-                    heads.add(&UPDATED_AT, updated_at);
-                }
-                // Taken away again while the document is too young for it.
-                if let Some(date) = content.last_modified()
-                    && let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(date.into()))
-                {
-                    heads.definitions.whole.insert(header::LAST_MODIFIED, date);
-                }
-            }
-        }
+        let dated = match &family {
+            Family::Reflag(_) => None,
+            Family::Flagsmith(content) => Some(&**content),
+        };
+        let heads = HeadsByClass::prepare(version, fingerprint, &profile.cors, dated);
         let broken = broken.iter().map(|broken| broken.flag.as_str());
         let evaluations = Evaluations::prepare(family.program(), profile.bare_key, broken);
         let content = Self {
@@ -219,15 +160,6 @@ impl Content {
             translated: OnceLock::new(),
         };
         (content, diagnostics)
-    }
-
-    /// The header fields of answers to a class of keys. What web pages may do with an answer is told
-    /// to them only: to requests with an `Origin`.
-    pub fn heads(&self, class: KeyClass, for_pages: bool) -> &Heads {
-        match class {
-            KeyClass::Publishable if for_pages => &self.heads[FOR_PAGES],
-            _ => &self.heads[class_index(class)],
-        }
     }
 
     /// Makes the compressed forms; called once the content is published.
@@ -305,63 +237,4 @@ impl Content {
 fn tag_seed(profile: &Profile, class: KeyClass) -> u64 {
     let name = profile.name.as_str().bytes().fold(7, |tag, b| mix(tag, u64::from(b)));
     mix(name, class_index(class) as u64 + 1)
-}
-
-impl Heads {
-    fn new(
-        version: Version,
-        fingerprint: Fingerprint,
-        class: KeyClass,
-        for_pages: bool,
-        cors: &Cors,
-    ) -> Self {
-        let mut base = HeaderMap::new();
-        base.insert(header::ETAG, HeaderValue::from_static("\"\""));
-        base.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        base.insert(VERSION, HeaderValue::from(version.number()));
-        if let Ok(fingerprint) = HeaderValue::from_str(&fingerprint.to_string()) {
-            base.insert(FINGERPRINT, fingerprint);
-        }
-        if for_pages {
-            base.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
-            if *cors == Cors::Any {
-                base.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-            }
-        }
-        let mut shared = base.clone();
-        shared.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-        // With any origin allowed a cache cannot mix answers up, though those without an origin lack
-        // two fields: it has to ask again, and 304 brings them.
-        let by_origin = class == KeyClass::Publishable && *cors != Cors::Any;
-        shared.insert(header::VARY, if by_origin { VARY_WITH_ORIGIN } else { VARY });
-        let mut context = base;
-        context.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-        if by_origin {
-            context.insert(header::VARY, HeaderValue::from_static("Origin"));
-        }
-        let mut identity = context.clone();
-        identity.remove(header::ETAG);
-        let mut definitions = shared.clone();
-        definitions.insert(header::AGE, HeaderValue::from_static("0"));
-        let [shared, definitions] = [shared, definitions].map(|whole| {
-            let mut unchanged = whole.clone();
-            unchanged.remove(header::CONTENT_TYPE);
-            SharedHead { whole, unchanged }
-        });
-        Self { context, identity, shared, definitions }
-    }
-
-    /// Adds a field to all that Flagsmith's clients get.
-    fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
-        let (shared, definitions) = (&mut self.shared, &mut self.definitions);
-        for head in [
-            &mut self.identity,
-            &mut shared.whole,
-            &mut shared.unchanged,
-            &mut definitions.whole,
-            &mut definitions.unchanged,
-        ] {
-            head.insert(name, value.clone());
-        }
-    }
 }

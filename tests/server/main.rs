@@ -16,6 +16,7 @@ mod conditional;
 mod contexts;
 mod cors;
 mod deadlines;
+mod direct;
 mod explain;
 mod explain_flagsmith;
 mod file_source;

@@ -533,7 +533,7 @@ proptest! {
         let rules = Rules::Flagsmith(rules);
         let profile = profile(segments_without_identity);
         let fingerprint = Content::fingerprint_of(&rules, &profile);
-        let (content, _) = Content::prepare(rules, fingerprint, Version::new(1), &profile);
+        let content = Content::prepare(rules, fingerprint, Version::new(1), &profile).content;
         let context = context_of(identity.as_ref());
         let question: Question =
             serde_json::from_str(&format!("{{\"environment\":\"shop\",\"context\":{context}}}"))

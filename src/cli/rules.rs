@@ -5,7 +5,7 @@ use crate::config;
 use crate::model::{self, BrokenFlag, Failure, FailureKind, Ruleset, Update};
 use crate::origin::store::Store;
 use crate::snapshot::publisher::next_version;
-use crate::snapshot::{Content, Profile};
+use crate::snapshot::{Content, Prepared, Profile};
 use crate::source::{Look, Sight, Source};
 use crate::time::{Clock, Timestamp};
 
@@ -44,7 +44,8 @@ pub(super) fn read(
     let broken = rules.broken();
     let mut diagnostics = rules.warnings().to_vec();
     diagnostics.extend(sight.trouble.map(|trouble| trouble.message));
-    let (content, oddities) = Content::prepare(rules, fingerprint, version, &profile);
+    let Prepared { content, diagnostics: oddities, .. } =
+        Content::prepare(rules, fingerprint, version, &profile);
     diagnostics.extend(oddities);
     Ok(Rules { profile, content, broken, diagnostics, document_bytes })
 }

@@ -1,8 +1,9 @@
-//! The hot path, top to bottom: [`serve`] receives a request, [`answer`] answers it.
+//! The hot path: [`answer`] answers a request whose head and body are here.
 //!
-//! `answer` is synchronous: it loads the snapshot once and borrows all else from it. A request
-//! without a body never awaits, unless it asks to be held for a version that is not here yet. Refusals leave early as a [`Rejection`]; their bodies are drawn by
-//! the dialect that owns the path.
+//! It is synchronous: it loads the snapshot once and borrows all else from it. Most requests are
+//! brought to it by [`direct`](super::direct), from the bytes of a socket to the bytes of an answer;
+//! the others by hyper and [`serve`], which waits for their bodies, and for a version that is not
+//! here yet. Refusals leave early as a [`Rejection`]; the dialect that owns the path draws them.
 
 use std::cell::OnceCell;
 use std::convert::Infallible;

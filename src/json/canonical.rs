@@ -1,5 +1,7 @@
 //! One spelling for equal documents.
 
+use sha2::{Digest, Sha256};
+
 use super::{Kind, Malformed, Reader, write_string};
 
 /// Deepest nesting that is followed; deeper text is refused rather than risk the stack.
@@ -99,7 +101,8 @@ fn write_value(
     Ok(())
 }
 
-/// An array whose order does not count.
+/// An array whose order does not count. Its elements stand there as their hashes: there may be a
+/// hundred thousand, and these are short to keep and to sort.
 fn write_set(
     reader: &mut Reader<'_>,
     depth: usize,
@@ -107,21 +110,32 @@ fn write_set(
     out: &mut String,
 ) -> Result<(), Malformed> {
     let (mut elements, mut first) = (Vec::new(), true);
+    let mut element = String::new();
     reader.open_array()?;
     while reader.next_element(&mut first)? {
-        let mut element = String::new();
+        element.clear();
         write_value(reader, depth + 1, ignoring, &mut element)?;
-        elements.push(element);
+        elements.push(<[u8; 32]>::from(Sha256::digest(&element)));
     }
     elements.sort_unstable();
     out.push('[');
-    out.push_str(&elements.join(","));
+    for byte in elements.into_iter().flatten() {
+        push_hex(byte, out);
+    }
     out.push(']');
     Ok(())
 }
 
+fn push_hex(byte: u8, out: &mut String) {
+    for digit in [byte >> 4, byte & 15] {
+        out.extend(char::from_digit(u32::from(digit), 16));
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::Ignoring;
+
     fn canonical(text: &str) -> String {
         let mut out = String::new();
         super::write(text, &mut out).unwrap();
@@ -139,6 +153,21 @@ mod tests {
     #[test]
     fn of_equal_names_the_last_counts() {
         assert_eq!(canonical(r#"{"a":1,"b":2,"a":3}"#), r#"{"a":3,"b":2}"#);
+    }
+
+    #[test]
+    fn the_order_of_sets_does_not_count_and_their_elements_do() {
+        let canonical = |text: &str| {
+            let mut out = String::new();
+            let ignoring = Ignoring { members: &["drawn"], order_of: &["set"] };
+            super::write_ignoring(text, ignoring, &mut out).unwrap();
+            out
+        };
+        let one = canonical(r#"{"set":[{"a":1,"drawn":5},2,2],"list":[1,2]}"#);
+        assert_eq!(one, canonical(r#"{"list":[1,2],"set":[2,{"drawn":7,"a":1},2]}"#));
+        assert_ne!(one, canonical(r#"{"set":[{"a":1},2],"list":[1,2]}"#));
+        assert_ne!(one, canonical(r#"{"set":[{"a":2},2,2],"list":[1,2]}"#));
+        assert_ne!(one, canonical(r#"{"set":[{"a":1},2,2],"list":[2,1]}"#));
     }
 
     #[test]

@@ -294,7 +294,7 @@ fn content_of(environment: &EnvironmentId, document: &Bytes, version: u64) -> Op
         cors: Cors::Any,
     };
     let fingerprint = Content::fingerprint_of(&rules, &profile);
-    Some(Content::prepare(rules, fingerprint, Version::new(version), &profile).0)
+    Some(Content::prepare(rules, fingerprint, Version::new(version), &profile).content)
 }
 
 fn failed(error: &StoreError) -> Rejection {

@@ -6,12 +6,12 @@ use super::flagsmith::FlagsmithContent;
 use super::heads::HeadsByClass;
 use super::reflag::ReflagContent;
 use super::{Profile, TranslatedDocument, fingerprint};
-use crate::dialect::flagsmith::translate::environment_document;
 use crate::dialect::ofrep::Evaluations;
-use crate::dialect::reflag::translate::{Terms, definitions};
+use crate::dialect::reflag::translate::Terms;
 use crate::dialect::tag::mix;
-use crate::dialect::{Dialect, Translation, Untranslated};
+use crate::dialect::{Dialect, Translation, Untranslated, flagsmith, reflag};
 use crate::evaluate::AnyProgram;
+use crate::model::flagsmith::Environment;
 use crate::model::{Fingerprint, KeyClass, Rules, Version};
 
 /// One environment's rules and everything that was prepared from them.
@@ -42,6 +42,17 @@ pub struct Content {
     pub evaluations: Evaluations,
 }
 
+/// A content, and what else comes of preparing it.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What is served.
+    pub content: Content,
+    /// What the compiler found odd.
+    pub diagnostics: Vec<String>,
+    /// Flagsmith's rules, which the content does not keep.
+    pub environment: Option<Environment>,
+}
+
 /// What is made of rules of each family.
 #[derive(Debug)]
 pub enum Family {
@@ -63,7 +74,7 @@ impl Family {
     /// The rules in the words of the other family's protocol.
     fn translate(&self, profile: &Profile, version: Version) -> Translation {
         match self {
-            Self::Reflag(content) => environment_document(
+            Self::Reflag(content) => flagsmith::translate::environment_document(
                 &content.ruleset,
                 &content.program,
                 &profile.policy,
@@ -71,12 +82,29 @@ impl Family {
                 version,
             ),
             Self::Flagsmith(content) => {
-                let terms = Terms {
-                    version,
-                    generation: profile.policy.generation,
-                    segments_without_identity: profile.segments_without_identity,
-                };
-                definitions(&content.environment(), &terms)
+                reflag::translate::definitions(&content.environment(), &terms(profile, version))
+            }
+        }
+    }
+
+    /// The flags that [`Family::translate`] leaves out. `environment` is Flagsmith's rules if they are
+    /// still there; else they are read once more.
+    fn untranslated(
+        &self,
+        profile: &Profile,
+        version: Version,
+        environment: Option<&Environment>,
+    ) -> Vec<Untranslated> {
+        match self {
+            Self::Reflag(content) => {
+                flagsmith::translate::untranslated(&content.ruleset, &profile.policy)
+            }
+            Self::Flagsmith(content) => {
+                let terms = terms(profile, version);
+                match environment {
+                    Some(environment) => reflag::translate::untranslated(environment, &terms),
+                    None => reflag::translate::untranslated(&content.environment(), &terms),
+                }
             }
         }
     }
@@ -110,14 +138,14 @@ impl Content {
         }
     }
 
-    /// Compiles and prepares; gives diagnostics of the compiler along. Takes long for large
-    /// rulesets: never called on a thread that serves requests.
+    /// Compiles and prepares. Takes long for large rulesets: never called on a thread that serves
+    /// requests.
     pub fn prepare(
         rules: Rules,
         fingerprint: Fingerprint,
         version: Version,
         profile: &Profile,
-    ) -> (Self, Vec<String>) {
+    ) -> Prepared {
         let unversioned_seeds = CLASSES.map(|class| tag_seed(profile, class));
         let tag_seeds = unversioned_seeds.map(|seed| mix(seed, version.number()));
         let source_version = rules.source_version();
@@ -127,16 +155,16 @@ impl Content {
         };
         let broken = rules.broken();
         let document_tag = mix(mix(fingerprint.0, version.number()), tag_seeds[1]);
-        let (family, diagnostics) = match rules {
+        let (family, diagnostics, environment) = match rules {
             Rules::Reflag(ruleset) => {
                 let (content, diagnostics) =
                     ReflagContent::prepare(ruleset, version, profile, tag_seeds, document_tag);
-                (Family::Reflag(Box::new(content)), diagnostics)
+                (Family::Reflag(Box::new(content)), diagnostics, None)
             }
             Rules::Flagsmith(environment) => {
                 let (content, diagnostics) =
-                    FlagsmithContent::prepare(environment, profile, version, document_tag);
-                (Family::Flagsmith(Box::new(content)), diagnostics)
+                    FlagsmithContent::prepare(&environment, profile, version, document_tag);
+                (Family::Flagsmith(Box::new(content)), diagnostics, Some(environment))
             }
         };
         let dated = match &family {
@@ -159,7 +187,7 @@ impl Content {
             untranslated: OnceLock::new(),
             translated: OnceLock::new(),
         };
-        (content, diagnostics)
+        Prepared { content, diagnostics, environment }
     }
 
     /// Makes the compressed forms; called once the content is published.
@@ -172,8 +200,9 @@ impl Content {
 
     /// Finds out which flags have no exact equal in the other family's protocol; called once the
     /// content is published, since the change in it must not wait for that.
-    pub fn find_untranslated(&self, profile: &Profile) {
-        self.untranslated.get_or_init(|| self.family.translate(profile, self.version).untranslated);
+    pub fn find_untranslated(&self, profile: &Profile, environment: Option<&Environment>) {
+        let find = || self.family.untranslated(profile, self.version, environment);
+        self.untranslated.get_or_init(find);
     }
 
     /// The flags that have none; empty as long as it is not known.
@@ -231,6 +260,14 @@ impl Content {
             Family::Reflag(content) => content.program.flags.len(),
             Family::Flagsmith(content) => content.program.features.len(),
         }
+    }
+}
+
+fn terms(profile: &Profile, version: Version) -> Terms {
+    Terms {
+        version,
+        generation: profile.policy.generation,
+        segments_without_identity: profile.segments_without_identity,
     }
 }
 

@@ -56,7 +56,7 @@ fn finish(hash: Sha256) -> Fingerprint {
 }
 
 fn update_canonical(hash: &mut Sha256, json: &str, ignoring: Ignoring<'_>) {
-    let mut text = String::with_capacity(json.len());
+    let mut text = String::new();
     // What was parsed once parses again, unless it is nested deeper than we follow: then its own
     // spelling stands for it.
     match canonical::write_ignoring(json, ignoring, &mut text) {

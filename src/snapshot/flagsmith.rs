@@ -145,13 +145,13 @@ fn keep_segment(
 
 impl FlagsmithContent {
     pub(super) fn prepare(
-        environment: Environment,
+        environment: &Environment,
         profile: &Profile,
         version: Version,
         document_tag: u64,
     ) -> (Self, Vec<String>) {
         let Compiled { program, diagnostics, .. } =
-            compile(&environment, &profile.flagsmith_policy());
+            compile(environment, &profile.flagsmith_policy());
         let answers = Answers::prepare(&program);
         let environment_flags = EnvironmentFlags::new(
             document_tag,
@@ -160,8 +160,8 @@ impl FlagsmithContent {
             CLASSES.map(|class| answers.visible(&program, class)),
         );
         let content = Self {
-            document: PreparedBody::new(document::served(&environment), document_tag),
-            key: environment.key,
+            document: PreparedBody::new(document::served(environment), document_tag),
+            key: environment.key.clone(),
             hides_sensitive_data: environment.vendor.hide_sensitive_data,
             updated_at: environment.updated_at,
             entries: Entries::prepare(AnyProgram::Flagsmith(&program), version),

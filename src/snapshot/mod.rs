@@ -27,7 +27,7 @@ use arc_swap::ArcSwap;
 
 pub use announcements::{Announcement, Announcements, Listener};
 pub use body::PreparedBody;
-pub use content::{Content, Family, class_index};
+pub use content::{Content, Family, Prepared, class_index};
 pub use environments::{Environments, Seat};
 pub use flagsmith::{EnvironmentFlags, FlagsmithContent, UPDATED_AT};
 pub use freshness::{Age, Freshness};

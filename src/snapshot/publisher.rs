@@ -19,8 +19,8 @@ use super::content::{Content, Family};
 use super::flagsmith;
 use super::status::{Board, Quarantined, State};
 use super::{
-    Authority, Credential, Document, Environment, Freshness, Gate, OnUnauthorized, Profile, Seat,
-    Shared, Snapshot, SourceKey, StreamState, StreamStatus, Verdict,
+    Authority, Credential, Document, Environment, Freshness, Gate, OnUnauthorized, Prepared,
+    Profile, Seat, Shared, Snapshot, SourceKey, StreamState, StreamStatus, Verdict,
 };
 use crate::model::{
     Confirmed, Failure, FailureKind, Fingerprint, KeyClass, Rules, Ruleset, Update, Version,
@@ -267,7 +267,7 @@ impl Publisher {
         let version = next_version(held.map(|held| held.version), source_version);
         let (flags, broken) = (rules.flags(), rules.broken().len());
         let mut diagnostics = rules.warnings().to_vec();
-        let (content, oddities) =
+        let Prepared { content, diagnostics: oddities, environment: of_flagsmith } =
             Content::prepare(rules, fingerprint, version, &environment.profile);
         diagnostics.extend(oddities);
         diagnostics.extend(self.oddity_of_key(environment, &content));
@@ -288,8 +288,9 @@ impl Publisher {
         status.diagnostics = diagnostics;
         status.last_change_at = Some(now);
         drop(status);
+        content.find_untranslated(&environment.profile, of_flagsmith.as_ref());
+        drop(of_flagsmith);
         content.compress();
-        content.find_untranslated(&environment.profile);
     }
 
     /// What is odd about the client-side key that a Flagsmith document brings.

@@ -103,11 +103,21 @@ pub fn environment_document(
                     secret.push(id.to_string());
                 }
             }
-            Err(reason) => untranslated.push(Untranslated { flag: flag.key.clone(), reason }),
+            Err(reason) => untranslated.push(without_equal(flag, reason)),
         }
     }
     let document = Document { name, version, secret, segments, states };
     Translation { document: Bytes::from(document.write()), untranslated }
+}
+
+/// What [`environment_document`] leaves out, without the document.
+pub fn untranslated(ruleset: &Ruleset, policy: &Policy) -> Vec<Untranslated> {
+    let judged = ruleset.flags.iter().map(|flag| (flag, outcomes(flag, policy.generation)));
+    judged.filter_map(|(flag, judged)| Some(without_equal(flag, judged.err()?))).collect()
+}
+
+fn without_equal(flag: &Flag, reason: String) -> Untranslated {
+    Untranslated { flag: flag.key.clone(), reason }
 }
 
 /// What a flag comes to.

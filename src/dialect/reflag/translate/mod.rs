@@ -109,13 +109,23 @@ pub fn definitions(environment: &Environment, terms: &Terms) -> Translation {
                 let secret = environment.server_key_only.contains(&feature.id);
                 write_flag(feature, secret, hides, &choices, terms.version, &mut out);
             }
-            Err(reason) => {
-                untranslated.push(Untranslated { flag: feature.state.feature.clone(), reason });
-            }
+            Err(reason) => untranslated.push(without_equal(feature, reason)),
         }
     }
     out.push_str("]}");
     Translation { document: Bytes::from(out), untranslated }
+}
+
+/// What [`definitions`] leaves out, without the document.
+pub fn untranslated(environment: &Environment, terms: &Terms) -> Vec<Untranslated> {
+    let mut translator = Translator::new(environment, terms);
+    let features = environment.features.iter().enumerate();
+    let judged = features.map(|(at, feature)| (feature, translator.outcomes(at)));
+    judged.filter_map(|(feature, judged)| Some(without_equal(feature, judged.err()?))).collect()
+}
+
+fn without_equal(feature: &Feature, reason: String) -> Untranslated {
+    Untranslated { flag: feature.state.feature.clone(), reason }
 }
 
 /// What a feature comes to.

@@ -1,6 +1,6 @@
 //! A connection whose requests are plain: they are read, answered and written without hyper.
 //!
-//! Nearly all requests are of the form that [`plain_request`](super::plain_request) reads, and come
+//! Nearly all requests are of the form that [`plain_request`] reads, and come
 //! whole. For them there is nothing to wait for and nothing to keep: they are read into a buffer of
 //! the thread, answered by the [`pipeline`](super::pipeline) and written out of another, and between
 //! two of them a connection holds no memory but its own few words. At the first request of any other

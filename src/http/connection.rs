@@ -282,7 +282,12 @@ where
             };
             this.driven = match (next, transport) {
                 (Next::Other, Some(transport)) => {
-                    Driven::Hyper(Box::pin((this.to_hyper)(transport)))
+                    let mut requests = Box::pin((this.to_hyper)(transport));
+                    // Told to end before it has read anything, it would not read what is here.
+                    if requests.as_mut().poll(context).is_ready() {
+                        return Poll::Ready(());
+                    }
+                    Driven::Hyper(requests)
                 }
                 (Next::Events(departure), Some(transport)) => {
                     this.connection.holding();

@@ -541,7 +541,10 @@ fn of_typed_contexts_only_identities_are_compared() {
             Ok(())
         })
         .unwrap();
-    assert!(told.into_inner() > 50);
+    // Chance decides how many flags tell contexts apart: 70 of 2,000, and 9 more or fewer. Far below that the test would
+    // compare nothing that matters; 50, which was asked first, one run in a hundred does not reach.
+    let told = told.into_inner();
+    assert!(told > 20, "only {told} flags were seen both on and off");
 }
 
 /// Segments may apply to nobody in particular, too, who has no traits then.

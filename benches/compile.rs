@@ -3,16 +3,18 @@
 //! cargo bench --bench compile           (figures: benches/README.md)
 #![allow(clippy::expect_used, reason = "a bench that cannot start should say so")]
 
+mod profile;
+
 use bytes::Bytes;
 
 use burgee::compile::{Policy, compile};
-use burgee::config::{Definitions, Fraction, Gate};
-use burgee::dialect::ofrep::BareKey;
 use burgee::dialect::reflag::definitions;
-use burgee::model::{EnvironmentName, Rules, Ruleset, Version};
-use burgee::snapshot::{Authority, Content, Cors, OnStale, OnUnauthorized, Profile};
+use burgee::model::{Rules, Ruleset, Version};
+use burgee::snapshot::Content;
 use divan::Bencher;
 use serde_json::{Value, json};
+
+use self::profile::profile;
 
 fn main() {
     divan::main();
@@ -57,22 +59,7 @@ fn compile_flags(bencher: Bencher<'_, '_>, flags: usize) {
 /// Ruleset to everything that is published: fingerprint, program, pieces of answers, definitions.
 #[divan::bench(args = SIZES)]
 fn prepare_content(bencher: Bencher<'_, '_>, flags: usize) {
-    let rules = Rules::Reflag(ruleset(flags));
-    let profile = Profile {
-        name: EnvironmentName::new("bench"),
-        policy: Policy::default(),
-        key_from_document: false,
-        segments_without_identity: false,
-        hide_sensitive_data: false,
-        definitions: Definitions::Complete,
-        bare_key: BareKey::Auto,
-        max_staleness: None,
-        on_stale: OnStale::Serve,
-        on_unauthorized: OnUnauthorized::Serve,
-        authority: Authority::Operator,
-        gate: Gate { max_shrink: Fraction::ZERO, confirm_after: 1 },
-        cors: Cors::Any,
-    };
+    let (rules, profile) = (Rules::Reflag(ruleset(flags)), profile());
     bencher.bench_local(|| {
         let fingerprint = Content::fingerprint_of(&rules, &profile);
         Content::prepare(rules.clone(), fingerprint, Version::new(2), &profile)

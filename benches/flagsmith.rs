@@ -8,15 +8,21 @@
 //! segments with three overrides each) and is made here.
 #![allow(clippy::expect_used, reason = "a bench that cannot start should say so")]
 
+mod profile;
+
 use burgee::compile::flagsmith::{Policy, compile};
 use burgee::dialect::flagsmith::{Answers, document, mapping};
 use burgee::evaluate::flagsmith::{
     EvaluationContext, FeatureIndex, Program, Scalar, evaluate, evaluate_one,
 };
-use burgee::model::KeyClass;
+use burgee::model::flagsmith::Environment;
+use burgee::model::{KeyClass, Rules, Version};
+use burgee::snapshot::Content;
 use bytes::Bytes;
 use divan::Bencher;
 use serde_json::{Value, json};
+
+use self::profile::profile;
 
 #[global_allocator]
 static ALLOCATOR: divan::AllocProfiler = divan::AllocProfiler::system();
@@ -102,7 +108,7 @@ fn segment(index: u32) -> Value {
     })
 }
 
-fn environment(overrides: u32) -> Program {
+fn whole_document(overrides: u32) -> Bytes {
     let identity = |n: u32| {
         let states: Vec<Value> = (0..=n % 3)
             .map(|at| {
@@ -123,9 +129,17 @@ fn environment(overrides: u32) -> Program {
         "project": {"segments": (0..20).map(segment).collect::<Vec<_>>()},
         "identity_overrides": (0..overrides).map(identity).collect::<Vec<_>>(),
     });
-    let environment = document::read(&Bytes::from(document.to_string())).expect("it is valid");
+    Bytes::from(document.to_string())
+}
+
+fn environment(overrides: u32) -> Environment {
+    let environment = document::read(&whole_document(overrides)).expect("it is valid");
     assert_eq!(environment.broken, []);
-    compile(&environment, &Policy::default()).program
+    environment
+}
+
+fn program(overrides: u32) -> Program {
+    compile(&environment(overrides), &Policy::default()).program
 }
 
 /// Distinct visitors, of whom one in four has overrides where there are any.
@@ -176,7 +190,7 @@ fn request(visitor: &Visitor) -> String {
 /// Identity and traits to outcomes, nothing written.
 #[divan::bench(args = [0, 1_000, 100_000])]
 fn evaluate_100_flags(bencher: Bencher<'_, '_>, overrides: u32) {
-    let (program, visitors) = (environment(overrides), visitors());
+    let (program, visitors) = (program(overrides), visitors());
     let mut context = EvaluationContext::new();
     let mut next = visitors.iter().cycle();
     bencher.bench_local(|| {
@@ -188,7 +202,7 @@ fn evaluate_100_flags(bencher: Bencher<'_, '_>, overrides: u32) {
 /// Bytes of a request to bytes of its answer.
 #[divan::bench(args = [0, 1_000, 100_000])]
 fn answer_100_flags(bencher: Bencher<'_, '_>, overrides: u32) {
-    let program = environment(overrides);
+    let program = program(overrides);
     let answers = Answers::prepare(&program);
     let requests: Vec<String> = visitors().iter().map(request).collect();
     let (mut context, mut text) = (EvaluationContext::new(), String::new());
@@ -213,7 +227,7 @@ fn answer_100_flags(bencher: Bencher<'_, '_>, overrides: u32) {
 /// One flag, and no more than it needs.
 #[divan::bench]
 fn evaluate_1_flag(bencher: Bencher<'_, '_>) {
-    let (program, visitors) = (environment(1_000), visitors());
+    let (program, visitors) = (program(1_000), visitors());
     let mut context = EvaluationContext::new();
     let mut next = visitors.iter().cycle();
     bencher.bench_local(|| {
@@ -244,5 +258,31 @@ fn hostile_patterns(bencher: Bencher<'_, '_>, pattern: &str) {
         context.set_identity(&program, "i");
         context.set_trait(&program, "t", Scalar::Text(&text));
         evaluate(&program, &mut context).segments().count()
+    });
+}
+
+/// From here on what happens once for each change of a document, off the threads that serve: bytes to
+/// rules...
+#[divan::bench(args = [0, 1_000])]
+fn read_document(bencher: Bencher<'_, '_>, overrides: u32) {
+    let document = whole_document(overrides);
+    bencher.bench_local(|| document::read(&document));
+}
+
+/// ...rules to the hash that says whether they mean something else...
+#[divan::bench(args = [0, 1_000])]
+fn fingerprint(bencher: Bencher<'_, '_>, overrides: u32) {
+    let (rules, profile) = (Rules::Flagsmith(environment(overrides)), profile());
+    bencher.bench_local(|| Content::fingerprint_of(&rules, &profile));
+}
+
+/// ...and to everything that is published.
+#[divan::bench(args = [0, 1_000])]
+fn prepare_content(bencher: Bencher<'_, '_>, overrides: u32) {
+    let (rules, profile) = (Rules::Flagsmith(environment(overrides)), profile());
+    let fingerprint = Content::fingerprint_of(&rules, &profile);
+    let rules = || rules.clone();
+    bencher.with_inputs(rules).bench_local_values(|rules| {
+        Content::prepare(rules, fingerprint, Version::new(2), &profile)
     });
 }

@@ -34,9 +34,9 @@ use explain::Question;
 use routes::Endpoint;
 
 use crate::dialect::query::decode;
-use crate::http::Listener;
 use crate::http::connection::Socket;
 use crate::http::worker::Process;
+use crate::http::{Listener, patience};
 use crate::snapshot::KeyDigests;
 
 /// Open connections of the admin port: scrapers and people, not traffic.
@@ -287,6 +287,6 @@ where
     let _ = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(patience::bounded(stream)), service)
         .await;
 }

@@ -14,6 +14,7 @@ mod flagsmith;
 pub mod head_fields;
 pub mod listener;
 mod ofrep;
+pub mod patience;
 pub mod pipeline;
 mod plain_request;
 mod reflag;

@@ -34,7 +34,7 @@ use super::runtime_api::RuntimeApi;
 use super::store::{StoreError, Stored};
 use super::streams::{AnyBody, Hangup, TOO_MANY};
 use crate::http::connection::Socket;
-use crate::http::{FixedText, Listener};
+use crate::http::{FixedText, Listener, patience};
 use crate::telemetry::metrics::{Metrics, OriginMetrics};
 use crate::time::Stopwatch;
 
@@ -229,11 +229,44 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(patience::bounded(stream)), service);
     tokio::select! {
         // Errors are the peer's: gone, or no HTTP.
         _ = conversation => {}
         // What is written waits for somebody who does not read.
         () = given_up.notified() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::origin::store::Store;
+    use crate::time::Clock;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_leaves_its_answers_unread_is_let_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("origin.db"), Clock::System).unwrap();
+        let metrics = Metrics::new(&[], 1, 1).unwrap();
+        let port = Arc::new(Port::new(Api::new(store, false), &metrics).unwrap());
+        let (mut client, server) = tokio::io::duplex(4_096);
+        let since = Instant::now();
+        let conversation = tokio::spawn(converse(server, port));
+        for _ in 0..60 {
+            let asked = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n";
+            // It reads no more than it has answered.
+            let sent = tokio::time::timeout(Duration::from_secs(1), client.write_all(asked)).await;
+            if sent.is_err() {
+                break;
+            }
+        }
+        let end = tokio::time::timeout(3 * patience::WRITE_TIMEOUT, conversation).await;
+        end.expect("it is let go").unwrap();
+        assert!(since.elapsed() >= patience::WRITE_TIMEOUT, "not at once");
+        drop(client);
     }
 }

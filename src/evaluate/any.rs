@@ -207,6 +207,15 @@ impl AnyContext {
         }
     }
 
+    /// How many matches of patterns and searches by paths the last evaluation gave up: their steps are
+    /// bounded. Only Flagsmith's rules have such.
+    pub fn given_up(&self, program: AnyProgram<'_>) -> u32 {
+        match program {
+            AnyProgram::Reflag(_) => 0,
+            AnyProgram::Flagsmith(_) => self.flagsmith.given_up(),
+        }
+    }
+
     /// What flags come to for somebody whom no rule knows: most of what anybody gets is that.
     pub fn stranger(program: AnyProgram<'_>) -> Vec<OutcomeIndex> {
         let mut context = Self::default();

@@ -131,6 +131,7 @@ fn of_own_rules(
             hide_traits,
             &mut body,
         );
+        call.count_given_up(evaluation.given_up());
         body
     })
 }

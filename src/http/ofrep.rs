@@ -66,6 +66,7 @@ fn all<'a>(
     let class_of_key = call.credential.class;
     let written = &mut scratch.written;
     content.evaluations.write_all(program, class_of_key, outcomes, is_marked, written);
+    call.count_given_up(scratch.context.given_up(program));
     if let Some((path, key)) = streams {
         written.body.pop();
         events::write_event_streams(path, key, &mut written.body);
@@ -106,6 +107,7 @@ fn one<'a>(
     };
     call.count(Dialect::Ofrep);
     let outcome = scratch.context.evaluate_one(program, asked.flag, call.now());
+    call.count_given_up(scratch.context.given_up(program));
     if !content.evaluations.is_visible(outcome, call.credential.class) {
         return Err(unknown(key));
     }

@@ -451,6 +451,14 @@ impl<'a> Call<'a> {
         self.connection.worker.metrics.evaluated(environment, dialect);
     }
 
+    /// Counts matches and searches of an evaluation that ran out of steps.
+    #[inline]
+    pub(super) fn count_given_up(&self, searches: u32) {
+        if searches > 0 {
+            self.connection.worker.shared.metrics.given_up(searches);
+        }
+    }
+
     /// Adds what depends on the moment and on the page that asks.
     #[inline]
     pub(super) fn complete(&self, fields: &mut Fields<'a>, staleness: Option<OnStale>) {

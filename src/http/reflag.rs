@@ -166,6 +166,7 @@ fn of_flagsmith_rules<'a>(
         scratch.written.begin(buffer(room), seed);
         let class_of_key = call.credential.class;
         rules.entries.write(program, class_of_key, selection, outcomes, &mut scratch.written);
+        call.count_given_up(scratch.context.given_up(program));
         let (tag, body) = scratch.written.end();
         Ok(tagged(content, tag, body, staleness, call))
     })

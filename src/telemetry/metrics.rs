@@ -93,6 +93,9 @@ const WAIT_BUCKETS: [f64; 8] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 4.0, 9.5];
 /// Upper bounds of the buckets of an origin's writes in seconds: mostly a flush of the disk.
 const WRITE_BUCKETS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
 
+/// What is dropped where rules take more steps than a request has.
+const SEARCHES: &str = "searches";
+
 /// Requests of one worker, or of the origin's port.
 #[derive(Debug)]
 pub struct WorkerMetrics {
@@ -208,6 +211,7 @@ impl Metrics {
             "streams_per_environment",
             "slow_streams",
             "discovered_environments",
+            SEARCHES,
         ] {
             bounded_dropped.with_label_values(&[what]);
         }
@@ -324,6 +328,12 @@ impl Metrics {
     /// Counts something that met its bound.
     pub fn dropped_at_bound(&self, what: &str) {
         self.bounded_dropped.with_label_values(&[what]).inc();
+    }
+
+    /// Counts matches of patterns and searches by paths that ran out of steps.
+    #[cold]
+    pub fn given_up(&self, searches: u32) {
+        self.bounded_dropped.with_label_values(&[SEARCHES]).inc_by(u64::from(searches));
     }
 
     /// All metrics of this moment, each name once.

@@ -4,16 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use memchr::memmem::Finder;
 use serde_json::{Map, Value, json};
-use serde_json_path::JsonPath;
 
 use crate::evaluate::flagsmith::{
     Check, Comparison, Constant, Domain, FeatureIndex, FlagMember, InputIndex, Leaf, LeafIndex,
-    Lookups, Names, Operand, Pattern, Program, Property, Seed, Slot, Source, first_above, is_path,
-    python, release,
+    Lookups, Names, NoQuery, Operand, Pattern, Program, Property, Query, Seed, Slot, Source,
+    first_above, is_path, python, release,
 };
 use crate::model::flagsmith::{self as model, Environment, Operator, Segment};
 
-use super::path;
 use super::rules::flag_of;
 
 /// All conditions so far, equal ones once.
@@ -24,7 +22,7 @@ pub(super) struct Conditions<'a> {
     properties: Vec<Property>,
     slots: HashMap<Property, Slot>,
     constants: Vec<Constant>,
-    queries: Vec<JsonPath>,
+    queries: Vec<Query>,
     leaves: Vec<Leaf>,
     known: HashMap<Known, LeafIndex>,
     rows: BTreeMap<(Slot, Domain, Vec<u8>), Vec<LeafIndex>>,
@@ -108,18 +106,20 @@ impl<'a> Conditions<'a> {
     }
 
     fn source(&mut self, segment: &Segment, text: &str) -> Source {
-        let Some(names) = path::names(text) else {
-            return match JsonPath::parse(text) {
-                Ok(query) => {
-                    self.note(segment, &format!("`{text}` is searched for anew in every request"));
-                    self.queries.push(query);
-                    Source::Query(self.queries.len() as u32 - 1)
-                }
-                // No path: nothing but a trait's name.
-                Err(_) => Source::Nothing,
-            };
+        let query = match Query::parse(text) {
+            Ok(query) => query,
+            // No path: nothing but a trait's name.
+            Err(NoQuery::Malformed) => return Source::Nothing,
+            Err(reason) => {
+                self.note(segment, &format!("`{text}` finds nothing: {reason}"));
+                return Source::Nothing;
+            }
         };
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let Some(names) = query.names() else {
+            self.note(segment, &format!("`{text}` is searched for anew in every request"));
+            self.queries.push(query);
+            return Source::Query(self.queries.len() as u32 - 1);
+        };
         match *names.as_slice() {
             ["identity", "identifier"] => Source::Identifier,
             ["identity", "key"] => Source::IdentityKey,
@@ -279,7 +279,7 @@ impl<'a> Conditions<'a> {
         program.properties = self.properties;
         program.constants = self.constants;
         if !self.queries.is_empty() {
-            program.query_root = root(environment, false);
+            program.query_context = root(environment, false);
         }
         program.queries = self.queries;
         program.leaves = self.leaves;

@@ -7,7 +7,6 @@
 //! compiled never holds, with a diagnostic.
 
 mod conditions;
-pub(crate) mod path;
 mod rules;
 mod states;
 

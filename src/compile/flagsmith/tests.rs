@@ -424,7 +424,28 @@ fn hostile_text_costs_no_more_than_the_budget() {
     let mut context = EvaluationContext::new();
     fill(&program, &mut context, Some("i"), &json!({"t": "a".repeat(2_000)}));
     let evaluation = evaluate(&program, &mut context);
-    assert_eq!((evaluation.segments().count(), evaluation.patterns_given_up()), (0, 50));
+    assert_eq!((evaluation.segments().count(), evaluation.given_up()), (0, 50));
     let odd = compiled(&document(&[], &[segment(1, &pattern("["))]), Policy::default());
     assert_eq!(odd.diagnostics.len(), 1);
+}
+
+#[test]
+fn searches_by_paths_cost_no_more_than_the_budget() {
+    let is_set = |path: &str| json!({"property_": path, "operator": "IS_SET", "value": ""});
+    let features: Vec<Value> = (1..=100).map(|id| state(&format!("f{id}"), id, "v")).collect();
+    let segments = [
+        segment(1, &is_set("$.identity.traits[?@ == 'gold']")),
+        segment(2, &is_set("$..[?count($..[?count($..*)>0])>1000]")),
+        segment(3, &is_set("$.features[?@.name == 'f7'].value")),
+        segment(4, &is_set("$.*[?match(@.name, $.environment.name)]")),
+    ];
+    let compiled = compiled(&document(&features, &segments), Policy::default());
+    // Three are searched for anew each time, one cannot be.
+    assert_eq!(compiled.diagnostics.len(), 4, "{:?}", compiled.diagnostics);
+    let mut context = EvaluationContext::new();
+    fill(&compiled.program, &mut context, Some("i"), &json!({"plan": "gold"}));
+    let evaluation = evaluate(&compiled.program, &mut context);
+    let matching: Vec<_> = evaluation.segments().map(|segment| segment.0).collect();
+    // The second took all steps, and with them the third's.
+    assert_eq!((matching, evaluation.given_up()), (vec![0], 2));
 }

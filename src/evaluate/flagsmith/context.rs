@@ -3,9 +3,10 @@
 //! A context is one buffer of text and one small record per trait that some rule reads, both reused
 //! from request to request. Other traits are not kept.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::python;
+use super::query::{self, Exhausted};
 use super::{
     Budget, Constant, Draw, FeatureSet, InputIndex, OutcomeIndex, Program, Remainder, STEPS,
 };
@@ -193,8 +194,8 @@ impl EvaluationContext {
         self.has_identity.then_some(&self.identifier)
     }
 
-    /// How many matches of patterns were given up since the context was reset.
-    pub fn patterns_given_up(&self) -> u32 {
+    /// How many matches of patterns and searches by paths were given up since the context was reset.
+    pub fn given_up(&self) -> u32 {
         self.budget.exhausted
     }
 
@@ -260,19 +261,20 @@ impl EvaluationContext {
         Held { kind, start: start as u32, end: self.text.len() as u32 }
     }
 
-    /// Answers the program's queries over the whole context. Rare, and slow.
+    /// Answers the program's queries over the whole context. Rare; what they may cost together with
+    /// patterns is bounded, and a query that runs out of steps finds nothing.
     pub(super) fn run_queries(&mut self, program: &Program) {
-        let mut root = program.query_root.clone();
-        if self.has_identity {
+        let identity = self.has_identity.then(|| {
             let traits = Value::Object(std::mem::take(&mut self.all_traits));
-            let identity = serde_json::json!({
-                "identifier": self.identifier, "key": self.key, "traits": traits,
-            });
-            root.insert("identity".to_owned(), identity);
-        }
-        let root = Value::Object(root);
+            json!({"identifier": self.identifier, "key": self.key, "traits": traits})
+        });
+        let whole = query::Context { fixed: &program.query_context, identity: identity.as_ref() };
         for query in &program.queries {
-            let found = query.query(&root).first().map_or(Constant::Null, Constant::from);
+            let found = query.first(whole, &mut self.budget.steps).unwrap_or_else(|Exhausted| {
+                self.budget.exhausted += 1;
+                None
+            });
+            let found = found.map_or(Constant::Null, Constant::from);
             let held = self.coerce(Scalar::from(&found));
             self.query_results.push(held);
         }

@@ -12,6 +12,7 @@ mod lookups;
 mod pattern;
 mod program;
 pub mod python;
+mod query;
 mod rules;
 mod split;
 mod version;
@@ -26,6 +27,7 @@ pub use program::{
     Program, Property, Reason, SegmentIndex, SegmentProgram, Slot, Source, Split, State,
     StateIndex, Test,
 };
+pub use query::{NoQuery, Query};
 pub use rules::{Evaluation, Met, evaluate, evaluate_one};
 pub use split::{LANES, Remainder, Seed, first_above, first_from, percentage};
 pub use version::{Version, release};

@@ -8,9 +8,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use memchr::memmem::Finder;
 use serde_json::value::RawValue;
-use serde_json_path::JsonPath;
 
-use super::{Lookups, Pattern, Remainder, Seed};
+use super::{Lookups, Pattern, Query, Remainder, Seed};
 use crate::evaluate::{OutcomeIndex, Places};
 use crate::model::KeyClass;
 
@@ -30,9 +29,9 @@ pub struct Program {
     /// Values that are known already.
     pub constants: Vec<Constant>,
     /// `JSONPath` queries that only a whole context can answer.
-    pub queries: Vec<JsonPath>,
+    pub queries: Vec<Query>,
     /// The part of that context which requests do not change; empty when there are no queries.
-    pub query_root: serde_json::Map<String, serde_json::Value>,
+    pub query_context: serde_json::Map<String, serde_json::Value>,
     /// Rows of equality and membership.
     pub lookups: Lookups,
     /// Comparisons, each once however many rules ask for it.

@@ -38,9 +38,9 @@ impl<'a> Evaluation<'a> {
         matching.map(|(_, index)| SegmentIndex(index))
     }
 
-    /// How many matches of patterns were given up, and count as none.
-    pub fn patterns_given_up(&self) -> u32 {
-        self.context.patterns_given_up()
+    /// How many matches of patterns and searches by paths were given up, and count as none.
+    pub fn given_up(&self) -> u32 {
+        self.context.given_up()
     }
 
     /// What the rules of a segment met, where they come to a single comparison that was made.

@@ -61,15 +61,14 @@ use std::fmt::Write;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use serde_json_path::JsonPath;
 
 use self::conditions::{Check, EVERYBODY, Reading};
 use self::filters::{FALSE, TRUE, Translated, all, all_of, any, any_of, condition, is_there, not};
-use crate::compile::flagsmith::{self as compile, path};
+use crate::compile::flagsmith as compile;
 use crate::dialect::translation::few;
 use crate::dialect::{Translation, Untranslated};
 use crate::evaluate::flagsmith::{
-    Constant, EvaluationContext, Program, Scalar, evaluate, first_from, is_path,
+    Constant, EvaluationContext, Program, Query, Scalar, evaluate, first_from, is_path,
 };
 use crate::json::write_string;
 use crate::model::flagsmith::{
@@ -452,13 +451,10 @@ impl<'a> Translator<'a> {
         if !is_path(property) {
             return trait_value(property);
         }
-        let Some(names) = path::names(property) else {
-            return match JsonPath::parse(property) {
-                Ok(_) => Err("the path has to be searched for in the whole context".to_owned()),
-                Err(_) => Ok(Value::Missing),
-            };
+        let Ok(query) = Query::parse(property) else { return Ok(Value::Missing) };
+        let Some(names) = query.names() else {
+            return Err("the path has to be searched for in the whole context".to_owned());
         };
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let environment = self.environment;
         Ok(match *names.as_slice() {
             ["identity", "identifier"] => Value::Identifier,

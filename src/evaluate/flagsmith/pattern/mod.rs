@@ -15,9 +15,10 @@ use regex::{Regex, RegexBuilder};
 use syntax::{Assertion, Mode, Node};
 
 /// Largest compiled form in bytes.
-const COMPILED_SIZE: usize = 1 << 20;
+pub(super) const COMPILED_SIZE: usize = 1 << 20;
 
-/// Steps of backtracking that all patterns of a request may take together: about a millisecond.
+/// Steps of backtracking that all patterns of a request may take together, and those of its paths with
+/// them: about a millisecond.
 pub const STEPS: u32 = 100_000;
 
 /// A pattern, compiled. Matches at the start of a text only, as `re.match` does.
@@ -42,7 +43,7 @@ struct Linear {
 pub struct Budget {
     /// Steps left.
     pub steps: u32,
-    /// Matches that were given up, and count as none.
+    /// Matches and searches that were given up, and count as none.
     pub exhausted: u32,
     scratch: Scratch,
 }

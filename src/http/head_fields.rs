@@ -101,6 +101,28 @@ impl<'a> HeadFields<'a> {
 }
 
 #[cfg(test)]
+impl<'a> HeadFields<'a> {
+    /// All of them, by their names' order.
+    pub(super) fn each(&self) -> [Option<&'a [u8]>; 13] {
+        [
+            self.accept_encoding,
+            self.authorization,
+            self.content_encoding,
+            self.content_length,
+            self.content_type,
+            self.if_modified_since,
+            self.if_none_match,
+            self.last_event_id,
+            self.origin,
+            self.sdk_version,
+            self.transfer_encoding,
+            self.api_key,
+            self.environment_key,
+        ]
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use hyper::header::HeaderName;
 
@@ -130,22 +152,7 @@ mod tests {
             headers.append(&field, HeaderValue::from_static("second"));
         }
         let fields = HeadFields::of(&headers);
-        let found = [
-            fields.accept_encoding,
-            fields.authorization,
-            fields.content_encoding,
-            fields.content_length,
-            fields.content_type,
-            fields.if_modified_since,
-            fields.if_none_match,
-            fields.last_event_id,
-            fields.origin,
-            fields.sdk_version,
-            fields.transfer_encoding,
-            fields.api_key,
-            fields.environment_key,
-        ];
-        assert_eq!(found.map(Option::unwrap), names.map(str::as_bytes));
+        assert_eq!(fields.each().map(Option::unwrap), names.map(str::as_bytes));
         assert_eq!(fields.tags().collect::<Vec<_>>(), [&b"if-none-match"[..], b"second"]);
         assert!(HeadFields::of(&HeaderMap::new()).origin.is_none());
     }

@@ -5,6 +5,7 @@
 //! it is first asked for at a version, and kept until the version changes.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use super::counting::Note;
 use super::definitions;
 use super::keys::sha256;
 use super::model::EnvironmentId;
-use super::store::{Store, StoreError};
+use super::store::Store;
 use super::streams::{AnyBody, Hangup, Holder, STREAMS, Streams};
 use crate::compile::Policy;
 use crate::config::{Definitions, Gate};
@@ -213,9 +214,11 @@ impl RuntimeApi {
         let here = environment.clone();
         let content = self.store.read(move |reader| {
             let state = reader.environment_state(&here)?;
-            Ok(content_of(&here, &definitions::document(&state), state.version))
+            let document = definitions::document(&state);
+            Ok(document.map(|document| content_of(&here, &document, state.version)))
         });
         let content = content.await.map_err(|error| failed(&error))?;
+        let content = content.map_err(|error| failed(&error))?;
         let content = Arc::new(content.ok_or(Rejection::Internal)?);
         let mut kept = kept();
         if kept.len() >= KEPT && !kept.contains_key(environment) {
@@ -297,7 +300,7 @@ fn content_of(environment: &EnvironmentId, document: &Bytes, version: u64) -> Op
     Some(Content::prepare(rules, fingerprint, Version::new(version), &profile).content)
 }
 
-fn failed(error: &StoreError) -> Rejection {
+fn failed(error: &impl Display) -> Rejection {
     error!(%error, "the origin cannot answer an SDK");
     Rejection::NotReady
 }

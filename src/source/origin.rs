@@ -110,8 +110,11 @@ fn see(
         None
     } else {
         let state = reader.environment_state(&environment)?;
-        let document = definitions::document(&state);
-        Some(features::read(&document).map_err(|error| error.to_string()))
+        let document = definitions::document(&state).map_err(|error| error.to_string());
+        Some(
+            document
+                .and_then(|document| features::read(&document).map_err(|error| error.to_string())),
+        )
     };
     let held = reader.environment_keys(&environment, now)?;
     let publishable = reader.publishable_keys(&environment, now)?.into_iter().map(|text| {

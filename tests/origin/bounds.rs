@@ -81,3 +81,81 @@ fn a_change_beside_a_hundred_thousand_companies_is_seen_at_once() {
         assert_eq!(answer["features"]["search-v2"]["isEnabled"], value == true);
     }
 }
+
+/// Rules that name a flag 10,000 times.
+fn naming(flag: &str) -> serde_json::Value {
+    let conditions = vec![json!({"flag": flag}); 100];
+    json!({"rules": vec![json!({"conditions": conditions}); 100]})
+}
+
+/// The shop with flags f0 to f5.
+fn shop_of_six() -> String {
+    let flags = (0..6).map(|index| format!("[[flags]]\nkey = \"f{index}\"\n"));
+    format!("{}{}", crate::scene::SHOP, flags.collect::<String>())
+}
+
+#[test]
+fn flags_that_name_flags_do_not_grow_beyond_what_can_be_served() {
+    let scene = Scene::with(&shop_of_six(), "");
+    let environment = scene.environment("Production");
+    let path = |flag: &str| scene.own_path(&format!("/flags/{flag}/targeting/{environment}"));
+    scene.call("PATCH", &path("f1"), &naming("f0"));
+    let before = scene.get(&path("f2"));
+    let reply = scene.admin_key().ask("PATCH", &path("f2"), naming("f1").to_string());
+    assert_eq!(reply.status, 400, "{}", reply.text());
+    let error = &reply.json()["error"];
+    assert_eq!(error["code"], "not_possible");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("Production") && message.contains("`f2`"), "{message}");
+    assert_eq!(scene.get(&path("f2")), before);
+    // A list is as long as it is often named.
+    let ids: Vec<_> = (0..1_000).map(|n| format!("company-{n:06}")).collect();
+    let reply = scene.admin_key().ask("PATCH", &path("f0"), json!({"companyIds": ids}).to_string());
+    assert_eq!(reply.status, 400, "{}", reply.text());
+    let (publishable, _) = scene.sdk_keys("Production");
+    good(&Caller::of(scene.edge).bearer(&publishable).get("/features/evaluated"));
+}
+
+#[test]
+fn a_database_that_holds_too_long_definitions_is_served_as_before_and_can_be_put_right() {
+    let scene = Scene::with(&shop_of_six(), "");
+    let environment = scene.environment("Production");
+    let (publishable, secret) = scene.sdk_keys("Production");
+    let edge = Caller::of(scene.edge).bearer(&publishable);
+    until("the first rules", || (edge.get("/features/evaluated").status == 200).then_some(()));
+    // As an earlier version let it in.
+    let database = rusqlite::Connection::open(scene.database()).unwrap();
+    for index in 1..6 {
+        let condition = json!({"flag": format!("f{}", index - 1), "enabled": true});
+        let rules = vec![json!({"conditions": vec![condition; 100]}); 100];
+        let access = json!({"everyone": false, "segments": [], "rules": rules}).to_string();
+        let sql = "UPDATE targeting SET access = ? WHERE environment_id = ? AND flag_id = \
+                   (SELECT id FROM flag WHERE key = ?)";
+        database.execute(sql, [&access, &environment, &format!("f{index}")]).unwrap();
+    }
+    let sql = "UPDATE environment SET flag_state_version = flag_state_version + 1";
+    database.execute(sql, []).unwrap();
+    let admin = Caller::of(scene.admin);
+    let trouble = until("the failure in the status", || {
+        let status = admin.get("/status").json();
+        let error = status["environments"][0]["source"]["last_error"].to_string();
+        error.contains("MiB").then_some(error)
+    });
+    assert!(trouble.contains("definitions would be"), "{trouble}");
+    good(&edge.get("/features/evaluated"));
+    let origin = scene.holding(&secret);
+    assert_eq!(origin.get("/features").status, 503);
+    // What makes it longer is refused, what does not is not.
+    let path = |flag: &str| scene.own_path(&format!("/flags/{flag}/targeting/{environment}"));
+    let more = json!({"companyIds": ["acme"]}).to_string();
+    assert_eq!(scene.admin_key().ask("PATCH", &path("f0"), more).status, 400);
+    scene.call("PATCH", &path("f5"), &json!({"rules": []}));
+    scene.call("PATCH", &path("f4"), &json!({"mode": "none"}));
+    scene.call("PATCH", &path("f3"), &json!({"mode": "none"}));
+    let version = scene.call("PATCH", &path("f2"), &json!({"mode": "none"}))["flagStateVersion"]
+        .as_u64()
+        .unwrap();
+    let answer = good(&edge.get(&format!("/features/evaluated?waitForVersion={version}")));
+    assert_eq!(answer["flagStateVersion"], version);
+    good(&origin.get("/features"));
+}

@@ -250,3 +250,25 @@ fn without_an_origin_or_a_database_it_is_said_what_to_do() {
     let errors = shell.refused(2, &["apps"]);
     assert!(errors.contains("[origin]"), "{errors}");
 }
+
+/// An entry of a file.
+fn targeting_in_staging(flag: &str, rules: &str) -> String {
+    format!("[[targeting]]\nflag = \"{flag}\"\nenvironment = \"Staging\"\nrules = [{rules}]\n")
+}
+
+#[test]
+fn a_file_whose_definitions_would_be_too_long_is_refused_by_its_plan() {
+    let shell = Shell::new();
+    let conditions = |flag: &str| vec![format!("{{ flag = \"{flag}\" }}"); 100].join(", ");
+    let mut file = format!("{SHOP}[[flags]]\nkey = \"last\"\n");
+    for (flag, other) in [("search-v2", "new-checkout-flow"), ("last", "search-v2")] {
+        let rule = format!("{{ conditions = [{}] }}", conditions(other));
+        let rules = vec![rule; 100].join(", ");
+        file.push_str(&targeting_in_staging(flag, &rules));
+    }
+    shell.write("shop.toml", &file);
+    for more in [&["--dry-run", "shop.toml"][..], &["shop.toml"]] {
+        let error = shell.refused(2, &[&["apply"], more].concat());
+        assert!(error.contains("definitions of Staging") && error.contains("`last`"), "{error}");
+    }
+}

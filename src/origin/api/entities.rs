@@ -169,7 +169,8 @@ fn flags_of(
     reader.environment(app, environment)?;
     let entity = reader.entity(environment, look.kind, &look.entity)?;
     let state = reader.environment_state_for(environment, look.kind, &look.entity)?;
-    let on = evaluate(&state, look, entity.as_ref());
+    let on = evaluate(&state, look, entity.as_ref())
+        .map_err(|error| StoreError::NotPossible(error.to_string()))?;
     let mut flags = state.flags;
     flags.sort_by(|a, b| (&a.flag.name, &a.flag.key).cmp(&(&b.flag.name, &b.flag.key)));
     let flags = flags.into_iter().map(|state| {
@@ -183,7 +184,11 @@ fn flags_of(
 /// Which flags are on for somebody of whom no more is known than what is stored. Goes through the
 /// definitions and the very evaluator of the edge, so that both say the same, save for flags of
 /// which the lists alone decide: mostly that is all of them.
-fn evaluate(state: &EnvironmentState, look: &Look, entity: Option<&Entity>) -> HashSet<String> {
+fn evaluate(
+    state: &EnvironmentState,
+    look: &Look,
+    entity: Option<&Entity>,
+) -> Result<HashSet<String>, definitions::TooLong> {
     let mut on: HashSet<String> = HashSet::new();
     for state in state.flags.iter().filter(|state| !state.flag.archived) {
         if state.targeting.access.everyone || !state.targeting.ids(look.kind).is_empty() {
@@ -196,10 +201,10 @@ fn evaluate(state: &EnvironmentState, look: &Look, entity: Option<&Entity>) -> H
         has_more && !on.contains(&state.flag.key)
     };
     if !state.flags.iter().any(asks) {
-        return on;
+        return Ok(on);
     }
-    let document = definitions::document_of(state, asks);
-    let Ok(ruleset) = read(&document) else { return on };
+    let document = definitions::document_of(state, asks)?;
+    let Ok(ruleset) = read(&document) else { return Ok(on) };
     let program = compile(&ruleset, &Policy::default()).program;
     let mut attributes = entity.map(|entity| entity.attributes.clone()).unwrap_or_default();
     if let Some(name) = entity.and_then(|entity| entity.name.as_ref()) {
@@ -219,5 +224,5 @@ fn evaluate(state: &EnvironmentState, look: &Look, entity: Option<&Entity>) -> H
     let flags = program.flags.iter();
     let matched = flags.filter(|flag| evaluator.evaluate(flag.targeting).matched.is_some());
     on.extend(matched.map(|flag| flag.key.to_string()));
-    on
+    Ok(on)
 }

@@ -44,7 +44,7 @@ fn segment(id: &str, rules: Vec<Rule>) -> Segment {
 }
 
 fn features(state: &EnvironmentState) -> Value {
-    let document: Value = serde_json::from_slice(&document(state)).unwrap();
+    let document: Value = serde_json::from_slice(&document(state).unwrap()).unwrap();
     assert_eq!(document["success"], json!(true));
     document["features"].clone()
 }
@@ -85,7 +85,7 @@ fn a_flag_is_written_as_the_hosted_service_writes_it() {
         r#"{"key":"large","payload":{"b":1,"a":18446744073709551616},"filter":{"type":"context","field":"user.id","operator":"ANY_OF","values":["u-1"]}},"#,
         r#"{"key":"small","payload":5.0,"filter":{"type":"constant","value":true}}]}}]}"#,
     );
-    assert_eq!(String::from_utf8(document(&state).to_vec()).unwrap(), expected);
+    assert_eq!(String::from_utf8(document(&state).unwrap().to_vec()).unwrap(), expected);
 }
 
 #[test]
@@ -106,8 +106,30 @@ fn archived_flags_are_left_out_and_secret_ones_are_marked() {
     assert_eq!(*filter, json!({"type": "constant", "value": false}), "what is archived is off");
     assert_eq!(features[1]["secret"], json!(true));
     assert!(features[0].get("secret").is_none());
-    let ruleset = read(&document(&state)).unwrap();
+    let ruleset = read(&document(&state).unwrap()).unwrap();
     assert!(ruleset.broken.is_empty() && ruleset.flags[1].secret);
+}
+
+#[test]
+fn what_would_never_end_is_reckoned_at_once_and_not_written() {
+    let of = |mentions: usize| {
+        let flags = (0..=limits::FLAG_DEPTH).map(|index| {
+            let mut flag = flag(&format!("f{index}"));
+            if index > 0 {
+                let flag_before = format!("f{}", index - 1);
+                let condition = Condition::Flag { flag: flag_before, enabled: true };
+                flag.targeting.access.rules = vec![Rule::of(vec![condition; mentions]); mentions];
+            }
+            flag
+        });
+        EnvironmentState { version: 1, flags: flags.collect(), segments: vec![] }
+    };
+    let short = of(2);
+    assert_eq!(extent(&short).bytes, document(&short).unwrap().len() as u128);
+    let long = extent(&of(100));
+    assert!(long.bytes > 10_u128.pow(20), "10,000 to the power of 5: {}", long.bytes);
+    assert_eq!(long.largest.unwrap().0, "f5");
+    assert!(document(&of(100)).is_err());
 }
 
 /// Whether the flag is on, by the words that are stored.
@@ -281,7 +303,9 @@ fn any_context() -> impl Strategy<Value = Map<String, Value>> {
 proptest! {
     #[test]
     fn definitions_mean_what_is_stored(state in any_state(), context in any_context()) {
-        let ruleset = read(&document(&state)).unwrap();
+        let document = document(&state).unwrap();
+        prop_assert_eq!(extent(&state).bytes, document.len() as u128);
+        let ruleset = read(&document).unwrap();
         prop_assert!(ruleset.broken.is_empty() && ruleset.warnings.is_empty());
         let program = compile(&ruleset, &Policy::default()).program;
         let mut evaluated = EvaluationContext::new();

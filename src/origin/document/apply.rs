@@ -72,6 +72,7 @@ pub fn apply(writer: &mut Writer<'_>, document: &Document) -> Stored<Applied> {
             writer.set_variants(&app.id, &flag.key, variants)?;
         }
     }
+    writer.definitions_fit().map_err(|error| within("", error))?;
     let changes = changes_since(writer, &app.id, last)?;
     Ok(Applied { app: app.id, is_new, changes, environments })
 }

@@ -15,6 +15,7 @@
 
 mod changes;
 mod error;
+mod extents;
 mod feed;
 mod reader;
 mod seal;
@@ -35,6 +36,7 @@ pub use changes::{
     FlagChange, NewFlag, NewKeys, SegmentChange, StageChange, TargetChange, TargetingChange,
 };
 pub use error::{Issues, StoreError, Stored};
+use extents::Extents;
 pub use feed::{Feed, Numbers};
 pub use reader::Reader;
 pub use seal::Seal;
@@ -285,6 +287,13 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
 
 /// What one transaction changed, by environment.
 type Raised = BTreeMap<EnvironmentId, Numbers>;
+
+/// What a change that is kept leaves behind beside its result.
+#[derive(Debug, Default)]
+struct Left {
+    raised: Raised,
+    extents: Extents,
+}
 
 #[cfg(test)]
 mod tests;

@@ -137,11 +137,15 @@ impl<'c> Reader<'c> {
 
     /// An environment's numbers, as this look sees them.
     pub fn numbers_of(&self, environment: &EnvironmentId) -> Stored<Numbers> {
-        let sql = "SELECT flag_state_version, keys_version FROM environment WHERE id = ?";
-        let found = self.one(sql, [environment.as_str()], |row| {
-            Ok(Numbers { state: whole(row, 0)?, keys: whole(row, 1)? })
-        })?;
+        let found = self.numbers_if_any(environment)?;
         found.ok_or_else(|| StoreError::not_found("There is no environment with this id"))
+    }
+
+    pub(super) fn numbers_if_any(&self, environment: &EnvironmentId) -> Stored<Option<Numbers>> {
+        let sql = "SELECT flag_state_version, keys_version FROM environment WHERE id = ?";
+        self.one(sql, [environment.as_str()], |row| {
+            Ok(Numbers { state: whole(row, 0)?, keys: whole(row, 1)? })
+        })
     }
 
     /// An environment's keys that hold at `now`, those in their grace included.

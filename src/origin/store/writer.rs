@@ -7,19 +7,22 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use rusqlite::{Connection, Params, params};
+use rusqlite::{Params, params};
 use serde_json::{Map, Value, json};
 
 use super::changes::{
     FlagChange, NewFlag, NewKeys, SegmentChange, StageChange, TargetChange, TargetingChange,
 };
-use super::{Numbers, Raised, Reader, Seal, StoreError, Stored};
+use super::extents::{Extents, Growth};
+use super::{Left, Numbers, Raised, Reader, StoreError, Stored};
 use crate::model::KeyClass;
+use crate::origin::definitions;
 use crate::origin::keys::NewKey;
 use crate::origin::model::{
     Access, Actor, ApiKey, ApiKeyId, App, AppId, Condition, ConfigTargeting, Entity, EntityKind,
-    Environment, EnvironmentId, Flag, FlagKeyFormat, Id, Member, MemberId, OrgId, Rule, Scopes,
-    Segment, SegmentId, SegmentKind, Stage, StageId, Variant, limits,
+    Environment, EnvironmentId, EnvironmentState, Flag, FlagKeyFormat, FlagState, Id, Member,
+    MemberId, OrgId, Rule, Scopes, Segment, SegmentId, SegmentKind, Stage, StageId, Targeting,
+    Variant, limits,
 };
 use crate::time::Timestamp;
 
@@ -32,6 +35,11 @@ pub struct Writer<'c> {
     /// Environments whose state was raised.
     states: BTreeSet<EnvironmentId>,
     raised: Raised,
+    /// By how much definitions became longer.
+    grown: BTreeMap<EnvironmentId, Growth>,
+    /// What is known of them without this change, and with it, once that was asked.
+    known: &'c Extents,
+    extents: Option<Extents>,
 }
 
 /// What an audit entry says beside who, when and where.
@@ -57,21 +65,38 @@ const STAGES: [(&str, &str); 4] = [
 
 impl<'c> Writer<'c> {
     pub(super) fn new(
-        connection: &'c Connection,
-        seal: &'c Seal,
+        reader: Reader<'c>,
+        known: &'c Extents,
         actor: &'c Actor,
         now: Timestamp,
     ) -> Self {
-        let reader = Reader::new(connection, seal);
-        Self { reader, actor, now, states: BTreeSet::new(), raised: Raised::new() }
+        Self {
+            reader,
+            actor,
+            now,
+            states: BTreeSet::new(),
+            raised: Raised::new(),
+            grown: BTreeMap::new(),
+            known,
+            extents: None,
+        }
     }
 
     pub(super) fn reader(&self) -> &Reader<'c> {
         &self.reader
     }
 
-    pub(super) fn into_raised(self) -> Raised {
-        self.raised
+    pub(super) fn into_left(self) -> Left {
+        Left { raised: self.raised, extents: self.extents.unwrap_or_default() }
+    }
+
+    /// That no environment's definitions became longer than [`limits::DEFINITIONS`]. Asked once more
+    /// when the change is done; `Err` says which, and what of them is long.
+    pub fn definitions_fit(&mut self) -> Stored<()> {
+        if self.extents.is_none() {
+            self.extents = Some(self.known.judge(&self.reader, &self.grown)?);
+        }
+        Ok(())
     }
 
     fn run(&self, sql: &str, params: impl Params) -> Stored<usize> {
@@ -79,7 +104,8 @@ impl<'c> Writer<'c> {
     }
 
     /// Raises an environment's version, once for the whole change. Gives the new one.
-    fn raise(&mut self, environment: &EnvironmentId) -> Stored<u64> {
+    fn raise(&mut self, environment: &EnvironmentId, growth: Growth) -> Stored<u64> {
+        self.grows(environment, growth);
         if self.states.insert(environment.clone()) {
             self.run(
                 "UPDATE environment SET flag_state_version = flag_state_version + 1 WHERE id = ?",
@@ -91,10 +117,15 @@ impl<'c> Writer<'c> {
         Ok(self.raised.get(environment).map_or(0, |numbers| numbers.state))
     }
 
+    fn grows(&mut self, environment: &EnvironmentId, growth: Growth) {
+        *self.grown.entry(environment.clone()).or_insert(Growth::AtMost(0)) += growth;
+        self.extents = None;
+    }
+
     /// Raises all environments of an app.
-    fn raise_all(&mut self, app: &AppId) -> Stored<()> {
+    fn raise_all(&mut self, app: &AppId, growth: Growth) -> Stored<()> {
         for environment in self.environments(app)? {
-            self.raise(&environment.id)?;
+            self.raise(&environment.id, growth)?;
         }
         Ok(())
     }
@@ -225,6 +256,7 @@ impl<'c> Writer<'c> {
         self.insert_key(&id, KeyClass::Secret, &keys.secret)?;
         let numbers = self.numbers_of(&id)?;
         self.raised.insert(id.clone(), numbers);
+        self.grows(&id, Growth::Unknown);
         let change = json!({"name": name, "isProduction": is_production});
         let note = Note {
             operation: "environment.create",
@@ -489,7 +521,7 @@ impl<'c> Writer<'c> {
             changed = true;
             // Definitions tell the name of a flag's stage.
             if before.name != after.name && self.is_in_use(stage)? {
-                self.raise_all(app)?;
+                self.raise_all(app, Growth::Unknown)?;
             }
         }
         if changed {
@@ -628,7 +660,7 @@ impl<'c> Writer<'c> {
             let users: Vec<String> =
                 self.all(sql, [app.as_str(), segment.as_str()], |row| row.get(0))?;
             for environment in users {
-                self.raise(&environment.as_str().into())?;
+                self.raise(&environment.as_str().into(), Growth::Unknown)?;
             }
         }
         let change = json!({
@@ -712,7 +744,9 @@ impl<'c> Writer<'c> {
              SELECT id, ?, ?, ?, ? FROM environment WHERE app_id = ?",
             params![id.as_str(), self.now.0, NO_ACCESS, NO_CONFIG, app.as_str()],
         )?;
-        self.raise_all(app)?;
+        let growth = quoted(&flag.key)
+            + self.length_of_texts(app, flag.description.as_deref(), flag.stage.as_ref())?;
+        self.raise_all(app, Growth::AtMost(growth))?;
         let change = json!({
             "id": id, "name": flag.name, "description": flag.description, "stageId": flag.stage,
             "ownerUserId": flag.owner, "permanent": flag.permanent, "secret": flag.secret,
@@ -722,6 +756,20 @@ impl<'c> Writer<'c> {
             self.apply_stage(app, &flag.key, stage)?;
         }
         self.flag(app, &flag.key)
+    }
+
+    /// What a flag's texts take in definitions, at most.
+    fn length_of_texts(
+        &self,
+        app: &AppId,
+        description: Option<&str>,
+        stage: Option<&StageId>,
+    ) -> Stored<u128> {
+        let stage = match stage {
+            Some(stage) => quoted(&self.stage(app, stage)?.name),
+            None => 0,
+        };
+        Ok(AROUND + stage + description.map_or(0, quoted))
     }
 
     fn references_exist(
@@ -799,7 +847,13 @@ impl<'c> Writer<'c> {
             ],
         )?;
         if visible.contains(&true) {
-            self.raise_all(app)?;
+            // Flags that refer to one that comes back have it again.
+            let growth = if before.archived && !archived {
+                Growth::Unknown
+            } else {
+                Growth::AtMost(self.length_of_texts(app, description.as_deref(), stage.as_ref())?)
+            };
+            self.raise_all(app, growth)?;
         }
         self.note_of_app(app, "flag.update", key, Value::Object(differences))?;
         if let Some(stage) = stage.filter(|_| visible[1]) {
@@ -842,7 +896,7 @@ impl<'c> Writer<'c> {
         }
         let sql = "UPDATE targeting SET config_version = config_version + 1 WHERE flag_id = ?";
         self.run(sql, [flag.id.as_str()])?;
-        self.raise_all(app)?;
+        self.raise_all(app, Growth::Unknown)?;
         let shown = |variants: &[Variant]| -> Value {
             let shown = variants.iter().map(|v| json!({"key": v.key, "payload": v.payload}));
             shown.collect()
@@ -896,19 +950,21 @@ impl<'c> Writer<'c> {
         if !issues.is_empty() {
             return Err(StoreError::Invalid(issues));
         }
-        let mut made: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+        let mut made: BTreeMap<&str, (u128, Vec<Value>)> = BTreeMap::new();
         for change in changes {
             let Some(flag) = flags.get(change.flag.as_str()) else { continue };
             if self.change_target(environment, flag, change, strict)? {
                 let member = format!("{}Id", change.kind.word());
                 let entry = json!({member: change.entity, "listed": change.listed});
-                made.entry(&change.flag).or_default().push(entry);
+                let (grown, entries) = made.entry(&change.flag).or_default();
+                *grown += if change.listed { quoted(&change.entity) } else { 0 };
+                entries.push(entry);
             }
         }
-        for (key, changes) in made {
+        for (key, (grown, changes)) in made {
             let Some(flag) = flags.get(key) else { continue };
             self.touch_targeting(environment, flag)?;
-            self.raise(environment)?;
+            self.raise(environment, Growth::AtMost(AROUND + grown))?;
             let note = Note {
                 operation: "targeting.targets",
                 subject: key,
@@ -987,6 +1043,7 @@ impl<'c> Writer<'c> {
             segments: change.segments.clone().unwrap_or_else(|| before.access.segments.clone()),
             rules: change.rules.clone().unwrap_or_else(|| before.access.rules.clone()),
         };
+        let mut growth = Growth::AtMost(AROUND);
         let mut differences = Map::new();
         if access != before.access {
             self.segments_exist(app, &access.segments, "segmentIds")?;
@@ -1010,6 +1067,7 @@ impl<'c> Writer<'c> {
             let Some(after) = after else { continue };
             let change = self.replace_targets(environment, &flag, kind, before, after)?;
             if let Some(change) = change {
+                growth += Growth::AtMost(after.iter().map(|id| quoted(id)).sum());
                 differences.insert(format!("{}Ids", kind.word()), change);
             }
         }
@@ -1030,7 +1088,11 @@ impl<'c> Writer<'c> {
         if differences.is_empty() {
             return Ok(self.raised.get(environment).map_or(here.flag_state_version, |n| n.state));
         }
-        let version = self.raise(environment)?;
+        if differences.contains_key("access") || differences.contains_key("config") {
+            let config = change.config.clone().unwrap_or(before.config);
+            growth += self.growth_by(app, &flag, access, config)?;
+        }
+        let version = self.raise(environment, growth)?;
         let note = Note {
             operation: "targeting.update",
             subject: key,
@@ -1040,6 +1102,24 @@ impl<'c> Writer<'c> {
         };
         self.note(app, &note)?;
         Ok(version)
+    }
+
+    /// By how much access and config make definitions longer, beside the lists.
+    fn growth_by(
+        &self,
+        app: &AppId,
+        flag: &Flag,
+        access: Access,
+        config: ConfigTargeting,
+    ) -> Stored<Growth> {
+        if !flags_in(&access.rules).is_empty() {
+            return Ok(Growth::Unknown);
+        }
+        let targeting = Targeting { access, config, ..Targeting::default() };
+        let variants = self.variants(&flag.id)?;
+        let flags = vec![FlagState { flag: flag.clone(), variants, targeting }];
+        let alone = EnvironmentState { version: 0, flags, segments: self.segments(app)? };
+        Ok(Growth::AtMost(definitions::extent(&alone).bytes))
     }
 
     /// Makes a list what it is to be. None when it is already; else what went and what came.
@@ -1336,7 +1416,7 @@ impl<'c> Writer<'c> {
             format!("DELETE FROM membership WHERE environment_id = ? AND {}_id = ?", kind.word());
         self.run(&sql, [here, entity])?;
         if visible > 0 {
-            self.raise(environment)?;
+            self.raise(environment, Growth::AtMost(AROUND))?;
         }
         let operation = format!("{}.delete", kind.word());
         let note = Note {
@@ -1392,6 +1472,15 @@ impl<'c> Writer<'c> {
 const NO_ACCESS: &str = r#"{"everyone":false,"segments":[],"rules":[]}"#;
 /// [`ConfigTargeting`] without any variant, as it is stored.
 const NO_CONFIG: &str = r#"{"default":null,"segments":[]}"#;
+
+/// Bytes that stand around what is written of a flag, whatever it is: names of members, numbers, and
+/// the braces of a list or group that was not there before.
+const AROUND: u128 = 512;
+
+/// What a text takes at most as a string, with its comma.
+fn quoted(text: &str) -> u128 {
+    3 + 6 * text.len() as u128
+}
 
 fn environment_name_is_free(
     others: &[Environment],

@@ -10,7 +10,8 @@ use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 use tracing::warn;
 
-use super::{Numbers, Raised, Reader, Seal, StoreError, Stored, Writer};
+use super::extents::Extents;
+use super::{Left, Numbers, Raised, Reader, Seal, StoreError, Stored, Writer};
 use crate::origin::model::{Actor, EnvironmentId};
 use crate::time::{Clock, Stopwatch};
 
@@ -45,11 +46,19 @@ impl Jobs {
 
 /// One change, whatever it gives.
 trait Job: Send {
-    /// Does it. Gives what it raised, if it is to be kept.
-    fn run(&mut self, connection: &Connection, seal: &Seal, clock: &Clock) -> Option<Raised>;
+    /// Does it. Gives what it leaves behind, if it is to be kept.
+    fn run(&mut self, at: &Place<'_>) -> Option<Left>;
 
     /// Tells whoever waits. `Err` says that nothing of the transaction was kept.
     fn finish(self: Box<Self>, committed: Result<&(), &rusqlite::Error>);
+}
+
+/// Where changes are made.
+struct Place<'a> {
+    connection: &'a Connection,
+    seal: &'a Seal,
+    extents: &'a Extents,
+    clock: &'a Clock,
 }
 
 struct Change<T, F> {
@@ -64,14 +73,19 @@ where
     T: Send,
     F: FnOnce(&mut Writer<'_>) -> Stored<T> + Send,
 {
-    fn run(&mut self, connection: &Connection, seal: &Seal, clock: &Clock) -> Option<Raised> {
+    fn run(&mut self, at: &Place<'_>) -> Option<Left> {
         let change = self.todo.take()?;
-        let mut writer = Writer::new(connection, seal, &self.actor, clock.now());
-        let outcome = catch_unwind(AssertUnwindSafe(|| change(&mut writer)));
+        let reader = Reader::new(at.connection, at.seal);
+        let mut writer = Writer::new(reader, at.extents, &self.actor, at.clock.now());
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let outcome = change(&mut writer)?;
+            writer.definitions_fit()?;
+            Ok(outcome)
+        }));
         let outcome = outcome.unwrap_or(Err(StoreError::Panicked));
-        let raised = outcome.is_ok().then(|| writer.into_raised());
+        let left = outcome.is_ok().then(|| writer.into_left());
         self.outcome = Some(outcome);
-        raised
+        left
     }
 
     fn finish(self: Box<Self>, committed: Result<&(), &rusqlite::Error>) {
@@ -104,7 +118,8 @@ pub(super) fn start(
     clock: Clock,
 ) -> io::Result<Jobs> {
     let (sender, jobs) = sync_channel(WAITING);
-    let writing = Writing { connection, seal, telling, clock, seen: None };
+    let extents = Extents::default();
+    let writing = Writing { connection, seal, telling, clock, extents, seen: None };
     std::thread::Builder::new()
         .name("origin-writer".to_owned())
         .spawn(move || writing.run(&jobs))?;
@@ -116,6 +131,7 @@ struct Writing {
     seal: Seal,
     telling: Telling,
     clock: Clock,
+    extents: Extents,
     /// SQLite's number for what others wrote.
     seen: Option<i64>,
 }
@@ -158,6 +174,8 @@ impl Writing {
         done.extend(next);
         if let Err(error) = &committed {
             warn!(%error, changes = done.len(), "the origin's database cannot be written");
+            // The versions that these were found out at will be those of other states.
+            self.extents.clear();
             // Nothing to end if it could not begin.
             if !self.connection.is_autocommit() {
                 let _ = self.connection.execute_batch("ROLLBACK");
@@ -166,6 +184,7 @@ impl Writing {
             self.telling.send_modify(|numbers| {
                 for (environment, new) in raised {
                     if new == Numbers::default() {
+                        self.extents.remove(&environment);
                         numbers.remove(&environment);
                     } else {
                         numbers.insert(environment, new);
@@ -179,12 +198,14 @@ impl Writing {
     }
 
     /// A change that fails leaves the others alone.
-    fn savepoint(&self, job: &mut dyn Job, raised: &mut Raised) -> rusqlite::Result<()> {
-        let run = |sql| self.connection.prepare_cached(sql)?.execute([]).map(drop);
+    fn savepoint(&mut self, job: &mut dyn Job, raised: &mut Raised) -> rusqlite::Result<()> {
+        let Self { connection, seal, clock, extents, .. } = self;
+        let run = |sql| connection.prepare_cached(sql)?.execute([]).map(drop);
         run("SAVEPOINT change")?;
-        if let Some(numbers) = job.run(&self.connection, &self.seal, &self.clock) {
+        if let Some(left) = job.run(&Place { connection, seal, extents, clock }) {
             run("RELEASE change")?;
-            raised.extend(numbers);
+            raised.extend(left.raised);
+            extents.extend(left.extents);
         } else {
             run("ROLLBACK TO change")?;
             run("RELEASE change")?;

@@ -35,7 +35,7 @@ pub(super) enum Origin {
     CreateApiKey(CreateApiKey),
     /// Take an API key out of service
     RevokeApiKey(RevokeApiKey),
-    /// Give an environment a new key and print it; the old one holds for a while
+    /// Give an environment a new key and print it; the old ones hold for a while
     RotateKey(RotateKey),
 }
 
@@ -108,7 +108,7 @@ pub(super) struct RotateKey {
     /// Which of its keys
     #[arg(long)]
     kind: Kind,
-    /// How long the old key holds yet
+    /// How long the old keys hold yet; 0s ends every one of them at once, such as a leaked one
     #[arg(long, default_value = "24h", value_parser = grace)]
     grace: Duration,
 }

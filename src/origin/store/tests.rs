@@ -233,6 +233,22 @@ async fn rotated_keys_overlap_for_as_long_as_they_were_given() {
     let later = Timestamp(NOW.0 + 60_000);
     assert!(!opens(&old, later).await && opens(new.expose(), later).await);
     assert!(!opens("sec_prod_unknown", NOW).await);
+    // The last rotation says how long whatever was there before holds.
+    let rotate = async |grace: u64| {
+        let (here, grace) = (scene.production.id.clone(), Duration::from_secs(grace));
+        let rotate = move |writer: &mut Writer<'_>, app: &AppId| {
+            writer.rotate_key(app, &here, KeyClass::Secret, grace)
+        };
+        scene.write(rotate).await.unwrap()
+    };
+    let third = rotate(3_600).await;
+    assert!(!opens(&old, later).await, "a longer grace prolongs nothing");
+    assert!(opens(new.expose(), later).await);
+    let fourth = rotate(0).await;
+    for ended in [&old, new.expose(), third.expose()] {
+        assert!(!opens(ended, NOW).await);
+    }
+    assert!(opens(fourth.expose(), later).await);
 }
 
 #[tokio::test]

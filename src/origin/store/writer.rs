@@ -340,7 +340,8 @@ impl<'c> Writer<'c> {
         Ok(())
     }
 
-    /// Puts a new key in the place of the current one, which holds for as long as `grace` yet.
+    /// Puts a new key in the place of the current one, which holds for as long as `grace` yet, and so
+    /// does any older one that would hold longer: no grace at all ends them all, whoever knows them.
     pub fn rotate_key(
         &mut self,
         app: &AppId,
@@ -353,8 +354,8 @@ impl<'c> Writer<'c> {
         let millis = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
         let end = self.now.0.saturating_add(millis);
         self.run(
-            "UPDATE environment_key SET expires_at = ? WHERE environment_id = ? AND class = ? \
-             AND expires_at IS NULL",
+            "UPDATE environment_key SET expires_at = min(coalesce(expires_at, ?1), ?1) \
+             WHERE environment_id = ?2 AND class = ?3",
             params![end, here, word],
         )?;
         self.run(

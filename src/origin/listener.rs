@@ -25,7 +25,7 @@ use tracing::warn;
 
 use super::api::Api;
 use super::api::routes::{self, Found};
-use super::api::{Answer, Refusal};
+use super::api::{Answer, Answered, Refusal};
 use super::bodies::{Bodies, LONGEST, NoBody};
 use super::counting::{self, Note};
 use super::demo::{self, DemoAccess};
@@ -35,6 +35,7 @@ use super::store::{StoreError, Stored};
 use super::streams::{AnyBody, Hangup, TOO_MANY};
 use crate::http::connection::Socket;
 use crate::http::{FixedText, Listener, patience};
+use crate::snapshot::VERSION;
 use crate::telemetry::metrics::{Metrics, OriginMetrics};
 use crate::time::Stopwatch;
 
@@ -112,17 +113,22 @@ impl Port {
         );
         let admitted = self.api.admit(method, path, head.uri.query(), &head.headers).await;
         let unread = admitted.is_err();
-        let outcome = match admitted {
-            Err(refusal) => Err(refusal),
+        let refuse = |refusal| Answered { answer: Err(refusal), version: None };
+        let answered = match admitted {
+            Err(refusal) => refuse(refusal),
             Ok(call) => {
                 match self.bodies.receive(body, LONGEST).await {
                     // The room is held until the answer is there.
                     Ok(body) => self.api.answer(call, body.bytes.clone()).await,
-                    Err(why) => Err(refused(why)),
+                    Err(why) => refuse(refused(why)),
                 }
             }
         };
-        respond(outcome, for_command_line, unread)
+        let mut response = respond(answered.answer, for_command_line, unread);
+        if let Some(version) = answered.version {
+            response.headers_mut().insert(VERSION, HeaderValue::from(version));
+        }
+        response
     }
 }
 

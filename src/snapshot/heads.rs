@@ -64,7 +64,7 @@ pub struct SharedHead {
 }
 
 /// `burgee-version`
-const VERSION: HeaderName = HeaderName::from_static("burgee-version");
+pub(crate) const VERSION: HeaderName = HeaderName::from_static("burgee-version");
 /// `burgee-fingerprint`
 const FINGERPRINT: HeaderName = HeaderName::from_static("burgee-fingerprint");
 /// `burgee-state`

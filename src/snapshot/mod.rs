@@ -32,6 +32,7 @@ pub use environments::{Environments, Seat};
 pub use flagsmith::{EnvironmentFlags, FlagsmithContent, UPDATED_AT};
 pub use freshness::{Age, Freshness};
 pub use gate::{Document, Gate, Verdict};
+pub(crate) use heads::VERSION;
 pub use heads::{EXPOSED, Heads, HeadsByClass, PreparedHead, STATE, SharedHead, write_lines};
 pub use keys::{Credential, KeyDigests, KeyTable, SourceKey};
 pub use reflag::ReflagContent;

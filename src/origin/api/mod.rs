@@ -13,7 +13,7 @@ pub mod routes;
 mod rules;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use hyper::Method;
@@ -60,10 +60,19 @@ pub(super) struct Call {
     parameters: Parameters,
     query: String,
     body: Bytes,
+    /// The version that it led to, once something was written.
+    version: OnceLock<u64>,
 }
 
 /// The JSON of an answer.
 pub(super) type Answer = Result<String, Refusal>;
+
+/// What became of a call.
+pub(super) struct Answered {
+    pub(super) answer: Answer,
+    /// The version of what a change was about, see [`Writer::version_of`].
+    pub(super) version: Option<u64>,
+}
 
 pub(super) fn answer(value: &impl Serialize) -> Answer {
     serde_json::to_string(value).map_err(|error| super::store::StoreError::Stored(error).into())
@@ -87,6 +96,12 @@ impl Call {
 
     pub(super) fn environment(&self) -> EnvironmentId {
         self.parameter("envId").into()
+    }
+
+    /// The environment that the path names, or the query of a retired one.
+    fn environment_if_any(&self) -> Option<EnvironmentId> {
+        let of_path = Some(self.parameter("envId").to_owned()).filter(|id| !id.is_empty());
+        of_path.or_else(|| self.query("envId").ok().flatten()).map(|id| id.as_str().into())
     }
 
     /// The company or user that the path names.
@@ -208,6 +223,7 @@ impl Api {
             parameters,
             query: query.unwrap_or_default().to_owned(),
             body: Bytes::new(),
+            version: OnceLock::new(),
         };
         let app = call.parameter("appId");
         if !app.is_empty() && app != call.key.app.as_str() {
@@ -248,39 +264,44 @@ impl Api {
     }
 
     /// Answers a call whose body is here.
-    pub(super) async fn answer(&self, call: Call, body: Bytes) -> Answer {
-        use EntityKind::{Company, User};
+    pub(super) async fn answer(&self, call: Call, body: Bytes) -> Answered {
         let call = Call { body, ..call };
+        let answer = self.answer_to(&call).await;
+        Answered { answer, version: call.version.get().copied() }
+    }
+
+    async fn answer_to(&self, call: &Call) -> Answer {
+        use EntityKind::{Company, User};
         match call.operation {
-            Operation::ListApps => self.list_apps(&call).await,
-            Operation::GetApp => self.app(&call).await,
-            Operation::ListEnvironments => self.list_environments(&call).await,
-            Operation::GetEnvironment => self.environment(&call).await,
-            Operation::ListFlags => self.list_flags(&call).await,
-            Operation::CreateFlag => self.create_flag(&call).await,
-            Operation::UpdateFlag => self.update_flag(&call).await,
-            Operation::GetFlagTargeting => self.flag_targeting(&call).await,
+            Operation::ListApps => self.list_apps(call).await,
+            Operation::GetApp => self.app(call).await,
+            Operation::ListEnvironments => self.list_environments(call).await,
+            Operation::GetEnvironment => self.environment(call).await,
+            Operation::ListFlags => self.list_flags(call).await,
+            Operation::CreateFlag => self.create_flag(call).await,
+            Operation::UpdateFlag => self.update_flag(call).await,
+            Operation::GetFlagTargeting => self.flag_targeting(call).await,
             Operation::GetCompanyFlags | Operation::GetCompanyFlagsLegacyPath => {
-                self.entity_flags(&call, Company).await
+                self.entity_flags(call, Company).await
             }
             Operation::GetUserFlags | Operation::GetUserFlagsLegacyPath => {
-                self.entity_flags(&call, User).await
+                self.entity_flags(call, User).await
             }
             Operation::UpdateCompanyFlags | Operation::UpdateCompanyFlagsLegacyPath => {
-                self.update_entity_flags(&call, Company).await
+                self.update_entity_flags(call, Company).await
             }
             Operation::UpdateUserFlags | Operation::UpdateUserFlagsLegacyPath => {
-                self.update_entity_flags(&call, User).await
+                self.update_entity_flags(call, User).await
             }
-            Operation::UpsertCompany => self.upsert_entity(&call, Company).await,
-            Operation::UpsertUser => self.upsert_entity(&call, User).await,
-            Operation::DeleteCompany => self.delete_entity(&call, Company).await,
-            Operation::DeleteUser => self.delete_entity(&call, User).await,
-            Operation::UpdateBulkFlagSpecificTargets => self.update_specific_targets(&call).await,
-            Operation::CliBootstrap => self.bootstrap(&call).await,
-            Operation::CliListFeatures => self.list_features(&call).await,
-            Operation::CliCreateFeature => self.create_feature(&call).await,
-            _ => self.answer_of_our_own(&call).await,
+            Operation::UpsertCompany => self.upsert_entity(call, Company).await,
+            Operation::UpsertUser => self.upsert_entity(call, User).await,
+            Operation::DeleteCompany => self.delete_entity(call, Company).await,
+            Operation::DeleteUser => self.delete_entity(call, User).await,
+            Operation::UpdateBulkFlagSpecificTargets => self.update_specific_targets(call).await,
+            Operation::CliBootstrap => self.bootstrap(call).await,
+            Operation::CliListFeatures => self.list_features(call).await,
+            Operation::CliCreateFeature => self.create_feature(call).await,
+            _ => self.answer_of_our_own(call).await,
         }
     }
 
@@ -296,7 +317,17 @@ impl Api {
         call: &Call,
         change: impl FnOnce(&mut Writer<'_>) -> Stored<T> + Send + 'static,
     ) -> Result<T, Refusal> {
-        Ok(self.store.write(call.actor(), change).await?)
+        let (app, environment) = (call.app(), call.environment_if_any());
+        let written = self.store.write(call.actor(), move |writer| {
+            let outcome = change(writer)?;
+            Ok((outcome, writer.version_of(&app, environment.as_ref())?))
+        });
+        let (outcome, version) = written.await?;
+        if let Some(version) = version {
+            // One call is one change.
+            let _ = call.version.set(version);
+        }
+        Ok(outcome)
     }
 }
 

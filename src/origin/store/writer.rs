@@ -103,6 +103,23 @@ impl<'c> Writer<'c> {
         Ok(self.connection.prepare_cached(sql)?.execute(params)?)
     }
 
+    /// The version that a change led to: of the environment that it was about, changed or not; where
+    /// it was about none by name, the highest of those that it made, or else the app's highest. None
+    /// when what it was about is gone.
+    pub fn version_of(
+        &self,
+        app: &AppId,
+        environment: Option<&EnvironmentId>,
+    ) -> Stored<Option<u64>> {
+        if let Some(environment) = environment {
+            return Ok(self.numbers_if_any(environment)?.map(|numbers| numbers.state));
+        }
+        if let Some(made) = self.raised.values().map(|numbers| numbers.state).max() {
+            return Ok(Some(made));
+        }
+        Ok(self.environments(app)?.iter().map(|e| e.flag_state_version).max())
+    }
+
     /// Raises an environment's version, once for the whole change. Gives the new one.
     fn raise(&mut self, environment: &EnvironmentId, growth: Growth) -> Stored<u64> {
         self.grows(environment, growth);

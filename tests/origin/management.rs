@@ -408,6 +408,52 @@ fn the_value_of_a_flag_follows_rules_over_stored_attributes() {
 }
 
 #[test]
+fn the_name_of_a_company_is_what_rules_see_whatever_attribute_is_called_so() {
+    let scene = Scene::start();
+    let environment = scene.environment("Production");
+    let condition = json!({"attribute": "company.name", "operator": "IS", "values": ["Top"]});
+    let path = scene.own_path(&format!("/flags/search-v2/targeting/{environment}"));
+    scene.call("PATCH", &path, &json!({"rules": [{"conditions": [condition]}]}));
+    let company = |id: &str| scene.path(&format!("/envs/{environment}/companies/{id}"));
+    let is_on = |id: &str| {
+        scene.get(&format!("{}/flags", company(id)))["data"][1]["value"].as_bool().unwrap()
+    };
+    scene.call("PUT", &company("both"), &json!({"name": "Top", "attributes": {"name": "Low"}}));
+    assert!(is_on("both"));
+    scene.call("PUT", &company("later"), &json!({"attributes": {"name": "Low"}}));
+    assert!(!is_on("later"));
+    scene.call("PUT", &company("later"), &json!({"name": "Top"}));
+    assert!(is_on("later"));
+}
+
+#[test]
+fn attributes_that_no_rule_could_read_are_refused_and_those_from_before_are_passed_over() {
+    let scene = Scene::start();
+    let environment = scene.environment("Production");
+    let condition = json!({"attribute": "company.plan", "operator": "IS", "values": ["pro"]});
+    let path = scene.own_path(&format!("/flags/search-v2/targeting/{environment}"));
+    scene.call("PATCH", &path, &json!({"rules": [{"conditions": [condition]}]}));
+    let acme = scene.path(&format!("/envs/{environment}/companies/acme"));
+    scene.call("PUT", &acme, &json!({"attributes": {"plan": "pro"}}));
+    let nested = |depth: usize| {
+        serde_json::from_str::<Value>(&format!("{}{}", "[".repeat(depth), "]".repeat(depth)))
+    };
+    let many: serde_json::Map<_, _> = (0..1_001).map(|n| (format!("a{n}"), json!(n))).collect();
+    for attributes in
+        [json!({"deep": nested(40).unwrap()}), json!(many), json!({"n".repeat(300): 1})]
+    {
+        let issues = refused(&scene, "PUT", &acme, &json!({"attributes": attributes}));
+        assert!(issues["attributes"][0].as_str().unwrap().contains("No rule"), "{issues}");
+    }
+    scene.call("PUT", &acme, &json!({"attributes": {"deep": nested(29).unwrap()}}));
+    // As an earlier version let it in.
+    let stored = json!({"deep": nested(40).unwrap(), "plan": "pro"}).to_string();
+    let database = rusqlite::Connection::open(scene.database()).unwrap();
+    database.execute("UPDATE entity SET attributes = ? WHERE id = 'acme'", [&stored]).unwrap();
+    assert_eq!(scene.get(&format!("{acme}/flags"))["data"][1]["value"], true);
+}
+
+#[test]
 fn the_command_lines_own_routes_answer_it() {
     let scene = Scene::start();
     let boot = scene.get("/api/bootstrap");

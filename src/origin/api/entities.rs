@@ -206,19 +206,16 @@ fn evaluate(
     let document = definitions::document_of(state, asks)?;
     let Ok(ruleset) = read(&document) else { return Ok(on) };
     let program = compile(&ruleset, &Policy::default()).program;
-    let mut attributes = entity.map(|entity| entity.attributes.clone()).unwrap_or_default();
-    if let Some(name) = entity.and_then(|entity| entity.name.as_ref()) {
-        attributes.entry("name").or_insert_with(|| json!(name));
-    }
-    attributes.insert("id".to_owned(), json!(look.entity));
-    let known = json!({look.kind.word(): attributes});
+    let stranger = Entity::stranger(&look.entity);
+    let entity = entity.unwrap_or(&stranger);
     let mut context = EvaluationContext::new();
     context.reset(&program);
-    if context.set_json(&program, &known.to_string()).is_err() {
-        // Attributes beyond the bounds of a request: their owner's id is left.
+    if context.set_json(&program, &entity.context(look.kind).to_string()).is_err() {
+        // It was stored before such attributes were refused: those that can be read count.
         context.reset(&program);
-        let id = json!({look.kind.word(): {"id": look.entity}});
-        let _ = context.set_json(&program, &id.to_string());
+        for part in entity.context_in_parts(look.kind) {
+            let _ = context.set_json(&program, &part.to_string());
+        }
     }
     let mut evaluator = Evaluator::new(&program, &mut context, look.now);
     let flags = program.flags.iter();

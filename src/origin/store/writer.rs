@@ -1330,8 +1330,7 @@ impl<'c> Writer<'c> {
     ) -> Stored<Entity> {
         self.environment(app, environment)?;
         let before = self.entity(environment, kind, &change.id)?;
-        let mut after =
-            before.clone().unwrap_or(Entity { id: change.id, name: None, attributes: Map::new() });
+        let mut after = before.clone().unwrap_or_else(|| Entity::stranger(&change.id));
         // An attribute that is the name sets it too; the name of the call wins.
         let named = change.attributes.get("name").and_then(Value::as_str).map(str::to_owned);
         for (name, value) in change.attributes {
@@ -1351,6 +1350,9 @@ impl<'c> Writer<'c> {
         if before.as_ref() == Some(&after) {
             return Ok(after);
         }
+        after.fits(kind).map_err(|error| {
+            StoreError::issue("attributes", format!("No rule could read them: {error}"))
+        })?;
         self.run(
             "INSERT INTO entity (environment_id, kind, id, name, attributes) VALUES (?, ?, ?, ?, ?) \
              ON CONFLICT DO UPDATE SET name = excluded.name, attributes = excluded.attributes",

@@ -117,12 +117,15 @@ impl From<StoreError> for Refusal {
             StoreError::NotPossible(message) => {
                 Self::new(400, "not_possible", "not_possible", message)
             }
-            StoreError::Busy | StoreError::Closed => Self::new(
-                503,
-                "not_available",
-                "overloaded",
-                "The origin cannot take the call now: try again",
-            ),
+            error if error.may_pass() => {
+                // The thread that writes says which, once for all that waited.
+                Self::new(
+                    503,
+                    "not_available",
+                    "overloaded",
+                    "The origin cannot take the call now: try again",
+                )
+            }
             error => {
                 error!(%error, "a management call failed");
                 Self::new(
@@ -133,5 +136,25 @@ impl From<StoreError> for Refusal {
                 )
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn what_another_process_or_a_full_disk_keeps_from_being_done_may_be_done_later() {
+        let status = |code| {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            let refusal = Refusal::from(StoreError::Database(error));
+            (refusal.status, refusal.code)
+        };
+        for code in [ffi::SQLITE_BUSY, ffi::SQLITE_LOCKED, ffi::SQLITE_FULL] {
+            assert_eq!(status(code), (503, "not_available"));
+        }
+        assert_eq!(status(ffi::SQLITE_CORRUPT), (500, "unknown_error"));
     }
 }

@@ -47,6 +47,19 @@ impl StoreError {
         matches!(self, Self::NotFound(_) | Self::Invalid(_) | Self::NotPossible(_))
     }
 
+    /// Whether the same may well be done later: another process holds the database, or its disk is
+    /// full.
+    pub(crate) fn may_pass(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull};
+        match self {
+            Self::Busy | Self::Closed => true,
+            Self::Database(error) => {
+                matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked | DiskFull))
+            }
+            _ => false,
+        }
+    }
+
     /// One member of what was sent does not fit.
     pub(crate) fn issue(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Invalid(vec![(path.into(), message.into())])

@@ -16,6 +16,7 @@ use crate::compile::Visibility;
 use crate::config::{Discover, FileFormat, FileSource, Place, Problem, Problems, Settings, Source};
 use crate::dialect::flagsmith::listing::Listing;
 use crate::model::{self, FailureKind};
+use crate::origin::store::{OpenError, Store};
 use crate::snapshot::Family;
 use crate::time::Clock;
 
@@ -74,6 +75,11 @@ fn toml(Configuration { file, settings }: &Configuration) -> String {
 fn read_all(settings: &Settings, online: bool) -> Result<(Vec<Rules>, Vec<List>), Failure> {
     let now = Clock::System.now();
     let mut problems = Vec::new();
+    if let Some(origin) = &settings.origin
+        && let Err(error) = Store::examine(&origin.database)
+    {
+        problems.push(bad_database(settings, &error));
+    }
     let (mut rules, mut lists) = (Vec::new(), Vec::new());
     for (index, environment) in settings.environments.iter().enumerate() {
         if !online && !matches!(environment.source, Source::File(_)) {
@@ -179,6 +185,19 @@ fn bad_source(settings: &Settings, index: usize, key: &str, found: String) -> Pr
     // The URL has a default; the type does not.
     let paths = [key, "type"].map(|key| format!("environments[{index}].source.{key}"));
     bad_upstream(settings, &paths, found)
+}
+
+/// The origin's database is there and cannot be used.
+fn bad_database(settings: &Settings, error: &OpenError) -> Problem {
+    let paths = ["origin.database", "origin.listen", "origin"];
+    let written = paths.iter().find_map(|path| settings.written.get(*path));
+    let nowhere = Place::Variable { name: "BURGEE_ORIGIN_LISTEN", item: None };
+    Problem {
+        place: written.cloned().unwrap_or(nowhere),
+        found: format!("a database that cannot be used: {}", Plain(&error.to_string())),
+        expected: "an origin's database, or a path where none is yet".to_owned(),
+        hint: None,
+    }
 }
 
 /// `paths`: where it may have been written, the nearest first.

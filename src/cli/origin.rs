@@ -6,7 +6,6 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -150,9 +149,13 @@ impl Apply {
             .map_err(|error| Failure::Usage(format!("{shown}: {error}")))?;
         let document = Document::read(&text)
             .map_err(|error| Failure::Usage(format!("{shown}: {}", Plain(&error.to_string()))))?;
-        let database = Database::open(&self.config, true)?;
-        let document = Arc::new(document);
-        let planned = database.plan(&document).map_err(|error| refused(&shown, error))?;
+        let path = database_of(&self.config)?;
+        let planned = Store::rehearse(&path, &Clock::System, &Actor::CommandLine, |writer| {
+            apply(writer, &document)
+        });
+        let planned = planned
+            .map_err(|error| Failure::Refused(error.to_string()))?
+            .map_err(|error| refused(&shown, error))?;
         print(&plan(&planned))?;
         if planned.changes.is_empty() {
             return print("Nothing to change.\n");
@@ -160,7 +163,7 @@ impl Apply {
         if self.dry_run {
             return print("Nothing was changed (--dry-run).\n");
         }
-        let applied = database
+        let applied = Database::at(&path, true)?
             .write(move |writer| apply(writer, &document))
             .map_err(|error| refused(&shown, error))?;
         print(&done(&applied))
@@ -199,7 +202,7 @@ fn done(applied: &Applied) -> String {
 
 impl Export {
     fn run(self) -> Result<(), Failure> {
-        let database = Database::open(&self.config, false)?;
+        let database = Database::open(&self.config)?;
         let named = self.app;
         let text = database.read(move |reader| {
             let app = match named {
@@ -225,7 +228,7 @@ fn only_app(reader: &Reader<'_>) -> Stored<App> {
 
 impl Apps {
     fn run(self) -> Result<(), Failure> {
-        let database = Database::open(&self.config, false)?;
+        let database = Database::open(&self.config)?;
         let apps = database.read(|reader| {
             let apps = reader.apps()?.into_iter();
             apps.map(|app| Ok((reader.environments(&app.id)?, app))).collect::<Stored<Vec<_>>>()
@@ -268,7 +271,7 @@ impl CreateApiKey {
             let (unknown, known) = (Plain(&unknown).to_string(), known.join(", "));
             Failure::Usage(format!("there is no scope {unknown:?}; there are {known}"))
         })?;
-        let database = Database::open(&self.config, false)?;
+        let database = Database::open(&self.config)?;
         let (named, name) = (self.app, self.name);
         let key = database.write(move |writer| {
             let app = writer.find_app(&named)?;
@@ -282,7 +285,7 @@ impl CreateApiKey {
 
 impl RevokeApiKey {
     fn run(self) -> Result<(), Failure> {
-        let database = Database::open(&self.config, false)?;
+        let database = Database::open(&self.config)?;
         let named = self.key;
         let key = database.write(move |writer| {
             for app in writer.apps()? {
@@ -304,7 +307,7 @@ impl RotateKey {
             Kind::Publishable => KeyClass::Publishable,
             Kind::Secret => KeyClass::Secret,
         };
-        let database = Database::open(&self.config, false)?;
+        let database = Database::open(&self.config)?;
         let (named, grace) = (self.environment, self.grace);
         let key = database.write(move |writer| {
             let environment = match named.split_once('/') {
@@ -320,6 +323,15 @@ impl RotateKey {
     }
 }
 
+/// Where the database of a configuration is.
+fn database_of(config: &ConfigArgument) -> Result<PathBuf, Failure> {
+    let origin = config.load()?.settings.origin.ok_or_else(|| {
+        let what = "the configuration has no origin: add [origin], if only its header";
+        Failure::Usage(what.to_owned())
+    })?;
+    Ok(origin.database)
+}
+
 /// The database of a configuration.
 struct Database {
     store: Store,
@@ -327,16 +339,12 @@ struct Database {
 }
 
 impl Database {
-    /// `make` says whether one that is not there is made.
-    fn open(config: &ConfigArgument, make: bool) -> Result<Self, Failure> {
-        let configuration = config.load()?;
-        let Some(origin) = configuration.settings.origin else {
-            let what = "the configuration has no origin: add [origin], if only its header";
-            return Err(Failure::Usage(what.to_owned()));
-        };
-        Self::at(&origin.database, make)
+    /// One that is there.
+    fn open(config: &ConfigArgument) -> Result<Self, Failure> {
+        Self::at(&database_of(config)?, false)
     }
 
+    /// `make` says whether one that is not there is made.
     fn at(path: &Path, make: bool) -> Result<Self, Failure> {
         if !make && !path.exists() {
             let path = path.display();
@@ -363,23 +371,6 @@ impl Database {
         change: impl FnOnce(&mut Writer<'_>) -> Stored<T> + Send + 'static,
     ) -> Stored<T> {
         self.runtime.block_on(self.store.write(Actor::CommandLine, change))
-    }
-
-    /// What applying would do: it is done, looked at, and taken back.
-    fn plan(&self, document: &Arc<Document>) -> Stored<Applied> {
-        let planned = Arc::new(Mutex::new(None));
-        let (kept, document) = (Arc::clone(&planned), Arc::clone(document));
-        let outcome: Stored<()> = self.write(move |writer| {
-            let applied = apply(writer, &document)?;
-            *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(applied);
-            Err(StoreError::NotPossible("this was a plan only".to_owned()))
-        });
-        let planned = planned.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match (planned, outcome) {
-            (Some(planned), _) => Ok(planned),
-            (None, Err(error)) => Err(error),
-            (None, Ok(())) => Err(StoreError::Closed),
-        }
     }
 }
 

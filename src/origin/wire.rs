@@ -79,7 +79,8 @@ pub(super) struct EnvironmentAnswer {
 #[serde(rename_all = "camelCase")]
 struct SdkAccess {
     publishable_key: String,
-    secret_key: String,
+    /// None where it cannot be read.
+    secret_key: Option<String>,
 }
 
 impl EnvironmentAnswer {
@@ -96,8 +97,6 @@ impl EnvironmentAnswer {
 
     pub(super) fn whole(reader: &Reader<'_>, environment: Environment) -> Stored<Self> {
         let (publishable_key, secret_key) = reader.sdk_access(&environment.id)?;
-        // Without what opens it a key goes on working, but its text is not known here.
-        let secret_key = secret_key.unwrap_or_else(|| "(not readable here: rotate it)".to_owned());
         let sdk_access = Some(SdkAccess { publishable_key, secret_key });
         Ok(Self { sdk_access, ..Self::header(environment) })
     }

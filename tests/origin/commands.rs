@@ -34,8 +34,13 @@ impl Shell {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
+        self.burgee(&[&["origin"], arguments].concat())
+    }
+
+    /// Any command.
+    fn burgee(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_burgee"));
-        command.arg("origin").args(arguments).current_dir(self.0.path()).env_clear();
+        command.args(arguments).current_dir(self.0.path()).env_clear();
         command.output().unwrap()
     }
 
@@ -151,7 +156,7 @@ fn a_plan_comes_first_and_a_dry_run_changes_nothing() {
     let plan = shell.good(&["apply", "--dry-run", "shop.toml"]);
     assert!(plan.contains("flag.create new-checkout-flow"), "{plan}");
     assert!(plan.contains("Nothing was changed"), "{plan}");
-    assert_eq!(shell.good(&["apps", "--json"]), "[]\n");
+    assert!(!shell.database().exists());
     let applied = shell.good(&["apply", "shop.toml"]);
     let (at_plan, at_key) = (applied.find("Plan for").unwrap(), applied.find("sec_prod_").unwrap());
     assert!(at_plan < at_key, "{applied}");
@@ -179,7 +184,7 @@ fn a_file_that_does_not_fit_is_refused_as_a_whole_with_each_place() {
     shell.write("shop.toml", &wrong);
     let errors = shell.refused(2, &["apply", "shop.toml"]);
     assert!(errors.contains("targeting.0"), "{errors}");
-    assert_eq!(shell.good(&["apps", "--json"]), "[]\n", "nothing of it was kept");
+    assert!(!shell.database().exists(), "nothing was made");
     shell.refused(2, &["apply", "missing.toml"]);
 }
 
@@ -271,4 +276,51 @@ fn a_file_whose_definitions_would_be_too_long_is_refused_by_its_plan() {
         let error = shell.refused(2, &[&["apply"], more].concat());
         assert!(error.contains("definitions of Staging") && error.contains("`last`"), "{error}");
     }
+}
+
+#[test]
+fn whoever_only_looks_makes_nothing_and_waits_for_no_writer() {
+    let shell = Shell::new();
+    shell.write("shop.toml", SHOP);
+    let plan = shell.good(&["apply", "--dry-run", "shop.toml"]);
+    assert!(
+        plan.contains("Plan for a new app") && plan.contains("flag.create search-v2"),
+        "{plan}"
+    );
+    assert!(!shell.database().parent().unwrap().exists(), "a dry run makes no database");
+    assert!(shell.refused(1, &["export"]).contains("there is no database"));
+    assert!(!shell.database().exists());
+    shell.good(&["apply", "shop.toml"]);
+    let writer = rusqlite::Connection::open(shell.database()).unwrap();
+    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(shell.good(&["apps"]).contains("Shop"));
+    assert!(shell.good(&["export"]).contains("search-v2"));
+    let more = format!("{SHOP}[[flags]]\nkey = \"more\"\n");
+    shell.write("shop.toml", &more);
+    let plan = shell.good(&["apply", "--dry-run", "shop.toml"]);
+    assert!(plan.contains(": 1 change\n") && plan.contains("flag.create more"), "{plan}");
+}
+
+#[test]
+fn a_database_that_cannot_be_used_is_a_problem_of_the_configuration() {
+    let shell = Shell::new();
+    let check = || {
+        let output = shell.burgee(&["check"]);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(check().0, Some(0), "{}", check().1);
+    assert!(!shell.database().parent().unwrap().exists(), "a check makes no database");
+    shell.write("shop.toml", SHOP);
+    shell.good(&["apply", "shop.toml"]);
+    assert_eq!(check().0, Some(0), "{}", check().1);
+    let key = shell.database().with_extension("db.key");
+    let right = std::fs::read(&key).unwrap();
+    std::fs::write(&key, "short").unwrap();
+    let (code, errors) = check();
+    assert!(code == Some(2) && errors.contains("no sealing key"), "{errors}");
+    std::fs::write(&key, right).unwrap();
+    std::fs::write(shell.database(), "no database at all".repeat(1_000)).unwrap();
+    let (code, errors) = check();
+    assert!(code == Some(2) && errors.contains("burgee.toml:2: origin.database"), "{errors}");
+    assert!(errors.contains("file is not a database"), "{errors}");
 }

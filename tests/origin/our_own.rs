@@ -40,6 +40,19 @@ fn environments_come_with_keys_and_production_stays() {
 }
 
 #[test]
+fn a_secret_key_that_cannot_be_read_is_null() {
+    let scene = Scene::start();
+    let database = rusqlite::Connection::open(scene.database()).unwrap();
+    database
+        .execute_batch("UPDATE environment_key SET sealed = X'00' WHERE sealed IS NOT NULL")
+        .unwrap();
+    let path = scene.path(&format!("/environments/{}", scene.environment("Production")));
+    let access = scene.get(&path)["sdkAccess"].clone();
+    assert_eq!(access["secretKey"], json!(null));
+    assert!(access["publishableKey"].is_string());
+}
+
+#[test]
 fn keys_are_rotated_and_shown_once() {
     let scene = Scene::start();
     let keys = scene.own_path(&format!("/environments/{}/keys", scene.environment("Production")));

@@ -3,10 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::AddAssign;
+use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
-
-use super::{Reader, StoreError, Stored};
+use super::{Reader, Seal, StoreError, Stored, is_there, look_only};
 use crate::origin::definitions::{self, Extent};
 use crate::origin::model::{EnvironmentId, limits};
 
@@ -40,21 +39,34 @@ struct Known {
 
 /// What is known of each environment. A version is used for one state only: what is known of another
 /// version is not asked.
+#[derive(Debug)]
+pub(super) struct Extents {
+    /// Where what was committed can be looked up.
+    database: PathBuf,
+    known: HashMap<EnvironmentId, Known>,
+}
+
+/// What was found out about the environments of one change.
 #[derive(Debug, Default)]
-pub(super) struct Extents(HashMap<EnvironmentId, Known>);
+pub(super) struct Judged(HashMap<EnvironmentId, Known>);
 
 impl Extents {
+    /// Of a database of which nothing is known yet.
+    pub(super) fn of(database: &Path) -> Self {
+        Self { database: database.to_owned(), known: HashMap::new() }
+    }
+
     /// Takes over what was found out by a change that is kept.
-    pub(super) fn extend(&mut self, newer: Self) {
-        self.0.extend(newer.0);
+    pub(super) fn extend(&mut self, newer: Judged) {
+        self.known.extend(newer.0);
     }
 
     pub(super) fn remove(&mut self, environment: &EnvironmentId) {
-        self.0.remove(environment);
+        self.known.remove(environment);
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.known.clear();
     }
 
     /// Judges what a transaction has changed and not yet committed. Gives what is known afterwards;
@@ -64,14 +76,14 @@ impl Extents {
         &self,
         reader: &Reader<'_>,
         grown: &BTreeMap<EnvironmentId, Growth>,
-    ) -> Stored<Self> {
-        let mut after = Self::default();
+    ) -> Stored<Judged> {
+        let mut after = Judged::default();
         for (environment, growth) in grown {
             // Deleted by the same change.
             let Some(version) = reader.numbers_if_any(environment)?.map(|n| n.state) else {
                 continue;
             };
-            let before = self.0.get(environment).filter(|known| known.version + 1 == version);
+            let before = self.known.get(environment).filter(|known| known.version + 1 == version);
             let quickly = match (before, growth) {
                 (Some(known), Growth::AtMost(bytes)) => {
                     let bytes = known.bytes.saturating_add(bytes.saturating_mul(known.repeats));
@@ -81,34 +93,40 @@ impl Extents {
             };
             let known = match quickly.filter(|known| known.bytes <= limits::DEFINITIONS) {
                 Some(known) => known,
-                None => exactly(reader, environment, version)?,
+                None => self.exactly(reader, environment, version)?,
             };
             after.0.insert(environment.clone(), known);
         }
         Ok(after)
     }
-}
 
-fn exactly(reader: &Reader<'_>, environment: &EnvironmentId, version: u64) -> Stored<Known> {
-    let extent = definitions::extent(&reader.environment_state(environment)?);
-    let Extent { bytes, repeats, .. } = extent;
-    if bytes > limits::DEFINITIONS && bytes > committed(reader, environment)? {
-        let name = reader.any_environment(environment)?.name;
-        return Err(StoreError::NotPossible(too_long(&name, &extent)));
+    fn exactly(
+        &self,
+        reader: &Reader<'_>,
+        environment: &EnvironmentId,
+        version: u64,
+    ) -> Stored<Known> {
+        let extent = definitions::extent(&reader.environment_state(environment)?);
+        let Extent { bytes, repeats, .. } = extent;
+        if bytes > limits::DEFINITIONS && bytes > self.committed(reader.seal, environment)? {
+            let name = reader.any_environment(environment)?.name;
+            return Err(StoreError::NotPossible(too_long(&name, &extent)));
+        }
+        Ok(Known { version, bytes, repeats })
     }
-    Ok(Known { version, bytes, repeats })
-}
 
-/// How long the definitions are without what the present transaction has changed: another connection
-/// does not see it.
-fn committed(reader: &Reader<'_>, environment: &EnvironmentId) -> Stored<u128> {
-    let Some(path) = reader.connection.path() else { return Ok(0) };
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let reader = Reader::new(&connection, reader.seal);
-    match reader.environment_state(environment) {
-        Ok(state) => Ok(definitions::extent(&state).bytes),
-        Err(StoreError::NotFound(_)) => Ok(0),
-        Err(error) => Err(error),
+    /// How long the definitions are without what the present transaction has changed: another
+    /// connection does not see it.
+    fn committed(&self, seal: &Seal, environment: &EnvironmentId) -> Stored<u128> {
+        if !is_there(&self.database) {
+            return Ok(0);
+        }
+        let connection = look_only(&self.database)?;
+        match Reader::new(&connection, seal).environment_state(environment) {
+            Ok(state) => Ok(definitions::extent(&state).bytes),
+            Err(StoreError::NotFound(_)) => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -127,7 +145,7 @@ fn too_long(environment: &str, extent: &Extent) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use rusqlite::Connection;
 
     use super::super::{NewFlag, NewKeys, Store, TargetChange, TargetingChange, Writer};
     use super::*;
@@ -177,7 +195,7 @@ mod tests {
         let (app, here) = shop(&path).await;
         let connection = Connection::open(&path).unwrap();
         let seal = super::super::Seal::open(&path).unwrap();
-        let mut extents = Extents::default();
+        let mut extents = Extents::of(&path);
         let set = |key: &'static str, change: TargetingChange| -> Step {
             Box::new(move |w, app, here| w.set_targeting(app, here, key, &change, None).map(drop))
         };
@@ -232,7 +250,7 @@ mod tests {
             writer.definitions_fit().unwrap();
             let left = writer.into_left();
             extents.extend(left.extents);
-            let known = extents.0[&here];
+            let known = extents.known[&here];
             let reader = Reader::new(&connection, &seal);
             let written = definitions::extent(&reader.environment_state(&here).unwrap());
             assert!(known.bytes >= written.bytes, "step {index}: {known:?} {written:?}");

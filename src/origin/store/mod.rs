@@ -29,14 +29,16 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::Semaphore;
+use tracing::warn;
 
 pub use changes::{
     FlagChange, NewFlag, NewKeys, SegmentChange, StageChange, TargetChange, TargetingChange,
 };
 pub use error::{Issues, StoreError, Stored};
-use extents::Extents;
+use extents::{Extents, Judged};
 pub use feed::{Feed, Numbers};
 pub use reader::Reader;
 pub use seal::Seal;
@@ -90,6 +92,14 @@ pub enum OpenError {
         /// Its schema.
         found: u32,
     },
+    /// It can be opened, and not be relied on.
+    #[error("{path} is damaged: {what}")]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// The first thing that SQLite found.
+        what: String,
+    },
     /// The key beside it is none.
     #[error(
         "{path}: this is no sealing key of Burgee's; put the right file back, or remove it: secret keys go on working but cannot be shown until they are rotated"
@@ -134,10 +144,18 @@ impl Store {
     /// runs this process can read what is made.
     pub fn open(path: &Path, clock: Clock) -> Result<Self, OpenError> {
         let refused = |error| OpenError::Database { path: path.to_owned(), error };
+        if path.exists() && !is_there(path) && seal::path_beside(path).exists() {
+            warn!(
+                database = %path.display(),
+                "the file is empty, though the key beside it says that there was a database: a new \
+                 one is made; if it was lost, stop and put a backup in its place"
+            );
+        }
         make_private(path)?;
         let seal = Seal::open(path)?;
         let mut writer = connect(path).map_err(refused)?;
         migrate(&mut writer, path)?;
+        warn_of_unreadable_keys(&Reader::new(&writer, &seal), path);
         let readers = (0..READERS).map(|_| {
             let reader = connect(path)?;
             reader.pragma_update(None, "query_only", true)?;
@@ -150,13 +168,53 @@ impl Store {
             _ => refused(rusqlite::Error::InvalidQuery),
         })?;
         let (telling, feed) = Feed::channel(numbers);
-        let jobs = writing::start(writer, seal.clone(), telling, clock.clone())
+        let jobs = writing::start(writer, seal.clone(), telling, clock.clone(), path)
             .map_err(OpenError::Thread)?;
         let readers = Mutex::new(readers);
         let free = Arc::new(Semaphore::new(READERS));
         let (path, metrics) = (path.to_owned(), OnceLock::new());
         let shared = Shared { jobs, readers, free, seal, clock, path, metrics };
         Ok(Self { shared: Arc::new(shared), feed })
+    }
+
+    /// Whether a database can be used, without making or changing one: where there is none, one can
+    /// be made.
+    pub fn examine(path: &Path) -> Result<(), OpenError> {
+        if !is_there(path) {
+            return Ok(());
+        }
+        let refused = |error| OpenError::Database { path: path.to_owned(), error };
+        Seal::examine(path)?;
+        let connection = look_only(path).map_err(refused)?;
+        schema_of(&connection, path)?;
+        let found: String =
+            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(refused)?;
+        if found == "ok" {
+            return Ok(());
+        }
+        Err(OpenError::Damaged { path: path.to_owned(), what: found })
+    }
+
+    /// What a change would give: it is done to a copy in memory. Nothing is made, changed or locked.
+    pub fn rehearse<T>(
+        path: &Path,
+        clock: &Clock,
+        actor: &Actor,
+        change: impl FnOnce(&mut Writer<'_>) -> Stored<T>,
+    ) -> Result<Stored<T>, OpenError> {
+        let refused = |error| OpenError::Database { path: path.to_owned(), error };
+        let mut copy = Connection::open_in_memory().map_err(refused)?;
+        if is_there(path) {
+            look_only(path).and_then(|source| copy_all(&source, &mut copy)).map_err(refused)?;
+        }
+        copy.pragma_update(None, "foreign_keys", true).map_err(refused)?;
+        migrate(&mut copy, path)?;
+        let seal = Seal::random()?;
+        let extents = Extents::of(path);
+        let reader = Reader::new(&copy, &seal);
+        let mut writer = Writer::new(reader, &extents, actor, clock.now());
+        let outcome = change(&mut writer);
+        Ok(outcome.and_then(|outcome| writer.definitions_fit().map(|()| outcome)))
     }
 
     /// Where the database is.
@@ -266,18 +324,67 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Whether a file holds anything.
+fn is_there(path: &Path) -> bool {
+    path.metadata().is_ok_and(|file| file.len() > 0)
+}
+
+/// A connection that changes nothing.
+fn look_only(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
+fn copy_all(source: &Connection, copy: &mut Connection) -> rusqlite::Result<()> {
+    // Of a database with a write-ahead log nobody waits for a writer.
+    if Backup::new(source, copy)?.step(-1)? == StepResult::Done {
+        return Ok(());
+    }
+    let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+    Err(rusqlite::Error::SqliteFailure(busy, None))
+}
+
+/// Says so when secret keys cannot be shown: a key file that is not there is made, and opens nothing.
+fn warn_of_unreadable_keys(reader: &Reader<'_>, path: &Path) {
+    match reader.unreadable_keys() {
+        Ok(0) => {}
+        Ok(count) => warn!(
+            database = %path.display(),
+            count,
+            "secret keys cannot be shown: `{}` is not the file that they were sealed with. They go \
+             on working; put the right file back, or rotate them",
+            seal::path_beside(path).display()
+        ),
+        // Whoever asks for one is told.
+        Err(error) => warn!(%error, "the origin's keys cannot be read"),
+    }
+}
+
+/// How many migrations a database has had.
+fn schema_of(connection: &Connection, path: &Path) -> Result<usize, OpenError> {
+    let refused = |error| OpenError::Database { path: path.to_owned(), error };
+    let found: u32 = connection
+        .query_row("SELECT user_version FROM pragma_user_version", [], |row| row.get(0))
+        .map_err(refused)?;
+    if found as usize > MIGRATIONS.len() {
+        return Err(OpenError::Newer { path: path.to_owned(), found });
+    }
+    Ok(found as usize)
+}
+
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     let refused = |error| OpenError::Database { path: path.to_owned(), error };
+    // Whoever has nothing to write waits for no writer.
+    if schema_of(connection, path)? == MIGRATIONS.len() {
+        return Ok(());
+    }
     // Two processes that start at once do it one after the other.
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(refused)?;
-    let done: u32 = transaction
-        .query_row("SELECT user_version FROM pragma_user_version", [], |row| row.get(0))
-        .map_err(refused)?;
-    if done as usize > MIGRATIONS.len() {
-        return Err(OpenError::Newer { path: path.to_owned(), found: done });
-    }
-    for migration in &MIGRATIONS[done as usize..] {
+    let done = schema_of(&transaction, path)?;
+    for migration in &MIGRATIONS[done..] {
         transaction.execute_batch(migration).map_err(refused)?;
     }
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
@@ -292,7 +399,7 @@ type Raised = BTreeMap<EnvironmentId, Numbers>;
 #[derive(Debug, Default)]
 struct Left {
     raised: Raised,
-    extents: Extents,
+    extents: Judged,
 }
 
 #[cfg(test)]

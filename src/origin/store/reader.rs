@@ -187,6 +187,16 @@ impl<'c> Reader<'c> {
         Ok((publishable, secret))
     }
 
+    /// How many current secret keys cannot be read, in all environments.
+    pub(super) fn unreadable_keys(&self) -> Stored<usize> {
+        let sql = "SELECT sha256, sealed FROM environment_key WHERE sealed IS NOT NULL \
+                   AND expires_at IS NULL";
+        let keys = self.all(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let is_unreadable =
+            |(sha256, sealed): &(Vec<u8>, Vec<u8>)| self.seal.text_of(sealed, sha256).is_none();
+        Ok(keys.iter().filter(|key| is_unreadable(key)).count())
+    }
+
     /// The publishable keys of an environment that hold at `now`, as text.
     pub fn publishable_keys(
         &self,

@@ -16,6 +16,13 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundK
 
 use super::OpenError;
 
+/// Where the key of a database lies.
+pub(super) fn path_beside(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".key");
+    PathBuf::from(name)
+}
+
 /// Opens and closes.
 #[derive(Clone)]
 pub struct Seal(Arc<LessSafeKey>);
@@ -29,9 +36,7 @@ impl fmt::Debug for Seal {
 impl Seal {
     /// Reads the key beside a database, or makes it.
     pub(super) fn open(database: &Path) -> Result<Self, OpenError> {
-        let mut name = database.as_os_str().to_owned();
-        name.push(".key");
-        let path = PathBuf::from(name);
+        let path = path_beside(database);
         let refused = |error| OpenError::File { path: path.clone(), error };
         let mut options = OpenOptions::new();
         // Of two processes that start at once, one makes it and the other reads it.
@@ -44,11 +49,32 @@ impl Seal {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(refused(error)),
         }
+        Self::read(&path)
+    }
+
+    /// That the key beside a database is one, if it is there.
+    pub(super) fn examine(database: &Path) -> Result<(), OpenError> {
+        let path = path_beside(database);
+        if path.exists() { Self::read(&path).map(drop) } else { Ok(()) }
+    }
+
+    /// One that is kept nowhere.
+    pub(super) fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes)?;
+        // The length is the algorithm's.
+        let key = UnboundKey::new(&CHACHA20_POLY1305, &bytes);
+        key.map(|key| Self(Arc::new(LessSafeKey::new(key))))
+            .map_err(|_| getrandom::Error::UNEXPECTED)
+    }
+
+    fn read(path: &Path) -> Result<Self, OpenError> {
+        let refused = |error| OpenError::File { path: path.to_owned(), error };
         let mut bytes = Vec::new();
-        let file = OpenOptions::new().read(true).open(&path).map_err(refused)?;
+        let file = OpenOptions::new().read(true).open(path).map_err(refused)?;
         file.take(64).read_to_end(&mut bytes).map_err(refused)?;
         let key = UnboundKey::new(&CHACHA20_POLY1305, &bytes);
-        let key = key.map_err(|_| OpenError::Seal { path: path.clone() })?;
+        let key = key.map_err(|_| OpenError::Seal { path: path.to_owned() })?;
         Ok(Self(Arc::new(LessSafeKey::new(key))))
     }
 

@@ -252,6 +252,19 @@ async fn rotated_keys_overlap_for_as_long_as_they_were_given() {
 }
 
 #[tokio::test]
+async fn keys_whose_seal_was_lost_are_counted_and_not_shown() {
+    let scene = Scene::new().await;
+    let database = scene.folder.path().join("origin.db");
+    assert_eq!(scene.read(|reader, _| reader.unreadable_keys()).await, 0);
+    std::fs::remove_file(seal::path_beside(&database)).unwrap();
+    let store = Store::open(&database, scene.clock.clone()).unwrap();
+    let here = scene.production.id.clone();
+    let look =
+        move |reader: &Reader<'_>| Ok((reader.unreadable_keys()?, reader.sdk_access(&here)?.1));
+    assert_eq!(store.read(look).await.unwrap(), (2, None));
+}
+
+#[tokio::test]
 async fn no_key_can_be_read_from_the_files_of_the_database() {
     let scene = Scene::new().await;
     let here = scene.production.id.clone();

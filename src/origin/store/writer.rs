@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::changes::{
     FlagChange, NewFlag, NewKeys, SegmentChange, StageChange, TargetChange, TargetingChange,
 };
-use super::extents::{Extents, Growth};
+use super::extents::{Extents, Growth, Judged};
 use super::{Left, Numbers, Raised, Reader, StoreError, Stored};
 use crate::model::KeyClass;
 use crate::origin::definitions;
@@ -39,7 +39,7 @@ pub struct Writer<'c> {
     grown: BTreeMap<EnvironmentId, Growth>,
     /// What is known of them without this change, and with it, once that was asked.
     known: &'c Extents,
-    extents: Option<Extents>,
+    extents: Option<Judged>,
 }
 
 /// What an audit entry says beside who, when and where.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
@@ -116,9 +117,10 @@ pub(super) fn start(
     seal: Seal,
     telling: Telling,
     clock: Clock,
+    database: &Path,
 ) -> io::Result<Jobs> {
     let (sender, jobs) = sync_channel(WAITING);
-    let extents = Extents::default();
+    let extents = Extents::of(database);
     let writing = Writing { connection, seal, telling, clock, extents, seen: None };
     std::thread::Builder::new()
         .name("origin-writer".to_owned())

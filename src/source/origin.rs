@@ -102,8 +102,17 @@ fn see(
     known: Option<(EnvironmentId, Numbers)>,
     now: Timestamp,
 ) -> Stored<Seen> {
-    let app = reader.find_app(&wanted.app)?;
-    let environment = reader.find_environment(&app.id, &wanted.environment)?.id;
+    // One that was found is followed whatever it is called by now: its keys are in use.
+    let followed = match &known {
+        Some((id, _)) => reader.numbers_if_any(id)?.map(|_| id.clone()),
+        None => None,
+    };
+    let environment = if let Some(id) = followed {
+        id
+    } else {
+        let app = reader.find_app(&wanted.app)?;
+        reader.find_environment(&app.id, &wanted.environment)?.id
+    };
     let numbers = reader.numbers_of(&environment)?;
     let same = known.is_some_and(|(id, seen)| id == environment && seen.state == numbers.state);
     let ruleset = if same {

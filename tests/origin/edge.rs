@@ -127,6 +127,26 @@ fn rotated_keys_overlap_at_the_edge() {
 }
 
 #[test]
+fn an_environment_that_is_renamed_is_followed_all_the_same() {
+    let scene = Scene::start();
+    let (publishable, _) = scene.sdk_keys("Production");
+    ready(&scene, &publishable);
+    let environment = scene.environment("Production");
+    // The API renames everything but production and apps.
+    let database = rusqlite::Connection::open(scene.database()).unwrap();
+    database.execute_batch("UPDATE environment SET name = 'Live' WHERE is_production; UPDATE app SET name = 'Store'").unwrap();
+    let path = scene.path(&format!("/envs/{environment}/companies/acme/flags"));
+    let update = json!({"flagKey": "search-v2", "specificTargetValue": true});
+    let changed = scene.call("PATCH", &path, &json!({"updates": [update]}));
+    let path = format!(
+        "/features/evaluated?context.company.id=acme&waitForVersion={}",
+        changed["flagStateVersion"]
+    );
+    let answer = good(&Caller::of(scene.edge).bearer(&publishable).get(&path));
+    assert_eq!(answer["flagStateVersion"], changed["flagStateVersion"]);
+}
+
+#[test]
 fn the_origins_port_answers_sdks_as_the_hosted_service_does() {
     let scene = Scene::start();
     let (publishable, secret) = scene.sdk_keys("Staging");

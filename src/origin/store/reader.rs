@@ -141,7 +141,8 @@ impl<'c> Reader<'c> {
         found.ok_or_else(|| StoreError::not_found("There is no environment with this id"))
     }
 
-    pub(super) fn numbers_if_any(&self, environment: &EnvironmentId) -> Stored<Option<Numbers>> {
+    /// The same, if there is such an environment.
+    pub fn numbers_if_any(&self, environment: &EnvironmentId) -> Stored<Option<Numbers>> {
         let sql = "SELECT flag_state_version, keys_version FROM environment WHERE id = ?";
         self.one(sql, [environment.as_str()], |row| {
             Ok(Numbers { state: whole(row, 0)?, keys: whole(row, 1)? })

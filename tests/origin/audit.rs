@@ -447,3 +447,23 @@ fn commands_leave_their_entries_beside_a_server() {
     assert_eq!(latest["actor"], json!({"id": "command-line", "name": "burgee origin"}));
     assert_eq!(latest["operation"], "environment.rotate-key");
 }
+
+#[test]
+fn all_that_changed_of_a_stage_is_in_its_entries() {
+    let scene = Scene::start();
+    let production = scene.environment("Production");
+    let access = json!({"everyone": true, "segments": [], "rules": []});
+    let targeting = json!({&production: {"everyone": true}});
+    let stage = json!({"name": "Trial", "color": "red", "order": 1, "targeting": targeting});
+    let stage = id(&scene.call("POST", &scene.own_path("/stages"), &stage));
+    let change = &entries(&scene)[0]["change"];
+    assert_eq!(
+        *change,
+        json!({"name": "Trial", "color": "red", "order": 1, "targeting": {&production: access}})
+    );
+    let path = scene.own_path(&format!("/stages/{stage}"));
+    scene.call("PATCH", &path, &json!({"color": "blue", "order": 7}));
+    let change = &entries(&scene)[0]["change"];
+    assert_eq!(change["color"], json!({"from": "red", "to": "blue"}));
+    assert_eq!(change["order"], json!({"from": 1, "to": 7}));
+}

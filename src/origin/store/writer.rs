@@ -503,12 +503,19 @@ impl<'c> Writer<'c> {
         let id = StageId::random()?;
         let behind = others.iter().map(|other| other.order + 1).max().unwrap_or(0);
         let color = stage.color.as_deref().unwrap_or("#6b7280");
+        let order = stage.order.unwrap_or(behind);
         self.run(
             "INSERT INTO stage (id, app_id, name, color, position) VALUES (?, ?, ?, ?, ?)",
-            params![id.as_str(), app.as_str(), name, color, stage.order.unwrap_or(behind)],
+            params![id.as_str(), app.as_str(), name, color, order],
         )?;
         self.put_stage_targeting(app, &id, &stage.targeting)?;
-        self.note_of_app(app, "stage.create", id.as_str(), json!({"name": name, "color": color}))?;
+        let change = json!({
+            "name": name,
+            "color": color,
+            "order": order,
+            "targeting": brought(&stage.targeting),
+        });
+        self.note_of_app(app, "stage.create", id.as_str(), change)?;
         self.stage(app, &id)
     }
 
@@ -545,9 +552,9 @@ impl<'c> Writer<'c> {
         if changed {
             let change = json!({
                 "name": {"from": before.name, "to": after.name},
-                "targeting": change.targeting.iter().map(|(environment, access)| {
-                    (environment.to_string(), json!(access))
-                }).collect::<Map<_, _>>(),
+                "color": {"from": before.color, "to": after.color},
+                "order": {"from": before.order, "to": after.order},
+                "targeting": brought(&change.targeting),
             });
             self.note_of_app(app, "stage.update", stage.as_str(), change)?;
         }
@@ -1513,6 +1520,12 @@ fn environment_name_is_free(
         return Err(StoreError::issue("name", "This name is taken"));
     }
     Ok(())
+}
+
+/// What a stage is to bring, by environment.
+fn brought(targeting: &BTreeMap<EnvironmentId, Option<Access>>) -> Map<String, Value> {
+    let targeting = targeting.iter();
+    targeting.map(|(environment, access)| (environment.to_string(), json!(access))).collect()
 }
 
 fn class_word(class: KeyClass) -> &'static str {

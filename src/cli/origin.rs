@@ -17,7 +17,7 @@ use super::output::{Plain, Table, count, print};
 use crate::model::KeyClass;
 use crate::origin::document::{Applied, Document, apply, export};
 use crate::origin::keys::NewKey;
-use crate::origin::model::{Actor, App, EnvironmentId, Scope, Scopes};
+use crate::origin::model::{Actor, App, Environment, EnvironmentId, Scope, Scopes};
 use crate::origin::store::{Reader, Store, StoreError, Stored, Writer};
 use crate::time::Clock;
 
@@ -310,16 +310,29 @@ impl RotateKey {
         let database = Database::open(&self.config)?;
         let (named, grace) = (self.environment, self.grace);
         let key = database.write(move |writer| {
-            let environment = match named.split_once('/') {
-                Some((app, environment)) => {
-                    let app = writer.find_app(app)?;
-                    writer.find_environment(&app.id, environment)?
-                }
-                None => writer.any_environment(&EnvironmentId::from(named.as_str()))?,
-            };
+            let environment = find_environment(writer, &named)?;
             writer.rotate_key(&environment.app, &environment.id, class, grace)
         });
         print(&format!("{}\n", key.map_err(failure)?.expose()))
+    }
+}
+
+/// The environment with an id, or of an app by the names of both; either may have slashes in it.
+fn find_environment(reader: &Reader<'_>, named: &str) -> Stored<Environment> {
+    let mut missing = None;
+    for (at, _) in named.match_indices('/') {
+        let (app, environment) = (&named[..at], &named[at + 1..]);
+        let found =
+            reader.find_app(app).and_then(|app| reader.find_environment(&app.id, environment));
+        match found {
+            Ok(found) => return Ok(found),
+            Err(error @ StoreError::NotFound(_)) => missing = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match missing {
+        Some(error) => Err(error),
+        None => reader.any_environment(&EnvironmentId::from(named)),
     }
 }
 

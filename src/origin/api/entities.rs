@@ -36,7 +36,7 @@ impl Api {
                 | Operation::UpdateUserFlagsLegacyPath
         );
         let environment = if retired_path {
-            let named = call.query("envId")?;
+            let named = call.query("envId")?.filter(|named| !named.is_empty());
             named.ok_or_else(|| Refusal::issue("envId", "Is required"))?.as_str().into()
         } else {
             call.environment()

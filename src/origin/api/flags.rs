@@ -132,7 +132,7 @@ impl Api {
         let by = call.choice("sortBy", &["key", "name"])?;
         let order = call.choice("sortOrder", &["asc", "desc"])?;
         let with_configs = call.choice("includeRemoteConfigs", &["false", "true"])? == "true";
-        let environment = call.query("envId")?;
+        let environment = call.query("envId")?.filter(|named| !named.is_empty());
         let environment = environment.ok_or_else(|| Refusal::issue("envId", "Is required"))?;
         let app = call.app();
         let look = self.read(move |reader| {

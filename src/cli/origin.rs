@@ -148,7 +148,7 @@ impl Apply {
         let text = std::fs::read_to_string(&self.file)
             .map_err(|error| Failure::Usage(format!("{shown}: {error}")))?;
         let document = Document::read(&text)
-            .map_err(|error| Failure::Usage(format!("{shown}: {}", Plain(&error.to_string()))))?;
+            .map_err(|error| Failure::Usage(of_file(&shown, &error.to_string())))?;
         let path = database_of(&self.config)?;
         let planned = Store::rehearse(&path, &Clock::System, &Actor::CommandLine, |writer| {
             apply(writer, &document)
@@ -172,9 +172,16 @@ impl Apply {
 
 fn refused(file: &std::path::Display<'_>, error: StoreError) -> Failure {
     match error {
-        StoreError::Invalid(_) => Failure::Usage(format!("{file}: {error}")),
+        StoreError::Invalid(_) => Failure::Usage(of_file(file, &error.to_string())),
         error => failure(error),
     }
+}
+
+/// Each line with the name of the file.
+fn of_file(file: &std::path::Display<'_>, problems: &str) -> String {
+    let lines: Vec<_> =
+        problems.lines().map(|problem| format!("{file}: {}", Plain(problem))).collect();
+    lines.join("\n")
 }
 
 fn plan(applied: &Applied) -> String {

@@ -5,7 +5,9 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use crate::scene::{SHOP, Scene, good};
+use burgee::origin::store::{SegmentChange, StageChange, TargetingChange};
+
+use crate::scene::{SHOP, Scene, good, write};
 use crate::support::{until, wire::Caller};
 
 /// A folder with a configuration, and commands in it.
@@ -323,4 +325,92 @@ fn a_database_that_cannot_be_used_is_a_problem_of_the_configuration() {
     let (code, errors) = check();
     assert!(code == Some(2) && errors.contains("burgee.toml:2: origin.database"), "{errors}");
     assert!(errors.contains("file is not a database"), "{errors}");
+}
+
+#[test]
+fn stages_and_segments_that_were_renamed_moved_or_deleted_come_back_as_they_were() {
+    let first = Shell::new();
+    first.write("shop.toml", SHOP);
+    first.good(&["apply", "shop.toml"]);
+    write(&first.database(), |writer| {
+        let app = writer.find_app("Shop")?.id;
+        let all = writer.segments(&app)?.remove(0).id;
+        let name = Some("Everyone".to_owned());
+        writer.update_segment(&app, &all, SegmentChange { name, rules: None })?;
+        writer.create_segment(&app, "All companies", &[])?;
+        let production = writer.find_environment(&app, "Production")?.id;
+        let segments = Some(vec![all]);
+        let change = TargetingChange { segments, ..TargetingChange::default() };
+        writer.set_targeting(&app, &production, "search-v2", &change, None)?;
+        let stage = |name: &str, order| StageChange {
+            name: Some(name.to_owned()),
+            order,
+            ..StageChange::default()
+        };
+        // Two at one place, too.
+        writer.create_stage(&app, &stage("Early", Some(1)))?;
+        writer.create_stage(&app, &stage("Dogfood", Some(1)))?;
+        let stages = writer.stages(&app)?;
+        let named = |name: &str| stages.iter().find(|s| s.name == name).unwrap().id.clone();
+        writer.delete_stage(&app, &named("General Availability"))?;
+        writer.update_stage(&app, &named("Beta"), stage("Preview", None))
+    });
+    let exported = first.good(&["export"]);
+    assert!(exported.contains("predefined_stages = false"), "{exported}");
+    let second = Shell::new();
+    second.write("exported.toml", &exported);
+    second.good(&["apply", "exported.toml"]);
+    assert_eq!(second.good(&["export"]), exported);
+    for shell in [&first, &second] {
+        shell.write("exported.toml", &exported);
+        assert!(shell.good(&["apply", "exported.toml"]).contains("Nothing to change"));
+    }
+}
+
+#[test]
+fn flags_may_change_places_with_those_they_depend_on() {
+    let shell = Shell::new();
+    let on = |flag: &str| format!("{{ conditions = [{{ flag = \"{flag}\" }}] }}");
+    let file = |checkout: &str, search: &str| {
+        let search = targeting_in_staging("search-v2", search);
+        format!("{SHOP}{search}{}", targeting_in_staging("new-checkout-flow", checkout))
+    };
+    shell.write("shop.toml", &file(&on("search-v2"), ""));
+    shell.good(&["apply", "shop.toml"]);
+    shell.write("shop.toml", &file("", &on("new-checkout-flow")));
+    assert!(shell.good(&["apply", "shop.toml"]).contains("2 changes"));
+    shell.write("shop.toml", &file(&on("search-v2"), &on("new-checkout-flow")));
+    let error = shell.refused(2, &["apply", "shop.toml"]);
+    assert!(error.contains("targeting.1.rules: The flag would depend on itself"), "{error}");
+}
+
+#[test]
+fn each_problem_of_a_file_is_told_with_the_file_and_a_place_that_is_in_it() {
+    let shell = Shell::new();
+    let wrong = "[[members]]\nname = \"a\"\nemail = \"q@q\"\n[[members]]\nname = \"b\"\nemail = \"q@q\"\n\
+                 [[members]]\nname = \"c\"\nemail = \"nowhere\"\n\
+                 [[targeting]]\nflag = \"a\"\nenvironment = \"b\"\nrollout = { percentage = 33.3333 }\n";
+    shell.write("shop.toml", &format!("{SHOP}{wrong}"));
+    let errors = shell.refused(2, &["apply", "shop.toml"]);
+    for line in [
+        "shop.toml: members.1: Is there twice",
+        "shop.toml: members.2.email: Must be an address",
+        "shop.toml: targeting.0.rollout.percentage: Must be a number",
+    ] {
+        assert!(errors.contains(line), "{line}: {errors}");
+    }
+    let two = SHOP.replace("name = \"Staging\"", "name = \"Staging\"\nproduction = true");
+    shell.write("shop.toml", &two);
+    let errors = shell.refused(2, &["apply", "shop.toml"]);
+    assert!(errors.contains("shop.toml: environments.1.production: "), "{errors}");
+}
+
+#[test]
+fn an_environment_is_named_by_its_app_and_itself_with_slashes_in_either() {
+    let shell = Shell::new();
+    shell.write("shop.toml", "[app]\nname = \"a/b\"\n[[environments]]\nname = \"p/q\"\n");
+    shell.good(&["apply", "shop.toml"]);
+    let rotate = |named: &'static str| ["rotate-key", "--kind", "secret", "--environment", named];
+    assert!(shell.good(&rotate("a/b/p/q")).starts_with("sec_"));
+    assert!(shell.refused(1, &rotate("a/b/c")).contains("There is no"));
 }

@@ -27,7 +27,7 @@ pub(super) use self::body::{Checker, Object, below};
 pub(super) use self::entities::entity_answer;
 pub(super) use self::refusal::Refusal;
 pub(super) use self::rules::{
-    About, read_config, read_rules, rename_segments, write_config, write_rules,
+    About, read_config, read_rollout, read_rules, rename_segments, write_config, write_rules,
 };
 
 use super::keys::sha256;

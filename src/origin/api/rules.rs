@@ -39,12 +39,12 @@ pub(in crate::origin) fn read_rules(
     let items = checker.list(object, name, limits::RULES)?;
     let rules = items.into_iter().filter_map(|(path, item)| {
         let rule = checker.object(item, &path)?;
-        read_rule(checker, &rule, about)
+        Some(read_rule(checker, &rule, about))
     });
     Some(rules.collect())
 }
 
-fn read_rule(checker: &mut Checker, object: &Object<'_>, about: About) -> Option<Rule> {
+fn read_rule(checker: &mut Checker, object: &Object<'_>, about: About) -> Rule {
     checker.only(object, &["conditions", "rollout"]);
     let items = checker.list(object, "conditions", limits::CONDITIONS).unwrap_or_default();
     let conditions: Vec<_> = items
@@ -56,24 +56,36 @@ fn read_rule(checker: &mut Checker, object: &Object<'_>, about: About) -> Option
         .collect();
     let mut rule = Rule::of(conditions);
     if let Some(rollout) = object.get("rollout") {
-        let rollout = checker.object(rollout, &object.path_of("rollout"))?;
-        checker.only(&rollout, &["percentage", "attribute"]);
-        let percentage = rollout.get("percentage").and_then(Value::as_f64);
-        match percentage.and_then(Percentage::new) {
-            Some(percentage) => rule.percentage = percentage,
-            None => checker.add(
-                rollout.path_of("percentage"),
-                "Must be a number from 0 to 100 with at most three decimal places",
-            ),
-        }
-        if rollout.get("attribute").is_some() {
-            rule.rollout_attribute = read_attribute(checker, &rollout)?;
-        }
+        read_rollout(checker, rollout, &object.path_of("rollout"), &mut rule);
     }
     if about == About::Attributes && rule.conditions.is_empty() && rule.percentage.is_everyone() {
         checker.add(object.path_of("conditions"), "Must not be empty");
     }
-    Some(rule)
+    rule
+}
+
+/// The share of a rule, and what decides who is in it.
+pub(in crate::origin) fn read_rollout(
+    checker: &mut Checker,
+    value: &Value,
+    path: &str,
+    rule: &mut Rule,
+) {
+    let Some(rollout) = checker.object(value, path) else { return };
+    checker.only(&rollout, &["percentage", "attribute"]);
+    let percentage = rollout.get("percentage").and_then(Value::as_f64);
+    match percentage.and_then(Percentage::new) {
+        Some(percentage) => rule.percentage = percentage,
+        None => checker.add(
+            rollout.path_of("percentage"),
+            "Must be a number from 0 to 100 with at most three decimal places",
+        ),
+    }
+    if rollout.get("attribute").is_some()
+        && let Some(attribute) = read_attribute(checker, &rollout)
+    {
+        rule.rollout_attribute = attribute;
+    }
 }
 
 fn read_attribute(checker: &mut Checker, object: &Object<'_>) -> Option<String> {

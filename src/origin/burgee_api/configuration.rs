@@ -211,7 +211,7 @@ fn read_stage(checker: &mut Checker, object: &Object<'_>) -> StageChange {
     let mut change = StageChange {
         name: checker.text(object, "name", NAME),
         color: checker.text(object, "color", 1..=64),
-        order: checker.whole(object, "order", 0..=1_000_000).map(|order| order as u32),
+        order: checker.whole(object, "order", 0..=limits::ORDER).map(|order| order as u32),
         targeting: BTreeMap::new(),
     };
     let Some(targeting) = object.get("targeting") else { return change };

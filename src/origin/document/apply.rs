@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::read::{Document, FlagEntry, TargetingEntry};
+use super::read::{Document, FlagEntry, SegmentEntry, TargetingEntry};
 use crate::origin::api::rename_segments;
-use crate::origin::model::{Access, AppId, EnvironmentId, MemberId, SegmentId, StageId, Variant};
+use crate::origin::model::{
+    Access, AppId, EnvironmentId, MemberId, SegmentId, SegmentKind, StageId, Variant,
+};
 use crate::origin::store::{
     FlagChange, NewFlag, NewKeys, SegmentChange, StageChange, StoreError, Stored, TargetingChange,
     Writer,
@@ -50,7 +52,11 @@ pub fn apply(writer: &mut Writer<'_>, document: &Document) -> Stored<Applied> {
         app
     } else {
         let format = document.flag_key_format.unwrap_or_default();
-        writer.create_app(&document.name, format, false)?
+        if document.predefined_stages {
+            writer.create_app(&document.name, format, false)?
+        } else {
+            writer.create_app_without_stages(&document.name, format, false)?
+        }
     };
     if let Some(format) = document.flag_key_format {
         writer.set_flag_key_format(&app.id, format)?;
@@ -63,9 +69,7 @@ pub fn apply(writer: &mut Writer<'_>, document: &Document) -> Stored<Applied> {
     for (index, flag) in document.flags.iter().enumerate() {
         apply_flag(writer, &app.id, flag, &names, index)?;
     }
-    for (index, entry) in document.targeting.iter().enumerate() {
-        apply_targeting(writer, &app.id, entry, &names, index)?;
-    }
+    apply_targetings(writer, &app.id, &document.targeting, &names)?;
     // Nobody gets the variants any more that the file has left out.
     for flag in &document.flags {
         if let Some(variants) = &flag.variants {
@@ -102,7 +106,7 @@ fn apply_environments(
         let keys = NewKeys::random(name)?;
         let environment = writer
             .create_environment(app, name, is_production, &keys)
-            .map_err(|error| within(&path, error))?;
+            .map_err(|error| within(&path, in_words_of_the_file(error)))?;
         made.push(NewEnvironment { id: environment.id, name: name.to_owned(), keys });
     }
     Ok(made)
@@ -127,9 +131,19 @@ impl Names {
 fn apply_names(writer: &mut Writer<'_>, app: &AppId, document: &Document) -> Stored<Names> {
     let environments = writer.environments(app)?;
     let environments = environments.into_iter().map(|e| (e.name, e.id)).collect();
+    let is_of_all = |entry: &SegmentEntry| entry.kind == SegmentKind::All;
+    if let Some(index) = document.segments.iter().position(is_of_all) {
+        // It is there, whatever it is called. What it was called may be another one's name now.
+        let name = document.segments[index].name.clone();
+        let all = writer.segments(app)?.into_iter().find(|s| s.kind == SegmentKind::All);
+        let change = SegmentChange { name: Some(name), rules: None };
+        let id = all.map_or_else(|| SegmentId::from(""), |all| all.id);
+        let path = format!("segments.{index}");
+        writer.update_segment(app, &id, change).map_err(|error| within(&path, error))?;
+    }
     let mut segments: HashMap<_, _> =
         writer.segments(app)?.into_iter().map(|s| (s.name, s.id)).collect();
-    for (index, entry) in document.segments.iter().enumerate() {
+    for (index, entry) in document.segments.iter().enumerate().filter(|(_, e)| !is_of_all(e)) {
         let path = format!("segments.{index}");
         if let Some(known) = segments.get(&entry.name) {
             let rules = Some(entry.rules.clone());
@@ -160,7 +174,7 @@ fn apply_names(writer: &mut Writer<'_>, app: &AppId, document: &Document) -> Sto
         let change = StageChange {
             name: Some(entry.name.clone()),
             color: entry.color.clone(),
-            order: None,
+            order: entry.order,
             targeting,
         };
         let stage = match names.stages.get(&entry.name) {
@@ -255,6 +269,37 @@ fn apply_flag(
     Ok(())
 }
 
+/// Flags may change places with those that they depend on: what does not fit yet is tried again after
+/// the others, as long as that leads anywhere.
+fn apply_targetings(
+    writer: &mut Writer<'_>,
+    app: &AppId,
+    entries: &[TargetingEntry],
+    names: &Names,
+) -> Stored<()> {
+    let mut left: Vec<_> = entries.iter().enumerate().collect();
+    while !left.is_empty() {
+        let mut refused = Vec::new();
+        let mut first = None;
+        for (index, entry) in &left {
+            match apply_targeting(writer, app, entry, names, *index) {
+                Ok(()) => {}
+                Err(error @ StoreError::Invalid(_)) => {
+                    refused.push((*index, *entry));
+                    first.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(error) = first.filter(|_| refused.len() == left.len()) {
+            return Err(error);
+        }
+        left = refused;
+    }
+    Ok(())
+}
+
+/// One that is refused for what it depends on has changed nothing.
 fn apply_targeting(
     writer: &mut Writer<'_>,
     app: &AppId,
@@ -279,6 +324,21 @@ fn apply_targeting(
     };
     let applied = writer.set_targeting(app, &environment, &entry.flag, &change, None);
     applied.map_err(|error| within(&path, error)).map(drop)
+}
+
+/// What the API calls otherwise.
+fn in_words_of_the_file(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Invalid(mut issues) => {
+            for (path, _) in &mut issues {
+                if path == "isProduction" {
+                    "production".clone_into(path);
+                }
+            }
+            StoreError::Invalid(issues)
+        }
+        other => other,
+    }
 }
 
 /// An issue of a part, with its place in the file.

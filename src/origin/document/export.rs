@@ -10,7 +10,7 @@ use crate::origin::api::{rename_segments, write_config, write_rules};
 use crate::origin::model::{
     App, ConfigTargeting, Environment, Flag, Rule, SegmentId, SegmentKind, Targeting,
 };
-use crate::origin::store::{Reader, Stored};
+use crate::origin::store::{ALL_COMPANIES, Reader, STAGES, Stored};
 
 /// An app as a file.
 pub fn export(reader: &Reader<'_>, app: &App) -> Stored<String> {
@@ -19,6 +19,10 @@ pub fn export(reader: &Reader<'_>, app: &App) -> Stored<String> {
         string(&app.name),
         string(app.flag_key_format.as_wire())
     );
+    let stages = reader.stages(&app.id)?;
+    if STAGES.iter().any(|(name, _)| !stages.iter().any(|stage| stage.name == *name)) {
+        out.push_str("predefined_stages = false\n");
+    }
     let environments = reader.environments(&app.id)?;
     for environment in &environments {
         let _ = write!(out, "\n[[environments]]\nname = {}\n", string(&environment.name));
@@ -32,14 +36,19 @@ pub fn export(reader: &Reader<'_>, app: &App) -> Stored<String> {
     }
     let segments = reader.segments(&app.id)?;
     let names: Segments = segments.iter().map(|s| (s.id.clone(), s.name.clone())).collect();
+    let of_all = segments.iter().filter(|segment| segment.kind == SegmentKind::All);
+    for segment in of_all.filter(|segment| segment.name != ALL_COMPANIES) {
+        let _ = write!(out, "\n[[segments]]\nname = {}\ntype = \"all\"\n", string(&segment.name));
+    }
     for segment in segments.iter().filter(|segment| segment.kind == SegmentKind::Custom) {
         let _ = write!(out, "\n[[segments]]\nname = {}\n", string(&segment.name));
         line("rules", &write_rules(&segment.rules), &mut out);
     }
     let mut bringing = HashMap::new();
-    for stage in reader.stages(&app.id)? {
+    for stage in stages {
         let (name, color) = (string(&stage.name), string(&stage.color));
-        let _ = write!(out, "\n[[stages]]\nname = {name}\ncolor = {color}\n");
+        let _ =
+            write!(out, "\n[[stages]]\nname = {name}\ncolor = {color}\norder = {}\n", stage.order);
         let targeting = reader.stage_targeting(&stage.id)?;
         for environment in &environments {
             let Some(access) = targeting.get(&environment.id) else { continue };

@@ -30,6 +30,10 @@
 //! rollout = { percentage = 25 }
 //! ```
 //!
+//! The segment of all companies needs no entry unless it is called otherwise: `type = "all"` and no
+//! rules. A new app has the stages that every app begins with unless `[app]` says
+//! `predefined_stages = false`; `order` is a stage's place.
+//!
 //! Things are named by what people call them: ids differ from database to database. What a file
 //! does not name is left alone, what it names becomes as it says, so applying it twice changes
 //! nothing the second time. Nothing is deleted, and keys, companies and users are not in it, save

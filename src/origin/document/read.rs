@@ -4,8 +4,8 @@ use serde_json::Value;
 use toml::de::DeTable;
 
 use super::toml_text;
-use crate::origin::api::{About, Checker, Object, read_config, read_rules};
-use crate::origin::model::{ConfigTargeting, FlagKeyFormat, Rule, Variant, limits};
+use crate::origin::api::{About, Checker, Object, read_config, read_rollout, read_rules};
+use crate::origin::model::{ConfigTargeting, FlagKeyFormat, Rule, SegmentKind, Variant, limits};
 
 const NAME: std::ops::RangeInclusive<usize> = 1..=limits::NAME;
 
@@ -14,6 +14,8 @@ const NAME: std::ops::RangeInclusive<usize> = 1..=limits::NAME;
 pub struct Document {
     pub(super) name: String,
     pub(super) flag_key_format: Option<FlagKeyFormat>,
+    /// Whether a new app has the stages that every app begins with.
+    pub(super) predefined_stages: bool,
     pub(super) environments: Vec<EnvironmentEntry>,
     pub(super) members: Vec<MemberEntry>,
     pub(super) stages: Vec<StageEntry>,
@@ -38,6 +40,7 @@ pub(super) struct MemberEntry {
 pub(super) struct StageEntry {
     pub(super) name: String,
     pub(super) color: Option<String>,
+    pub(super) order: Option<u32>,
     pub(super) targeting: Vec<AccessEntry>,
 }
 
@@ -49,9 +52,10 @@ pub(super) struct AccessEntry {
     pub(super) rules: Vec<Rule>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct SegmentEntry {
     pub(super) name: String,
+    pub(super) kind: SegmentKind,
     pub(super) rules: Vec<Rule>,
 }
 
@@ -119,13 +123,15 @@ impl Document {
 fn read(checker: &mut Checker, object: &Object<'_>) -> Document {
     let known = ["app", "environments", "members", "stages", "segments", "flags", "targeting"];
     checker.only(object, &known);
-    let mut document = Document::default();
+    let mut document = Document { predefined_stages: true, ..Document::default() };
     match object.get("app") {
         Some(app) => {
             if let Some(app) = checker.object(app, "app") {
-                checker.only(&app, &["name", "flag_key_format"]);
+                checker.only(&app, &["name", "flag_key_format", "predefined_stages"]);
                 document.name = checker.required_text(&app, "name", NAME);
                 document.flag_key_format = read_format(checker, &app);
+                document.predefined_stages =
+                    checker.boolean(&app, "predefined_stages").unwrap_or(true);
             }
         }
         None => checker.add("app", "Is required: [app] with a name"),
@@ -141,17 +147,11 @@ fn read(checker: &mut Checker, object: &Object<'_>) -> Document {
         checker.only(entry, &["name", "email"]);
         MemberEntry {
             name: checker.required_text(entry, "name", NAME),
-            email: checker.required_text(entry, "email", NAME),
+            email: read_address(checker, entry),
         }
     });
     document.stages = entries(checker, object, "stages", read_stage);
-    document.segments = entries(checker, object, "segments", |checker, entry| {
-        checker.only(entry, &["name", "rules"]);
-        SegmentEntry {
-            name: checker.required_text(entry, "name", NAME),
-            rules: read_rules(checker, entry, "rules", About::Attributes).unwrap_or_default(),
-        }
-    });
+    document.segments = entries(checker, object, "segments", read_segment);
     document.flags = entries(checker, object, "flags", read_flag);
     document.targeting = entries(checker, object, "targeting", read_targeting);
     check_references(checker, &document);
@@ -169,11 +169,17 @@ fn check_references(checker: &mut Checker, document: &Document) {
         }
     };
     once("environments", document.environments.iter().map(|e| e.name.clone()).collect());
+    once("members", document.members.iter().map(|e| e.email.clone()).collect());
     once("stages", document.stages.iter().map(|e| e.name.clone()).collect());
     once("segments", document.segments.iter().map(|e| e.name.clone()).collect());
     once("flags", document.flags.iter().map(|e| e.key.clone()).collect());
     let targeting = document.targeting.iter();
     once("targeting", targeting.map(|e| format!("{}\n{}", e.flag, e.environment)).collect());
+    let segments = document.segments.iter().enumerate();
+    let of_all = segments.filter(|(_, entry)| entry.kind == SegmentKind::All);
+    for (index, _) in of_all.skip(1) {
+        checker.add(format!("segments.{index}.type"), "There is one segment of all companies");
+    }
 }
 
 fn entries<T>(
@@ -200,10 +206,37 @@ fn read_format(checker: &mut Checker, app: &Object<'_>) -> Option<FlagKeyFormat>
     format
 }
 
+fn read_address(checker: &mut Checker, entry: &Object<'_>) -> String {
+    let email = checker.required_text(entry, "email", NAME);
+    if !email.is_empty() && !email.contains('@') {
+        checker.add(entry.path_of("email"), "Must be an address");
+    }
+    email
+}
+
+fn read_segment(checker: &mut Checker, entry: &Object<'_>) -> SegmentEntry {
+    checker.only(entry, &["name", "type", "rules"]);
+    let name = checker.required_text(entry, "name", NAME);
+    let kind = match checker.text(entry, "type", NAME).as_deref() {
+        Some("all") => SegmentKind::All,
+        None | Some("custom") => SegmentKind::Custom,
+        Some(_) => {
+            checker.add(entry.path_of("type"), "Must be custom or all");
+            SegmentKind::Custom
+        }
+    };
+    let rules = read_rules(checker, entry, "rules", About::Attributes);
+    if kind == SegmentKind::All && rules.is_some() {
+        checker.add(entry.path_of("rules"), "The segment of all companies has no rules");
+    }
+    SegmentEntry { name, kind, rules: rules.unwrap_or_default() }
+}
+
 fn read_stage(checker: &mut Checker, entry: &Object<'_>) -> StageEntry {
-    checker.only(entry, &["name", "color", "targeting"]);
+    checker.only(entry, &["name", "color", "order", "targeting"]);
     let name = checker.required_text(entry, "name", NAME);
     let color = checker.text(entry, "color", 1..=64);
+    let order = checker.whole(entry, "order", 0..=limits::ORDER).map(|order| order as u32);
     let targeting = entries(checker, entry, "targeting", |checker, entry| {
         checker.only(entry, &["environment", "everyone", "segments", "rules"]);
         AccessEntry {
@@ -215,7 +248,7 @@ fn read_stage(checker: &mut Checker, entry: &Object<'_>) -> StageEntry {
             rules: read_rules(checker, entry, "rules", About::NoFlags).unwrap_or_default(),
         }
     });
-    StageEntry { name, color, targeting }
+    StageEntry { name, color, order, targeting }
 }
 
 fn read_flag(checker: &mut Checker, entry: &Object<'_>) -> FlagEntry {
@@ -285,11 +318,9 @@ fn read_targeting(checker: &mut Checker, entry: &Object<'_>) -> TargetingEntry {
     let mut rules = read_rules(checker, entry, "rules", About::Anything);
     if let Some(rollout) = entry.get("rollout") {
         // Short for one more rule without conditions.
-        let rule = serde_json::json!({"rules": [{"rollout": rollout}]});
-        if let Some(rule) = checker.object(&rule, &entry.path_of("rollout")) {
-            let share = read_rules(checker, &rule, "rules", About::Anything);
-            rules.get_or_insert_default().extend(share.unwrap_or_default());
-        }
+        let mut rule = Rule::of(Vec::new());
+        read_rollout(checker, rollout, &entry.path_of("rollout"), &mut rule);
+        rules.get_or_insert_default().push(rule);
     }
     TargetingEntry {
         flag: checker.required_text(entry, "flag", NAME),

@@ -35,6 +35,8 @@ pub mod limits {
     pub const FLAGS: usize = 100_000;
     /// Environments, segments or stages of one app.
     pub const OF_AN_APP: usize = 1_000;
+    /// Highest place of a stage.
+    pub const ORDER: u64 = 1_000_000;
     /// How far flags may depend on flags that depend on flags.
     pub const FLAG_DEPTH: usize = 5;
     /// Bytes of an environment's definitions, in which flags and segments are written out wherever

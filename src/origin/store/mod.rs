@@ -43,6 +43,7 @@ pub use feed::{Feed, Numbers};
 pub use reader::Reader;
 pub use seal::Seal;
 pub use writer::Writer;
+pub(in crate::origin) use writer::{ALL_COMPANIES, STAGES};
 
 use crate::origin::model::{Actor, EnvironmentId};
 use crate::telemetry::metrics::OriginMetrics;

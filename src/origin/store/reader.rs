@@ -235,7 +235,7 @@ impl<'c> Reader<'c> {
     /// An app's stages, in their order.
     pub fn stages(&self, app: &AppId) -> Stored<Vec<Stage>> {
         let sql = "SELECT id, name, color, position FROM stage WHERE app_id = ? \
-                   ORDER BY position, id";
+                   ORDER BY position, name";
         self.all(sql, [app.as_str()], |row| read_stage(row, 0))
     }
 

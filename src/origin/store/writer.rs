@@ -54,9 +54,12 @@ struct Note<'a> {
 /// Keys of one class that an environment may have at once, those in their grace included.
 const KEYS: usize = 10;
 
-/// New apps get these (reflag-management.md section 4). None brings a targeting until somebody says
+/// What the segment of all companies is called at first.
+pub(in crate::origin) const ALL_COMPANIES: &str = "All companies";
+
+/// New apps get these (reflag-management.md section 4), with these colours. None brings a targeting until somebody says
 /// which: a stage must not switch anything by surprise.
-const STAGES: [(&str, &str); 4] = [
+pub(in crate::origin) const STAGES: [(&str, &str); 4] = [
     ("In development", "#6b7280"),
     ("Internal", "#2563eb"),
     ("Beta", "#7c3aed"),
@@ -199,6 +202,25 @@ impl<'c> Writer<'c> {
     /// Makes an app with the stages that every app begins with and the segment of all companies.
     /// Environments are made one by one.
     pub fn create_app(&mut self, name: &str, format: FlagKeyFormat, demo: bool) -> Stored<App> {
+        let app = self.create_app_without_stages(name, format, demo)?;
+        for (name, color) in STAGES {
+            let change = StageChange {
+                name: Some(name.to_owned()),
+                color: Some(color.to_owned()),
+                ..StageChange::default()
+            };
+            self.create_stage(&app.id, &change)?;
+        }
+        Ok(app)
+    }
+
+    /// The same without any stage.
+    pub fn create_app_without_stages(
+        &mut self,
+        name: &str,
+        format: FlagKeyFormat,
+        demo: bool,
+    ) -> Stored<App> {
         let org = if let Some(org) = self.org()? {
             org.id
         } else {
@@ -216,15 +238,7 @@ impl<'c> Writer<'c> {
         )?;
         let change = json!({"name": name, "flagKeyFormat": format.as_wire(), "org": org});
         self.note_of_app(&id, "app.create", id.as_str(), change)?;
-        for (name, color) in STAGES {
-            let change = StageChange {
-                name: Some(name.to_owned()),
-                color: Some(color.to_owned()),
-                ..StageChange::default()
-            };
-            self.create_stage(&id, &change)?;
-        }
-        self.insert_segment(&id, "All companies", SegmentKind::All, &[])?;
+        self.insert_segment(&id, ALL_COMPANIES, SegmentKind::All, &[])?;
         self.app(&id)
     }
 

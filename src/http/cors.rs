@@ -34,10 +34,25 @@ pub fn is_preflight_of(method: &Method, headers: &HeaderMap) -> bool {
 
 /// The head of the answer to a preflight, which carries no key: any environment's leave will do.
 pub fn preflight(request: &HeaderMap, environments: &Environments) -> HeaderMap {
+    preflight_by(request, |origin, head| allow(origin, environments, head))
+}
+
+/// The same where all pages may read all answers to publishable keys.
+pub fn preflight_of_all(request: &HeaderMap) -> HeaderMap {
+    preflight_by(request, |_, head| {
+        head.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
+        true
+    })
+}
+
+fn preflight_by(
+    request: &HeaderMap,
+    allow: impl FnOnce(&[u8], &mut HeaderMap) -> bool,
+) -> HeaderMap {
     let mut head = HeaderMap::new();
     head.insert(VARY, BY_PREFLIGHT);
     let Some(origin) = request.get(ORIGIN) else { return head };
-    if !allow(origin.as_bytes(), environments, &mut head) {
+    if !allow(origin.as_bytes(), &mut head) {
         return head;
     }
     head.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);

@@ -1,9 +1,9 @@
 //! The origin's port: management calls and the SDK paths of its environments.
 //!
 //! Private by default, like the admin port, and not on the way of requests for flags: those go to an
-//! edge. Everything needs a key, save the description of the port and the words that a path is not
-//! there, so a web page that a visitor's browser was lured to has nothing to gain here, whatever
-//! `Host` it sends.
+//! edge. Everything needs a key, save the description of the port, preflights, and the words that a
+//! path is not there, so a web page that a visitor's browser was lured to has nothing to gain here,
+//! whatever `Host` it sends.
 
 use std::convert::Infallible;
 use std::sync::Arc;

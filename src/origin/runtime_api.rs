@@ -1,7 +1,8 @@
 //! The SDK paths of the origin's environments (reflag-runtime.md sections 4, 5, 8): definitions for
 //! server SDKs and edges, evaluated flags for what holds a publishable key.
 //!
-//! Meant for a few edges and servers, not for traffic: an edge answers that. Content is compiled when
+//! Keys are found, heads prepared and pages given leave by the public port's own code. Meant for a few
+//! edges and servers, not for traffic: an edge answers that. Content is compiled when
 //! it is first asked for at a version, and kept until the version changes.
 
 use std::collections::HashMap;
@@ -13,8 +14,8 @@ use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH,
-    RETRY_AFTER,
+    AGE, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue,
+    IF_NONE_MATCH, ORIGIN, RETRY_AFTER,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
@@ -33,8 +34,11 @@ use crate::config::{Definitions, Gate};
 use crate::dialect::ofrep::BareKey;
 use crate::dialect::reflag::routes::{self, Endpoint, ROUTES};
 use crate::dialect::reflag::{Answer, Selection, definitions as features, mapping, tracking};
-use crate::dialect::{Forbidden, Rejection};
+use crate::dialect::{Dialect, Forbidden, Rejection};
 use crate::evaluate::{EvaluationContext, Evaluator};
+use crate::http::admission::key_of_head;
+use crate::http::cors;
+use crate::http::head_fields::HeadFields;
 use crate::http::pipeline::matches_etag;
 use crate::http::streams::StreamTimes;
 use crate::model::{EnvironmentName, KeyClass, Rules, Version};
@@ -86,11 +90,14 @@ impl RuntimeApi {
         bodies: &Bodies,
     ) -> Response<AnyBody> {
         let mut note = Note::default();
+        let origin = request.headers().get(ORIGIN).cloned();
         let reply = self.reply(request, bodies, &mut note).await;
         let mut response = reply.unwrap_or_else(|rejection| {
             note.reason = Some(rejection.label());
             let (status, body) = mapping::reject(&rejection);
-            let mut response = json_response(Bytes::from(body), NO_STORE);
+            let mut response = json_response(Bytes::from(body));
+            // Without this a browser hides even the status.
+            add_leave(origin.as_ref(), &mut response);
             *response.status_mut() =
                 StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             if let Rejection::Method(allowed) = rejection {
@@ -109,6 +116,12 @@ impl RuntimeApi {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
         let path = path.strip_suffix('/').unwrap_or(path);
+        if cors::is_preflight_of(&head.method, &head.headers) && is_known(path) {
+            let mut response = Response::new(Either::Left(Full::default()));
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            *response.headers_mut() = cors::preflight_of_all(&head.headers);
+            return Ok(response);
+        }
         if let Some((_, class)) = routes::STREAMS.iter().find(|(known, _)| *known == path) {
             note.is_stream = true;
             return self.stream(&head, *class).await;
@@ -124,6 +137,7 @@ impl RuntimeApi {
         }
         let query = head.uri.query().unwrap_or_default();
         let asking = self.authenticate(&head.headers, query).await?;
+        let origin = head.headers.get(ORIGIN).filter(|_| asking.class == KeyClass::Publishable);
         match endpoint {
             Endpoint::Definitions if asking.class == KeyClass::Publishable => {
                 Err(Rejection::Forbidden(Forbidden::SecretRequired))
@@ -133,8 +147,15 @@ impl RuntimeApi {
                 let content = self.content(&asking.environment).await?;
                 definitions_of(&content, &head.headers)
             }
-            Endpoint::Evaluated => self.evaluated(&asking, query, false, delay).await,
-            Endpoint::Enabled => self.evaluated(&asking, query, true, delay).await,
+            Endpoint::Evaluated | Endpoint::Enabled => {
+                let only_enabled = matches!(endpoint, Endpoint::Enabled);
+                let (content, body) = self.evaluated(&asking, query, only_enabled, delay).await?;
+                let heads = content.heads.of(asking.class, origin.is_some());
+                Ok(with_head(body, heads.context.fields()))
+            }
+            Endpoint::Track(_) if head.headers.contains_key(CONTENT_ENCODING) => {
+                Err(Rejection::EncodedBody)
+            }
             Endpoint::Track(post) => {
                 let body = bodies.receive(body, BODY).await.map_err(|why| match why {
                     NoBody::TooLong => Rejection::BodyTooLarge(BODY),
@@ -143,7 +164,9 @@ impl RuntimeApi {
                     NoBody::NoRoom => Rejection::Overloaded,
                 })?;
                 tracking::check(post, &body.bytes)?;
-                Ok(json_response(Bytes::from_static(b"{\"success\":true}"), NO_STORE))
+                let mut response = json_response(Bytes::from_static(b"{\"success\":true}"));
+                add_leave(origin, &mut response);
+                Ok(response)
             }
             Endpoint::Forwarded => Err(Rejection::NotForwarded),
         }
@@ -161,16 +184,16 @@ impl RuntimeApi {
         }
         let hangup = head.extensions.get::<Hangup>().cloned().unwrap_or_default();
         let holder = Holder { environment: asking.environment, hash: asking.hash };
-        self.streams.open(holder, &head.method, hangup)
+        let mut response = self.streams.open(holder, &head.method, hangup)?;
+        let origin = head.headers.get(ORIGIN).filter(|_| asking.class == KeyClass::Publishable);
+        add_leave(origin, &mut response);
+        Ok(response)
     }
 
-    /// A key in a header, or a publishable one in the query (reflag-runtime.md section 1).
+    /// A key in the head, or a publishable one in the query (reflag-runtime.md section 1), found as
+    /// on the public port.
     async fn authenticate(&self, headers: &HeaderMap, query: &str) -> Result<Asking, Rejection> {
-        let in_header = headers.get(AUTHORIZATION).map(|value| {
-            let bearer = value.as_bytes().split_at_checked(7);
-            let key = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
-            key.map_or(&b""[..], |(_, key)| key.trim_ascii())
-        });
+        let in_header = key_of_head(Dialect::Reflag, &HeadFields::of(headers));
         let in_query = mapping::publishable_key(query);
         let key = in_header.or(in_query.as_ref().map(|key| key.as_bytes()));
         let hash = sha256(key.ok_or(Rejection::UnknownKey)?);
@@ -234,7 +257,7 @@ impl RuntimeApi {
         query: &str,
         enabled: bool,
         delay: &mut Duration,
-    ) -> Reply {
+    ) -> Result<(Arc<Content>, Bytes), Rejection> {
         // The version is read with the context, for which any program does.
         let content = self.content(&asking.environment).await?;
         let wanted = mapping::wanted_version(query)?;
@@ -259,7 +282,8 @@ impl RuntimeApi {
         let mut answer = Answer::default();
         let seed = content.tag_seeds[class_index(asking.class)];
         rules.answers.write(asking.class, selection, &mut evaluator, seed, &mut answer);
-        Ok(json_response(Bytes::from(answer.body), NO_STORE))
+        let body = Bytes::from(answer.body);
+        Ok((content, body))
     }
 }
 
@@ -270,11 +294,19 @@ fn definitions_of(content: &Content, headers: &HeaderMap) -> Reply {
         headers.get_all(IF_NONE_MATCH).iter().map(HeaderValue::as_bytes),
         etag.as_bytes(),
     );
-    let mut response = json_response(if known { Bytes::new() } else { body.clone() }, REVALIDATE);
-    if known {
+    // Whoever holds a secret key is no web page.
+    let head = &content.heads.of(KeyClass::Secret, false).shared;
+    let mut response = if known {
+        let mut response = with_head(Bytes::new(), head.unchanged.fields());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-    }
-    response.headers_mut().insert(ETAG, etag.clone());
+        response
+    } else {
+        with_head(body.clone(), head.whole.fields())
+    };
+    let fields = response.headers_mut();
+    fields.insert(ETAG, etag.clone());
+    // Edges would take rules that say their version and no age for rules of unknown age.
+    fields.insert(AGE, HeaderValue::from_static("0"));
     Ok(response)
 }
 
@@ -305,15 +337,29 @@ fn failed(error: &impl Display) -> Rejection {
     Rejection::NotReady
 }
 
-/// Depends on a context, or on this moment.
-const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
-/// May be kept, and is asked for again.
-const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
+/// Whether SDKs have business at a path.
+fn is_known(path: &str) -> bool {
+    ROUTES.iter().any(|route| route.path == path)
+        || routes::STREAMS.iter().any(|(known, _)| *known == path)
+}
 
-fn json_response(body: Bytes, kept: HeaderValue) -> Response<AnyBody> {
+/// Lets the page that asks read an answer, if one does.
+fn add_leave(origin: Option<&HeaderValue>, response: &mut Response<AnyBody>) {
+    cors::add(&Cors::Any, origin.map(HeaderValue::as_bytes), response.headers_mut());
+}
+
+/// An answer from the rules, with the head that the public port gives it.
+fn with_head(body: Bytes, head: &HeaderMap) -> Response<AnyBody> {
+    let mut response = Response::new(Either::Left(Full::new(body)));
+    response.headers_mut().clone_from(head);
+    response
+}
+
+/// An answer of this moment.
+fn json_response(body: Bytes) -> Response<AnyBody> {
     let mut response = Response::new(Either::Left(Full::new(body)));
     let fields = response.headers_mut();
     fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    fields.insert(CACHE_CONTROL, kept);
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     response
 }

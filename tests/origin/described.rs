@@ -123,6 +123,7 @@ impl Shop {
             401 | 403 => (caller.without("Authorization"), target, body),
             404 => (caller, target.replace(self.scene.app.as_str(), "ap000000000000"), body),
             413 => (caller, target, self.too_long.clone()),
+            415 => (caller.with("Content-Encoding", "gzip"), target, body),
             other => panic!("nobody knows how {} comes to {other}", operation.id()),
         };
         // The body of a stream has no end: `streams` looks at it.
@@ -263,7 +264,9 @@ fn the_description_is_served_to_everybody_in_both_spellings_and_revalidated() {
 fn sdk_paths_keep_to_what_an_edge_answers() {
     let shop = Shop::open();
     let server = shop.scene.holding(&shop.secret);
-    let etag = server.get("/features").etag();
+    let definitions = server.get("/features");
+    assert_eq!(definitions.header("age"), Some("0"), "an edge behind it takes them for fresh");
+    let etag = definitions.etag();
     for held in [format!("\"a\", {etag}"), format!("W/{etag}"), "*".to_owned()] {
         let reply = server.clone().with("If-None-Match", &held).get("/features/");
         assert_eq!(reply.status, 304, "{held}");
@@ -276,5 +279,51 @@ fn sdk_paths_keep_to_what_an_edge_answers() {
     for path in ["/features/evaluated", "/features/enabled"] {
         let reply = server.get(path);
         assert_eq!(reply.header("cache-control"), Some("private, no-store"), "{path}");
+        let version = reply.json()["flagStateVersion"].to_string();
+        assert_eq!(reply.header("burgee-version"), Some(&*version), "{path}");
+        assert!(reply.header("burgee-fingerprint").is_some(), "{path}");
     }
+}
+
+#[test]
+fn sdk_paths_take_keys_from_every_field_that_an_edge_does() {
+    let scene = Scene::start();
+    let (publishable, secret) = scene.sdk_keys("Production");
+    let nobody = Caller::of(scene.origin);
+    for name in ["X-Environment-Key", "X-API-Key"] {
+        for key in [&publishable, &secret] {
+            assert_eq!(nobody.clone().with(name, key).get("/features/evaluated").status, 200);
+        }
+        // The first in the order decides.
+        let both = nobody.clone().bearer("sec_prod_unknown").with(name, &secret);
+        assert_eq!(both.get("/features").status, 403, "{name}");
+    }
+}
+
+#[test]
+fn pages_may_read_what_sdk_paths_answer_to_publishable_keys_and_nothing_of_the_management() {
+    let scene = Scene::start();
+    let (publishable, secret) = scene.sdk_keys("Production");
+    let page = Caller::of(scene.origin).with("Origin", "https://shop.example");
+    let leave = |reply: &Reply| reply.header("access-control-allow-origin").map(str::to_owned);
+    let all = Some("*".to_owned());
+    let reply = page.clone().bearer(&publishable).get("/features/evaluated");
+    assert_eq!((reply.status, leave(&reply)), (200, all.clone()));
+    let reply = page.clone().bearer(&publishable).post("/user", r#"{"userId":"ada"}"#);
+    assert_eq!((reply.status, leave(&reply)), (200, all.clone()));
+    let reply = page.clone().bearer(&publishable).ask("HEAD", "/sse/client", "");
+    assert_eq!((reply.status, leave(&reply)), (200, all.clone()));
+    let reply = page.get("/features/evaluated");
+    assert_eq!((reply.status, leave(&reply)), (403, all.clone()));
+    assert_eq!(leave(&page.clone().bearer(&secret).get("/features")), None);
+    assert_eq!(leave(&page.clone().bearer(&scene.key).get("/api/apps")), None);
+    let preflight = page.with("Access-Control-Request-Method", "GET");
+    let preflight = preflight.with("Access-Control-Request-Headers", "authorization");
+    for path in ["/features/evaluated", "/sse/client", "/bulk"] {
+        let reply = preflight.ask("OPTIONS", path, "");
+        assert_eq!((reply.status, leave(&reply)), (204, all.clone()), "{path}");
+        assert_eq!(reply.header("access-control-allow-headers"), Some("authorization"));
+    }
+    assert_eq!(preflight.ask("OPTIONS", "/nowhere", "").status, 404);
+    assert_eq!(preflight.ask("OPTIONS", "/api/apps", "").status, 405);
 }

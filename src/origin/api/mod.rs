@@ -17,7 +17,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use hyper::Method;
-use hyper::header::{AUTHORIZATION, HeaderMap};
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderMap};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -228,6 +228,9 @@ impl Api {
         let app = call.parameter("appId");
         if !app.is_empty() && app != call.key.app.as_str() {
             return Err(Refusal::not_found("There is no app with this id"));
+        }
+        if route.method != "GET" && headers.contains_key(CONTENT_ENCODING) {
+            return Err(Refusal::encoded());
         }
         Ok(call)
     }

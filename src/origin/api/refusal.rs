@@ -20,7 +20,7 @@ pub(in crate::origin) struct Refusal {
 
 impl Refusal {
     /// Every value of `reason`.
-    pub(in crate::origin) const REASONS: [&'static str; 11] = [
+    pub(in crate::origin) const REASONS: [&'static str; 12] = [
         "invalid",
         "not_possible",
         "unknown_key",
@@ -30,6 +30,7 @@ impl Refusal {
         "method",
         "body_timeout",
         "body_too_large",
+        "encoded_body",
         "internal",
         "overloaded",
     ];
@@ -79,6 +80,11 @@ impl Refusal {
     pub(in crate::origin) fn too_large(limit: usize) -> Self {
         let message = format!("The body is longer than {limit} bytes");
         Self::new(413, "invalid_request", "body_too_large", message)
+    }
+
+    pub(in crate::origin) fn encoded() -> Self {
+        let message = "Bodies with a Content-Encoding are not read";
+        Self::new(415, "invalid_request", "encoded_body", message)
     }
 
     pub(in crate::origin) fn timeout() -> Self {

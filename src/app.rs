@@ -310,6 +310,9 @@ impl App {
         let origin_port = origin.as_ref().map(|(_, port)| Arc::clone(port));
         let managing = origin.map(|(listener, port)| {
             info!(listen = listener.address(), "serving the origin");
+            if settings.environments.is_empty() && settings.discover.is_empty() {
+                info!("there are no environments: the public port knows no key");
+            }
             tokio::spawn(origin::serve(listener, port))
         });
         stop.await;

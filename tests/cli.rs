@@ -611,7 +611,7 @@ fn every_problem_is_one_line_and_nothing_else_is_said() {
     assert_eq!(
         lines[0],
         "bad.toml:1: environments: found no environments, expected at least one environment, \
-         below [[environments]], or a [[discover]]"
+         below [[environments]], a [[discover]], or an [origin]"
     );
     for (line, start) in lines[1..].iter().zip([
         "bad.toml:2: server.listen: found \"8000\", expected ",

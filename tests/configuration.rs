@@ -624,7 +624,7 @@ fn a_list_of_environments_needs_a_key_and_no_environments_beside_it() {
 #[test]
 fn a_list_of_environments_has_settings_with_types_and_bounds() {
     let none = "found no environments, expected at least one environment, below \
-                [[environments]], or a [[discover]]";
+                [[environments]], a [[discover]], or an [origin]";
     refuses("discover = []", &[&format!("burgee.toml:1: environments: {none}")]);
     refuses(
         "[discover]\ntype = \"flagsmith\"",
@@ -1407,8 +1407,10 @@ fn an_unknown_key_of_an_environment_says_where_it_belongs() {
 #[test]
 fn there_has_to_be_an_environment() {
     let expected = "found no environments, expected at least one environment, below \
-                    [[environments]], or a [[discover]]";
+                    [[environments]], a [[discover]], or an [origin]";
     refuses("", &[&format!("burgee.toml:1: environments: {expected}")]);
+    let alone = World::with(&[]).load("[origin]\n").unwrap();
+    assert!(alone.environments.is_empty() && alone.origin.is_some());
     refuses("\n[log]\n[server]\n", &[&format!("burgee.toml:1: environments: {expected}")]);
     refuses("\nenvironments = []\n", &[&format!("burgee.toml:2: environments: {expected}")]);
     refuses(

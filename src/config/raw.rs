@@ -440,8 +440,9 @@ fn environments(table: &mut Table<'_, '_>, discovers: bool) -> Vec<Environment> 
     if ENVIRONMENT.into_iter().any(|name| reader.variable(name).is_some()) {
         return vec![environment_from_variables(reader)];
     }
-    if !discovers {
-        no_environments(reader);
+    // An origin may be all that a process is there for.
+    if !discovers && !table.has("origin") {
+        no_environments(table.reader());
     }
     Vec::new()
 }
@@ -464,7 +465,8 @@ pub(super) fn refuse_environment_variables(reader: &mut Reader<'_>) {
 fn no_environments(reader: &mut Reader<'_>) {
     if reader.file().is_some() {
         let place = reader.places().nearest("environments");
-        let expected = "at least one environment, below [[environments]], or a [[discover]]";
+        let expected =
+            "at least one environment, below [[environments]], a [[discover]], or an [origin]";
         reader.problem(place, "no environments", expected, None);
     } else {
         let place = Place::Variable { name: SOURCE, item: None };

@@ -254,11 +254,14 @@ impl Readiness {
     }
 
     /// The whole process: not before every list of environments was read and every environment has
-    /// data, or their time is up; then as long as one environment has data, whatever its age. Who
-    /// comes later holds back nothing.
+    /// data, or their time is up; then as long as one environment has data, whatever its age, or
+    /// none is to have any. Who comes later holds back nothing.
     pub fn is_ready(&self, now: Timestamp) -> bool {
         // Before the environments: they are let in first, and then their list counts as read.
-        let lists_are_settled = self.board.lock().iter().all(DiscoveryStatus::is_settled);
+        let lists = self.board.lock();
+        let (has_lists, lists_are_settled) =
+            (!lists.is_empty(), lists.iter().all(DiscoveryStatus::is_settled));
+        drop(lists);
         let environments = self.environments(now);
         let grace_is_over = now.since(self.started_at) >= self.startup_grace;
         // Who is refused has its answer: waiting longer brings no data.
@@ -266,7 +269,10 @@ impl Readiness {
         if grace_is_over || (lists_are_settled && environments.iter().all(settled)) {
             self.settled.store(true, Ordering::Relaxed);
         }
-        self.settled.load(Ordering::Relaxed) && environments.iter().any(|e| e.ready)
+        // A process that is to serve none is there for its origin.
+        let serves_none = environments.is_empty() && !has_lists;
+        self.settled.load(Ordering::Relaxed)
+            && (serves_none || environments.iter().any(|e| e.ready))
     }
 
     /// The answer in the words of Flagsmith's proxies (flagsmith.md section 6).

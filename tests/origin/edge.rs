@@ -127,6 +127,17 @@ fn rotated_keys_overlap_at_the_edge() {
 }
 
 #[test]
+fn an_origin_needs_no_environment_beside_it() {
+    let scene = Scene::alone();
+    let (publishable, secret) = scene.sdk_keys("Production");
+    let admin = Caller::of(scene.admin);
+    assert_eq!(good(&admin.get("/health/ready"))["ready"], true);
+    let edge = Caller::of(scene.edge).bearer(&publishable);
+    edge.get("/features/evaluated").assert_error(403, "INVALID_API_KEY");
+    good(&scene.holding(&secret).get("/features"));
+}
+
+#[test]
 fn an_environment_that_is_renamed_is_followed_all_the_same() {
     let scene = Scene::start();
     let (publishable, _) = scene.sdk_keys("Production");

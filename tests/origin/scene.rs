@@ -137,6 +137,18 @@ impl Scene {
 
     /// Another app, and more lines below `[origin]`.
     pub(crate) fn with(file: &str, settings: &str) -> Self {
+        let environment = "[[environments]]\nname = \"shop\"\n[environments.source]\n\
+             type = \"origin\"\napp = \"Shop\"\nenvironment = \"production\"\n";
+        Self::configured(file, &format!("{settings}\n{environment}"))
+    }
+
+    /// The shop in a process that serves no environment.
+    pub(crate) fn alone() -> Self {
+        Self::configured(SHOP, "")
+    }
+
+    /// An app, and whatever follows `[origin]`.
+    fn configured(file: &str, settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = database(folder.path());
         let app = apply_file(&database, file);
@@ -144,9 +156,7 @@ impl Scene {
         let toml = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\ndrain = \"0s\"\nworkers = 1\n\
              [admin]\nlisten = \"127.0.0.1:0\"\n\
-             [origin]\nlisten = \"127.0.0.1:0\"\ndatabase = \"sqlite:{}\"\n{settings}\n\
-             [[environments]]\nname = \"shop\"\n[environments.source]\ntype = \"origin\"\n\
-             app = \"Shop\"\nenvironment = \"production\"\n",
+             [origin]\nlisten = \"127.0.0.1:0\"\ndatabase = \"sqlite:{}\"\n{settings}\n",
             database.display()
         );
         let settings = Settings::load(Some((Path::new("t.toml"), &toml)), &ProcessSurroundings);

@@ -173,7 +173,8 @@ impl<'a> Writing<'a> {
             Filter::Rule(rule) => self.group("and", &parts(rule), salt, depth, out),
             Filter::Condition(condition) => self.condition(condition, depth, out),
             Filter::Rollout(rule) => {
-                out.text("{\"type\":\"rolloutPercentage\",\"key\":");
+                out.filter("rolloutPercentage");
+                out.text(",\"key\":");
                 out.string(salt);
                 out.text(",\"partialRolloutAttribute\":");
                 out.string(&rule.rollout_attribute);
@@ -196,7 +197,8 @@ impl<'a> Writing<'a> {
         if let [filter] = filters {
             return self.filter(filter, salt, depth, out);
         }
-        out.text("{\"type\":\"group\",\"operator\":");
+        out.filter("group");
+        out.text(",\"operator\":");
         out.string(operator);
         out.text(",\"filters\":[");
         for (index, filter) in filters.iter().enumerate() {
@@ -288,7 +290,8 @@ fn choices(config: &ConfigTargeting) -> Vec<(&String, Filter<'_>)> {
 }
 
 fn constant<'a>(value: bool, out: &mut impl Out<'a>) {
-    out.text("{\"type\":\"constant\",\"value\":");
+    out.filter("constant");
+    out.text(",\"value\":");
     out.text(if value { "true}" } else { "false}" });
 }
 
@@ -296,7 +299,8 @@ fn negated<'a, O: Out<'a>>(is_negated: bool, out: &mut O, filter: impl FnOnce(&m
     if !is_negated {
         return filter(out);
     }
-    out.text("{\"type\":\"negation\",\"filter\":");
+    out.filter("negation");
+    out.text(",\"filter\":");
     filter(out);
     out.text("}");
 }
@@ -307,7 +311,8 @@ fn context<'a, T: AsRef<str>>(
     values: &[T],
     out: &mut impl Out<'a>,
 ) {
-    out.text("{\"type\":\"context\",\"field\":");
+    out.filter("context");
+    out.text(",\"field\":");
     out.string(attribute);
     out.text(",\"operator\":");
     out.string(operator);

@@ -16,6 +16,13 @@ pub(super) trait Out<'a>: Sized {
     /// A number.
     fn number(&mut self, number: u64);
 
+    /// The beginning of a filter of this type.
+    fn filter(&mut self, kind: &str) {
+        self.text("{\"type\":\"");
+        self.text(kind);
+        self.text("\"");
+    }
+
     /// A part that may stand in other places, too: the same name, the same text.
     fn part(&mut self, part: Part<'a>, write: impl FnOnce(&mut Self));
 }
@@ -54,11 +61,27 @@ impl<'a> Out<'a> for String {
 pub struct Extent {
     /// Its bytes. They may be more than 64 bits hold.
     pub bytes: u128,
+    /// Filters in it.
+    pub filters: u128,
     /// No flag's access is written more often than this: a byte more in one is at most so many more
     /// in the document.
     pub repeats: u128,
-    /// The key and the bytes of the flag that takes most.
+    /// The key of the flag that weighs most, and its weight.
     pub largest: Option<(String, u128)>,
+}
+
+/// What a filter takes beside its text, in bytes, once it is compiled and its answers are prepared.
+const FILTER: u128 = 256;
+
+impl Extent {
+    /// What the environment takes where it is served, in bytes: the text, and what is made of it.
+    pub fn weight(&self) -> u128 {
+        weight(self.bytes, self.filters)
+    }
+}
+
+fn weight(bytes: u128, filters: u128) -> u128 {
+    bytes.saturating_add(filters.saturating_mul(FILTER))
 }
 
 /// Counts bytes. Each part is gone through once, however often it stands there.
@@ -73,6 +96,7 @@ pub(super) struct Measure<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Sum {
     bytes: u128,
+    filters: u128,
     /// How often the access of a flag stands below others.
     accesses: u128,
 }
@@ -80,6 +104,7 @@ struct Sum {
 impl Sum {
     fn add(&mut self, other: Self) {
         self.bytes = self.bytes.saturating_add(other.bytes);
+        self.filters = self.filters.saturating_add(other.filters);
         self.accesses = self.accesses.saturating_add(other.accesses);
     }
 }
@@ -88,13 +113,14 @@ impl Measure<'_> {
     /// What was counted.
     pub(super) fn extent(&self) -> Extent {
         let flags = self.known.iter().filter_map(|(part, sum)| match part {
-            Part::Flag(key) => Some((sum.bytes, *key)),
+            Part::Flag(key) => Some((weight(sum.bytes, sum.filters), *key)),
             _ => None,
         });
         Extent {
             bytes: self.sum.bytes,
+            filters: self.sum.filters,
             repeats: self.sum.accesses.saturating_add(1),
-            largest: flags.max().map(|(bytes, key)| (key.to_owned(), bytes)),
+            largest: flags.max().map(|(weight, key)| (key.to_owned(), weight)),
         }
     }
 
@@ -116,6 +142,11 @@ impl<'a> Out<'a> for Measure<'a> {
 
     fn number(&mut self, number: u64) {
         self.count(number.checked_ilog10().unwrap_or(0) as usize + 1);
+    }
+
+    fn filter(&mut self, kind: &str) {
+        self.count("{\"type\":\"\"".len() + kind.len());
+        self.sum.filters = self.sum.filters.saturating_add(1);
     }
 
     fn part(&mut self, part: Part<'a>, write: impl FnOnce(&mut Self)) {

@@ -39,8 +39,8 @@ pub mod limits {
     pub const ORDER: u64 = 1_000_000;
     /// How far flags may depend on flags that depend on flags.
     pub const FLAG_DEPTH: usize = 5;
-    /// Bytes of an environment's definitions, in which flags and segments are written out wherever
-    /// they are named. Less than a source takes: there has to be room to compile them, too.
+    /// Bytes that an environment's definitions may weigh, in which flags and segments are written out
+    /// wherever they are named. Less than a source takes: they are compiled, too.
     pub const DEFINITIONS: u128 = 64 << 20;
     /// Updates of one call.
     pub const UPDATES: usize = 10_000;

@@ -1,4 +1,4 @@
-//! How long the definitions of environments are: known from change to change, so that most changes
+//! What the definitions of environments weigh: known from change to change, so that most changes
 //! are judged without a look at anything but themselves.
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,7 +9,7 @@ use super::{Reader, Seal, StoreError, Stored, is_there, look_only};
 use crate::origin::definitions::{self, Extent};
 use crate::origin::model::{EnvironmentId, limits};
 
-/// By how much a change makes an environment's definitions longer.
+/// By how much a change makes an environment's definitions heavier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Growth {
     /// At most by so many bytes, in the text of one flag. Whoever refers to the flag has them, too.
@@ -31,8 +31,8 @@ impl AddAssign for Growth {
 #[derive(Clone, Copy, Debug)]
 struct Known {
     version: u64,
-    /// Its definitions have at most so many bytes.
-    bytes: u128,
+    /// Its definitions weigh at most so many bytes.
+    weight: u128,
     /// See [`Extent::repeats`].
     repeats: u128,
 }
@@ -70,7 +70,7 @@ impl Extents {
     }
 
     /// Judges what a transaction has changed and not yet committed. Gives what is known afterwards;
-    /// `Err` when definitions became longer than they may be. Such as were too long before may be
+    /// `Err` when definitions became heavier than they may be. Such as were too heavy before may be
     /// changed as long as they do not grow.
     pub(super) fn judge(
         &self,
@@ -86,12 +86,12 @@ impl Extents {
             let before = self.known.get(environment).filter(|known| known.version + 1 == version);
             let quickly = match (before, growth) {
                 (Some(known), Growth::AtMost(bytes)) => {
-                    let bytes = known.bytes.saturating_add(bytes.saturating_mul(known.repeats));
-                    Some(Known { version, bytes, ..*known })
+                    let grown = bytes.saturating_mul(known.repeats);
+                    Some(Known { version, weight: known.weight.saturating_add(grown), ..*known })
                 }
                 _ => None,
             };
-            let known = match quickly.filter(|known| known.bytes <= limits::DEFINITIONS) {
+            let known = match quickly.filter(|known| known.weight <= limits::DEFINITIONS) {
                 Some(known) => known,
                 None => self.exactly(reader, environment, version)?,
             };
@@ -107,15 +107,15 @@ impl Extents {
         version: u64,
     ) -> Stored<Known> {
         let extent = definitions::extent(&reader.environment_state(environment)?);
-        let Extent { bytes, repeats, .. } = extent;
-        if bytes > limits::DEFINITIONS && bytes > self.committed(reader.seal, environment)? {
+        let (weight, repeats) = (extent.weight(), extent.repeats);
+        if weight > limits::DEFINITIONS && weight > self.committed(reader.seal, environment)? {
             let name = reader.any_environment(environment)?.name;
-            return Err(StoreError::NotPossible(too_long(&name, &extent)));
+            return Err(StoreError::NotPossible(too_heavy(&name, &extent)));
         }
-        Ok(Known { version, bytes, repeats })
+        Ok(Known { version, weight, repeats })
     }
 
-    /// How long the definitions are without what the present transaction has changed: another
+    /// What the definitions weigh without what the present transaction has changed: another
     /// connection does not see it.
     fn committed(&self, seal: &Seal, environment: &EnvironmentId) -> Stored<u128> {
         if !is_there(&self.database) {
@@ -123,21 +123,21 @@ impl Extents {
         }
         let connection = look_only(&self.database)?;
         match Reader::new(&connection, seal).environment_state(environment) {
-            Ok(state) => Ok(definitions::extent(&state).bytes),
+            Ok(state) => Ok(definitions::extent(&state).weight()),
             Err(StoreError::NotFound(_)) => Ok(0),
             Err(error) => Err(error),
         }
     }
 }
 
-fn too_long(environment: &str, extent: &Extent) -> String {
+fn too_heavy(environment: &str, extent: &Extent) -> String {
     let mib = |bytes: u128| bytes.div_ceil(1 << 20);
-    let (length, limit) = (mib(extent.bytes), mib(limits::DEFINITIONS));
+    let (weight, limit) = (mib(extent.weight()), mib(limits::DEFINITIONS));
     let largest = extent.largest.as_ref().map_or(String::new(), |(flag, bytes)| {
         format!(", {} MiB of them for the flag `{flag}`", mib(*bytes))
     });
     format!(
-        "The definitions of {environment} would be {length} MiB long{largest}: {limit} MiB are \
+        "The definitions of {environment} would take {weight} MiB{largest}: {limit} MiB are \
          possible. Flags and segments are written out wherever a condition names them: name them \
          in fewer places, or list fewer companies and users"
     )
@@ -253,7 +253,7 @@ mod tests {
             let known = extents.known[&here];
             let reader = Reader::new(&connection, &seal);
             let written = definitions::extent(&reader.environment_state(&here).unwrap());
-            assert!(known.bytes >= written.bytes, "step {index}: {known:?} {written:?}");
+            assert!(known.weight >= written.weight(), "step {index}: {known:?} {written:?}");
             assert!(known.repeats >= written.repeats, "step {index}: {known:?} {written:?}");
         }
     }

@@ -35,7 +35,7 @@ pub struct Writer<'c> {
     /// Environments whose state was raised.
     states: BTreeSet<EnvironmentId>,
     raised: Raised,
-    /// By how much definitions became longer.
+    /// By how much definitions became heavier.
     grown: BTreeMap<EnvironmentId, Growth>,
     /// What is known of them without this change, and with it, once that was asked.
     known: &'c Extents,
@@ -93,7 +93,7 @@ impl<'c> Writer<'c> {
         Left { raised: self.raised, extents: self.extents.unwrap_or_default() }
     }
 
-    /// That no environment's definitions became longer than [`limits::DEFINITIONS`]. Asked once more
+    /// That no environment's definitions became heavier than [`limits::DEFINITIONS`]. Asked once more
     /// when the change is done; `Err` says which, and what of them is long.
     pub fn definitions_fit(&mut self) -> Stored<()> {
         if self.extents.is_none() {
@@ -1143,7 +1143,7 @@ impl<'c> Writer<'c> {
         Ok(version)
     }
 
-    /// By how much access and config make definitions longer, beside the lists.
+    /// By how much access and config make definitions heavier, beside the lists.
     fn growth_by(
         &self,
         app: &AppId,
@@ -1158,7 +1158,7 @@ impl<'c> Writer<'c> {
         let variants = self.variants(&flag.id)?;
         let flags = vec![FlagState { flag: flag.clone(), variants, targeting }];
         let alone = EnvironmentState { version: 0, flags, segments: self.segments(app)? };
-        Ok(Growth::AtMost(definitions::extent(&alone).bytes))
+        Ok(Growth::AtMost(definitions::extent(&alone).weight()))
     }
 
     /// Makes a list what it is to be. None when it is already; else what went and what came.
@@ -1514,9 +1514,9 @@ const NO_ACCESS: &str = r#"{"everyone":false,"segments":[],"rules":[]}"#;
 /// [`ConfigTargeting`] without any variant, as it is stored.
 const NO_CONFIG: &str = r#"{"default":null,"segments":[]}"#;
 
-/// Bytes that stand around what is written of a flag, whatever it is: names of members, numbers, and
-/// the braces of a list or group that was not there before.
-const AROUND: u128 = 512;
+/// What comes with whatever is written of a flag: names of members, numbers, and a list, a group and a
+/// rule that were not there before.
+const AROUND: u128 = 2_048;
 
 /// What a text takes at most as a string, with its comma.
 fn quoted(text: &str) -> u128 {

@@ -147,7 +147,7 @@ enum Pages {
 impl FlagsmithSource {
     /// Asks through `client`; nothing is sent yet.
     pub fn new(client: Client, upstream: FlagsmithUpstream) -> Self {
-        let push = Push::new(upstream.poll_interval, u64::MAX);
+        let push = Push::new(upstream.poll_interval);
         let (held, refused, listening, client_key) = (None, Vec::new(), None, None);
         Self { client, upstream, held, refused, push, listening, client_key }
     }

@@ -80,7 +80,7 @@ enum Definitions {
 impl ReflagSource {
     /// Asks through `client`; nothing is sent yet.
     pub fn new(client: Client, upstream: ReflagUpstream) -> Self {
-        let push = Push::new(upstream.poll_interval, FARTHEST);
+        let push = Push::new(upstream.poll_interval);
         Self { client, upstream, held: None, push }
     }
 
@@ -96,12 +96,15 @@ impl ReflagSource {
     ) -> Result<(Definitions, Confirmed), Failure> {
         let mut url = format!("{}/features", self.upstream.url);
         let mut timeout = self.upstream.timeout;
-        let announced = wanted.number.filter(|_| wanted.may_wait);
         // Without an announcement always for the very next state. What clients wait for counts our
         // versions, which may be ahead of the upstream's; and one who waits for a distant one must
-        // not keep those in between from everybody else.
-        let next = look.awaited.then(|| self.held_version().map_or(0, |version| version + 1));
-        if let (Some(version), Some(_)) = (announced.or(next), &self.held) {
+        // not keep those in between from everybody else. The same holds where a distant one was
+        // announced, which is right where versions are moments and a mistake where they are counted.
+        let next = self.held_version().map_or(0, |version| version + 1);
+        let announced = wanted.number.filter(|_| wanted.may_wait);
+        let announced = announced.map(|v| if v.saturating_sub(next) < FARTHEST { v } else { next });
+        let awaited = announced.or(look.awaited.then_some(next));
+        if let (Some(version), Some(_)) = (awaited, &self.held) {
             let _ = write!(url, "?waitForVersion={version}");
             timeout += HOLD;
         }

@@ -163,6 +163,23 @@ fn versions_that_go_backwards_change_nothing() {
 }
 
 #[test]
+fn versions_that_are_moments_are_followed_like_those_that_are_counted() {
+    // Milliseconds, as of a file without a number; each change comes hours after the one before.
+    let moments = [1_780_000_000_000, 1_780_003_600_000, 1_780_090_000_000];
+    let upstream = Upstream::serving(document(moments[0]));
+    let edge = start(&pushed(&upstream));
+    until_stream(&edge, SHOP, "connected");
+    for later in &moments[1..] {
+        upstream.publish(document(*later));
+        until_version(&edge, *later);
+    }
+    // An upstream does not wait for what is so far away, so it is asked for what comes next.
+    let asked = upstream.requests_to("/features");
+    let waited = asked.iter().filter_map(|request| request.query("waitForVersion")).next_back();
+    assert_eq!(waited, Some(&*(moments[1] + 1).to_string()));
+}
+
+#[test]
 fn an_upstream_without_a_stream_is_polled() {
     let upstream = Upstream::serving(document(7));
     upstream.answer(STREAM, Reply::error(404, "NOT_FOUND", "there is nothing here"));

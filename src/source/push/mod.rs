@@ -1,11 +1,13 @@
 //! Event streams of upstreams: what makes a source look before its turn.
 //!
 //! A stream is a task of its own ([`stream`]), so that it goes on while its source looks. What it
-//! hears is handed over in one place that holds the latest only ([`Heard`]): however much is
-//! announced while a look is under way, one more look follows, for the highest number. [`events`]
-//! reads the form, [`reflag`] and [`flagsmith`] what events mean.
+//! hears is handed over in one place that holds two numbers ([`Heard`]): however much is announced
+//! while a look is under way, one more look follows, for the highest number. [`events`] reads the
+//! form, [`reflag`] and [`flagsmith`] what events mean.
 //!
-//! Announcements make looks sooner, never rarer: the source is polled as if there were no stream.
+//! Announcements make looks sooner, never rarer: the source is polled as if there were no stream. A
+//! number that turns out to be wrong delays what is announced after it, by a second at most, and
+//! never hides it.
 
 mod events;
 pub(super) mod flagsmith;
@@ -37,7 +39,7 @@ const LEAST_REST: Duration = Duration::from_millis(10);
 /// a large document takes half of the time.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 /// Looks are so far apart where it cannot be told that one has brought what was announced: there was
-/// no number, or the upstream announces numbers that it does not have.
+/// no number, the upstream announces numbers that it does not have, or lower ones than it had.
 const BETWEEN_DOUBTFUL: Duration = Duration::from_secs(1);
 /// So often more a number is looked for that was announced and did not come, ever more rarely, for
 /// about a minute in all. Then it is left to the polls.
@@ -52,11 +54,30 @@ pub(super) enum Word {
     Changed,
 }
 
+/// Numbers that were announced one after the other, as far as they matter together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Numbers {
+    highest: u64,
+    last: u64,
+}
+
+impl Numbers {
+    /// What is worth a look for somebody who holds `held`: what is ahead of it, or else what the
+    /// upstream has gone back to.
+    fn other_than(self, held: Option<u64>) -> Option<u64> {
+        let Some(held) = held else { return Some(self.highest) };
+        let number = if self.highest > held { self.highest } else { self.last };
+        (number != held).then_some(number)
+    }
+}
+
 /// What was heard of a source's stream.
 #[derive(Clone, Copy, Debug, Default)]
 struct Heard {
-    /// The highest number that was announced since the stream was opened.
-    announced: Option<u64>,
+    /// What was announced since a look last began or the stream was opened.
+    announced: Option<Numbers>,
+    /// What is looked for already. To hear it again is no news, and must not drown what is.
+    sought: Option<u64>,
     /// How often the stream was opened. What changed before that was announced to nobody.
     connects: u64,
     /// How often a change was announced without a number.
@@ -81,17 +102,18 @@ impl Voice {
         self.heard.send_modify(|heard| {
             heard.connects += 1;
             // An upstream that went back says so on connect; what it said before is over.
-            heard.announced = None;
+            (heard.announced, heard.sought) = (None, None);
         });
     }
 
     fn says(&self, word: Word) {
         self.heard.send_if_modified(|heard| match word {
-            Word::Announced(number) if heard.announced.is_none_or(|known| known < number) => {
-                heard.announced = Some(number);
+            Word::Announced(number) if heard.sought == Some(number) => false,
+            Word::Announced(last) => {
+                let highest = heard.announced.map_or(last, |before| before.highest.max(last));
+                heard.announced = Some(Numbers { highest, last });
                 true
             }
-            Word::Announced(_) => false,
             Word::Changed => {
                 heard.changes += 1;
                 true
@@ -116,19 +138,15 @@ pub(super) struct Push {
     heard: watch::Receiver<Heard>,
     sender: watch::Sender<Heard>,
     task: Option<Task>,
-    /// Numbers that are further ahead of what is held are none.
-    farthest: u64,
     /// What had been heard when the last look began.
     seen: Heard,
     began: Instant,
-    /// The number that the last look was to bring.
-    wanted: Option<u64>,
+    /// The highest number that was announced and has not come. It is looked for until it is given up.
+    missing: Option<u64>,
+    /// How many looks in a row did not bring it.
+    short: u32,
     /// The last number that the upstream was asked to wait for.
     awaited: Option<u64>,
-    /// How many looks in a row brought less than was announced.
-    short: u32,
-    /// A number that is not looked for any more.
-    given_up: Option<u64>,
     pace: Pace,
     /// Nothing leads to a look before this moment.
     rested_at: Instant,
@@ -139,7 +157,7 @@ pub(super) struct Push {
 /// What a look is to bring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
-    /// The number that was announced, when it is higher than what is held.
+    /// The number that was announced, when it is another one than what is held.
     pub(super) number: Option<u64>,
     /// Whether the upstream may be asked to wait for it: once for each number, and not while it
     /// announces what it does not have.
@@ -148,20 +166,18 @@ pub(super) struct Wanted {
 
 impl Push {
     /// For a source that is polled in this interval.
-    pub(super) fn new(interval: Duration, farthest: u64) -> Self {
+    pub(super) fn new(interval: Duration) -> Self {
         let (sender, heard) = watch::channel(Heard::default());
         let now = Instant::now();
         Self {
             heard,
             sender,
             task: None,
-            farthest,
             seen: Heard::default(),
             began: now,
-            wanted: None,
-            awaited: None,
+            missing: None,
             short: 0,
-            given_up: None,
+            awaited: None,
             pace: Pace::shared(interval, fastrand::u64(..)),
             rested_at: now,
             retry_at: now,
@@ -186,16 +202,52 @@ impl Push {
 
     /// A look begins, while the state with the number `held` is held.
     pub(super) fn look_begins(&mut self, held: Option<u64>) -> Wanted {
-        let heard = *self.heard.borrow_and_update();
-        self.wanted = self.ahead(heard, held);
+        let heard = self.take_heard();
+        if heard.connects > self.seen.connects {
+            // Whoever is there now may have what the one before did not.
+            self.forget_missing();
+            self.awaited = None;
+        }
         self.seen = heard;
         self.began = Instant::now();
-        let is_new = self.wanted.is_some() && self.wanted != self.awaited;
-        let may_wait = is_new && self.short == 0;
-        if may_wait {
-            self.awaited = self.wanted;
+        let announced = heard.announced.and_then(|numbers| numbers.other_than(held));
+        let ahead = announced.filter(|number| held.is_none_or(|held| held < *number));
+        // The upstream has just shown that it announces what it does not have.
+        let is_doubted = self.short > 0;
+        if ahead.is_some() && ahead != self.missing {
+            // Another word, which is looked for as often as the one before.
+            self.missing = self.missing.max(ahead);
+            self.short = self.short.min(1);
+            self.pace.after_success();
         }
-        Wanted { number: self.wanted, may_wait }
+        let is_new = self.missing.is_some() && self.missing != self.awaited;
+        let may_wait = is_new && !is_doubted;
+        if may_wait {
+            self.awaited = self.missing;
+        }
+        self.seek();
+        Wanted { number: self.missing.or(announced), may_wait }
+    }
+
+    /// Tells the stream what is looked for.
+    fn seek(&self) {
+        let sought = self.missing;
+        self.sender.send_if_modified(|heard| {
+            heard.sought = sought;
+            false
+        });
+    }
+
+    /// What was heard until now; from here on, numbers are gathered anew.
+    fn take_heard(&mut self) -> Heard {
+        let mut heard = Heard::default();
+        self.sender.send_if_modified(|present| {
+            heard = *present;
+            present.announced = None;
+            false
+        });
+        self.heard.mark_unchanged();
+        heard
     }
 
     /// It succeeded, and this is held now.
@@ -203,16 +255,19 @@ impl Push {
         let now = Instant::now();
         self.rested_at = now + self.began.elapsed().clamp(LEAST_REST, LONGEST_REST);
         let fell_short = |number| held.is_some_and(|held| held < number);
-        if self.wanted.is_some_and(fell_short) {
-            if self.short < RETRIES {
-                self.short += 1;
-                self.retry_at = now + self.pace.after_failure();
-                return;
-            }
-            self.given_up = self.wanted.take();
+        if self.missing.is_some_and(fell_short) && self.short < RETRIES {
+            self.short += 1;
+            self.retry_at = now + self.pace.after_failure();
+        } else {
+            self.forget_missing();
         }
+    }
+
+    fn forget_missing(&mut self) {
+        self.missing = None;
         self.short = 0;
         self.pace.after_success();
+        self.seek();
     }
 
     /// Done when something was heard that a look may be worth, and it is time for one.
@@ -236,12 +291,16 @@ impl Push {
         if heard.connects > self.seen.connects {
             return Some(self.rested_at);
         }
-        match self.ahead(heard, held) {
-            Some(_) if self.short == 0 => Some(self.rested_at),
-            Some(number) if self.wanted == Some(number) => Some(self.retry_at),
-            Some(_) => Some(doubtful),
-            None => (heard.changes > self.seen.changes).then_some(doubtful),
-        }
+        let number = heard.announced.and_then(|numbers| numbers.other_than(held));
+        let announced = number.and_then(|number| match (held, self.missing) {
+            // It was said once more just when a look for it began.
+            (_, Some(missing)) if missing == number => None,
+            (Some(held), None) if held < number => Some(self.rested_at),
+            _ => Some(doubtful),
+        });
+        let changed = (heard.changes > self.seen.changes).then_some(doubtful);
+        let again = self.missing.map(|_| self.retry_at);
+        [announced, changed, again].into_iter().flatten().min()
     }
 
     /// Done when the stream was opened since the last look began: the upstream is there again.
@@ -250,17 +309,6 @@ impl Push {
         if self.heard.wait_for(|heard| heard.connects > seen).await.is_err() {
             std::future::pending::<()>().await;
         }
-    }
-
-    /// The announced number, if it is ahead of what is held and can be one.
-    fn ahead(&self, heard: Heard, held: Option<u64>) -> Option<u64> {
-        let announced = heard.announced.filter(|_| heard.announced != self.given_up)?;
-        let is_ahead = match held {
-            Some(held) => announced > held && announced - held <= self.farthest,
-            // What is held has no number, so each announcement counts once.
-            None => self.seen.announced != Some(announced),
-        };
-        is_ahead.then_some(announced)
     }
 }
 

@@ -154,7 +154,7 @@ struct Listening {
 impl Listening {
     fn to(scenes: Vec<Scene>) -> Self {
         let stage = Stage::with(scenes);
-        let mut push = Push::new(MINUTE, 1_000_000);
+        let mut push = Push::new(MINUTE);
         let status = Arc::<SourceStream>::default();
         let clock = Clock::frozen(Timestamp(0));
         push.follow(stage.clone(), followed(), Arc::clone(&status), clock);
@@ -342,7 +342,7 @@ async fn an_upstream_without_a_stream_is_asked_again_rarely() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_highest_version_counts_until_the_stream_is_opened_anew() {
+async fn what_was_announced_counts_until_the_stream_is_opened_anew() {
     let listening = Listening::to(vec![
         Scene::Opens(vec![
             Act::Say(b"data: {\"flagStateVersion\":9}\n\ndata: {\"flagStateVersion\":7}\n\n"),
@@ -352,9 +352,9 @@ async fn the_highest_version_counts_until_the_stream_is_opened_anew() {
         Scene::Opens(vec![Act::Say(b"data: {\"flagStateVersion\":5}\n\n")]),
     ]);
     pass(seconds(1)).await;
-    assert_eq!(listening.heard().announced, Some(9));
+    assert_eq!(listening.heard().announced, Some(Numbers { highest: 9, last: 7 }));
     pass(seconds(20)).await;
-    assert_eq!(listening.heard().announced, Some(5));
+    assert_eq!(listening.heard().announced, Some(Numbers { highest: 5, last: 5 }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -435,7 +435,7 @@ impl Following {
     fn start(scenes: Vec<Scene>, upstream: Upstream) -> Self {
         let upstream = Arc::new(Mutex::new(upstream));
         let source = Pushed {
-            push: Push::new(MINUTE, 1_000_000),
+            push: Push::new(MINUTE),
             stage: Stage::with(scenes),
             upstream: Arc::clone(&upstream),
             held: None,
@@ -479,9 +479,9 @@ async fn an_announcement_leads_to_a_look_at_once_and_polls_go_on_beneath() {
     let acts = vec![
         Act::Pause(seconds(10)),
         Act::Say(b"data: {\"flagStateVersion\":8}\n\n"),
-        // One that is held already, and an older one.
+        // One that is held already.
         Act::Pause(seconds(5)),
-        Act::Say(b"data: {\"flagStateVersion\":8}\n\ndata: {\"flagStateVersion\":3}\n\n"),
+        Act::Say(b"data: {\"flagStateVersion\":8}\n\n"),
     ];
     let following = Following::start(vec![Scene::Opens(acts), Scene::Swallows], at(7));
     pass(seconds(9)).await;
@@ -506,13 +506,14 @@ async fn ten_thousand_announcements_in_a_second_lead_to_few_looks_and_to_the_las
     pass(Duration::from_millis(1_100)).await;
     let looks = following.looks();
     assert!(looks.len() <= 25, "{looks:?}");
-    // The upstream had the last version from the start: nothing was left to be fetched.
-    assert!(looks.len() <= 3, "{looks:?}");
+    // The upstream had the last version from the start: nothing was left to be fetched, and that it
+    // says other numbers is looked into once a second.
+    assert!(looks.len() <= 4, "{looks:?}");
 
     // And one that is always one step ahead of what it was fetched with.
     let burst = [Act::Announce(100), Act::Pause(Duration::from_millis(10))];
     let acts = std::iter::repeat_n(burst, 100).flatten().collect();
-    let following = Following::start(vec![Scene::Opens(acts)], at(0));
+    let following = Following::start(vec![Scene::Opens(acts), Scene::Swallows], at(0));
     for step in 1..=1_000 {
         following.publish(step * 10);
         pass(Duration::from_millis(1)).await;
@@ -595,7 +596,7 @@ async fn an_upstream_that_announces_more_than_it_has_is_still_heard() {
 
 #[tokio::test(start_paused = true)]
 async fn rules_without_a_number_are_looked_at_once_for_each_announcement() {
-    let mut push = Push::new(MINUTE, 1_000_000);
+    let mut push = Push::new(MINUTE);
     let stage = Stage::with(vec![Scene::Opens(vec![
         Act::Announce(1),
         Act::Pause(seconds(9)),
@@ -614,11 +615,87 @@ async fn rules_without_a_number_are_looked_at_once_for_each_announcement() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_no_upstream_can_reach_is_none() {
-    let acts = vec![Act::Pause(seconds(5)), Act::Say(b"data: {\"flagStateVersion\":1000008}\n\n")];
-    let following = Following::start(vec![Scene::Opens(acts)], at(7));
-    pass(seconds(55)).await;
-    assert_eq!(following.looks(), [0, 10]);
+async fn a_version_may_be_as_far_ahead_as_moments_are_apart() {
+    let said = b"data: {\"flagStateVersion\":1780000003600000}\n\n";
+    let acts = vec![Act::Pause(seconds(5)), Act::Say(said)];
+    let following = Following::start(vec![Scene::Opens(acts)], at(1_780_000_000_000_000));
+    pass(seconds(4)).await;
+    following.publish(1_780_000_003_600_000);
+    pass(seconds(40)).await;
+    assert_eq!(following.looks(), [0, 10, 5_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_number_that_is_wrong_hides_none_of_those_after_it() {
+    // Said again and again, among those that are right: soon after it, while it is looked for, and
+    // once it was given up.
+    let wrong = b"data: {\"flagStateVersion\":9007199254740991}\n\n";
+    let right = |said: &'static [u8]| [Act::Say(wrong), Act::Say(said), Act::Say(wrong)];
+    let quarter = || (0..15).flat_map(|_| [Act::Pause(seconds(20)), Act::Say(b":\n")]);
+    let mut acts = vec![Act::Pause(seconds(5)), Act::Say(wrong), Act::Pause(seconds(1))];
+    acts.extend(right(b"data: {\"flagStateVersion\":8}\n\n"));
+    acts.push(Act::Pause(seconds(14)));
+    acts.extend(right(b"data: {\"flagStateVersion\":9}\n\n"));
+    acts.extend(quarter());
+    acts.extend(right(b"data: {\"flagStateVersion\":10}\n\n"));
+    acts.extend(quarter());
+    let following = Following::start(vec![Scene::Opens(acts), Scene::Swallows], at(7));
+    for (moment, version) in [(6, 8), (20, 9), (320, 10)] {
+        let before = following.began + seconds(moment) - Duration::from_millis(1);
+        tokio::time::sleep_until(before).await;
+        following.publish(version);
+        pass(Duration::from_millis(1_002)).await;
+        let looks = following.looks();
+        let late = looks.last().unwrap() - u128::from(moment) * 1_000;
+        assert!(late <= 1_000, "{version} is looked for in time: {looks:?}");
+        assert!(looks.len() < 40, "{looks:?}");
+    }
+    pass(seconds(300)).await;
+    let looks = following.looks();
+    assert!(looks.len() < 60, "{looks:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_number_that_was_given_up_is_looked_for_when_it_is_announced_anew() {
+    let said = b"data: {\"flagStateVersion\":8}\n\n";
+    let heartbeat = [Act::Pause(seconds(20)), Act::Say(b":\n")];
+    let heartbeats = |count| std::iter::repeat_n(heartbeat.clone(), count).flatten();
+    let scene = |last| {
+        let said = [Act::Pause(seconds(5)), Act::Say(said)].into_iter();
+        Scene::Opens(said.chain(heartbeats(30)).chain([last]).collect())
+    };
+    let mut first = vec![Act::Pause(seconds(5)), Act::Say(said)];
+    first.extend(heartbeats(30));
+    first.extend([Act::Say(said), Act::Close]);
+    let following = Following::start(vec![Scene::Opens(first), scene(Act::Close)], at(7));
+    // Ten minutes: only polls are left. Then on the same stream...
+    pass(seconds(605) + Duration::from_millis(500)).await;
+    assert!(following.looks().contains(&605_000), "{:?}", following.looks());
+    // ...and on the next one, which is another upstream, maybe.
+    pass(seconds(7)).await;
+    let upstream = following.upstream.lock().unwrap();
+    let waited = upstream.looks.iter().filter(|(_, wanted)| wanted.may_wait);
+    let waited: Vec<_> = waited.map(|(at, _)| (*at - following.began).as_secs()).collect();
+    assert!(matches!(waited[..], [5, 610..613]), "asked to wait once by each: {waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_goes_back_is_looked_at_once_a_second() {
+    let flood: Vec<_> = (0..3_000)
+        .flat_map(|step: u64| {
+            let said: &[u8] = if step.is_multiple_of(2) {
+                b"data: {\"flagStateVersion\":3}\n\n"
+            } else {
+                b"data: {\"flagStateVersion\":2}\n\n"
+            };
+            [Act::Pause(Duration::from_millis(1)), Act::Say(said)]
+        })
+        .collect();
+    let following = Following::start(vec![Scene::Opens(flood)], at(7));
+    pass(seconds(10)).await;
+    let looks = following.looks();
+    assert!((4..=6).contains(&looks.len()), "{looks:?}");
+    assert!(!following.last_wanted().may_wait);
 }
 
 #[tokio::test(start_paused = true)]
@@ -660,7 +737,7 @@ async fn a_source_that_failed_is_looked_at_when_its_stream_is_back() {
     scenes.push(Scene::Opens(vec![]));
     let upstream = Arc::new(Mutex::new(down));
     let stage = Stage::with(scenes);
-    let push = Push::new(10 * MINUTE, 1_000_000);
+    let push = Push::new(10 * MINUTE);
     let source = Pushed { push, stage: stage.clone(), upstream: Arc::clone(&upstream), held: None };
     let (sender, _reports) = mpsc::channel(10_000);
     let status = Arc::<SourceStream>::default();

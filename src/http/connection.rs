@@ -14,15 +14,17 @@ use bytes::{Buf, Bytes};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::HttpService;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::body::ResponseBody;
 use super::direct::{Direct, Next};
 use super::streaming::{Departure, Streaming};
+use super::streams::Exchanges;
 use super::worker::Worker;
 use crate::dialect::{Dialect, Rejection};
 
@@ -61,6 +63,8 @@ pub struct Connection {
     ambiguous: AtomicBool,
     /// HTTP/2: several requests run at once, so only the whole connection can be idle.
     multiplexed: AtomicBool,
+    /// Event streams that are open on it: while there are any, it is not idle.
+    listening: AtomicU32,
     /// The last bytes for the client could not be sent yet.
     blocked: AtomicBool,
     /// An event stream was opened that takes the socket over.
@@ -80,6 +84,7 @@ impl Connection {
             expired: AtomicBool::new(false),
             ambiguous: AtomicBool::new(false),
             multiplexed: AtomicBool::new(false),
+            listening: AtomicU32::new(0),
             blocked: AtomicBool::new(false),
             departs: AtomicBool::new(false),
             departure: Mutex::default(),
@@ -117,6 +122,17 @@ impl Connection {
         self.enter(Phase::Idle);
     }
 
+    /// An event stream is opened on it.
+    pub fn begins_to_listen(&self) {
+        self.listening.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An event stream has ended.
+    pub fn ceases_to_listen(&self) {
+        self.listening.fetch_sub(1, Ordering::Relaxed);
+        self.answered();
+    }
+
     /// Whether requests of this connection keep their own time.
     pub fn is_multiplexed(&self) -> bool {
         self.multiplexed.load(Ordering::Relaxed)
@@ -142,6 +158,13 @@ impl Connection {
         self.departure().take()
     }
 
+    /// Whether it has become an event stream of which the client takes nothing.
+    pub fn is_unheard(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed)
+            && !self.is_multiplexed()
+            && self.listening.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether a deadline has passed.
     pub fn is_expired(&self) -> bool {
         self.expired.load(Ordering::Relaxed)
@@ -156,7 +179,9 @@ impl Connection {
     pub fn check(&self, now: u32, deadlines: &Deadlines) {
         let phase = usize::from(self.phase.load(Ordering::Relaxed)) % deadlines.ticks.len();
         let waited = now.wrapping_sub(self.since.load(Ordering::Relaxed));
-        if waited > deadlines.ticks[phase] {
+        if waited > deadlines.ticks[phase]
+            && (phase != Phase::Idle as usize || self.listening.load(Ordering::Relaxed) == 0)
+        {
             self.expired.store(true, Ordering::Relaxed);
             self.wake();
         }
@@ -194,9 +219,7 @@ where
 }
 
 /// Requests of HTTP/2 share their connection, so none of them gets it.
-impl<S: HttpService<Incoming>> LetGo
-    for auto::Connection<'_, TokioIo<Transport>, S, TokioExecutor>
-{
+impl<S: HttpService<Incoming>> LetGo for auto::Connection<'_, TokioIo<Transport>, S, Exchanges> {
     fn let_go(self: Pin<Box<Self>>) -> Option<Transport> {
         None
     }
@@ -269,6 +292,10 @@ where
                     }
                     match this.connection.take_departure() {
                         Some(departure) => Next::Events(departure),
+                        // The end of the process waits for nobody who does not listen.
+                        None if this.ending && this.connection.is_unheard() => {
+                            return Poll::Ready(());
+                        }
                         None => return Poll::Pending,
                     }
                 }
@@ -298,6 +325,24 @@ where
         }
     }
 }
+
+/// A client that is gone without a word is known to be when what was sent to it is not acknowledged
+/// for so long. An event stream has a sign of life to send every 15 s, so none of them outlives its
+/// client by more than a minute, and no probes are needed beside it.
+#[cfg(target_os = "linux")]
+const VANISHED: std::time::Duration = std::time::Duration::from_secs(40);
+
+/// How much the kernel may hold for a connection that is shared by streams and other answers, before
+/// the client's side takes it. Enough to keep a fast line busy between two looks of ours.
+const SHARED_UNSENT: u32 = 64 * 1024;
+
+/// How a message is sent. It ends a buffer of the kernel's, which would else lay what comes next into
+/// the same one without a look at how much there is. And no signal comes of a client that is gone,
+/// as of other writes.
+#[cfg(target_os = "linux")]
+const MESSAGE: i32 = 0x80 | 0x4000; // MSG_EOR | MSG_NOSIGNAL
+#[cfg(not(target_os = "linux"))]
+const MESSAGE: i32 = 0;
 
 /// A socket of either kind.
 #[derive(Debug)]
@@ -360,6 +405,43 @@ impl Transport {
             (Socket::Unix(stream), [piece]) => Pin::new(stream).poll_write(context, piece),
             (Socket::Tcp(stream), _) => Pin::new(stream).poll_write_vectored(context, pieces),
             (Socket::Unix(stream), _) => Pin::new(stream).poll_write_vectored(context, pieces),
+        }
+    }
+
+    /// From now on messages are sent ([`Transport::poll_message`]): the kernel holds one that the
+    /// client's side does not take, or a few on a unix socket.
+    pub(super) fn begins_messages(&self) {
+        match &self.socket {
+            Socket::Tcp(stream) => bound_unsent(stream, 1),
+            // What is too little is raised by the kernel to the least that it can do with.
+            Socket::Unix(stream) => drop(SockRef::from(stream).set_send_buffer_size(1)),
+        }
+    }
+
+    /// From now on streams share it with other answers.
+    pub(super) fn is_shared(&self) {
+        if let Socket::Tcp(stream) = &self.socket {
+            bound_unsent(stream, SHARED_UNSENT);
+        }
+    }
+
+    /// Sends a message, or the rest of one. Pending while the client's side has not taken the one
+    /// before.
+    pub(super) fn poll_message(
+        &mut self,
+        context: &mut Context<'_>,
+        message: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let Socket::Tcp(stream) = &self.socket else {
+            return Pin::new(self).poll_write(context, message);
+        };
+        let send = || SockRef::from(stream).send_with_flags(message, MESSAGE);
+        loop {
+            ready!(stream.poll_write_ready(context))?;
+            match stream.try_io(Interest::WRITABLE, send) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
         }
     }
 
@@ -520,6 +602,21 @@ impl AsyncWrite for Transport {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.socket().poll_shutdown(context)
     }
+}
+
+/// Has the kernel take more only while fewer bytes than this wait for the client's side to take them,
+/// and give up a client that vanished. A socket that cannot is used as it is.
+#[cfg(target_os = "linux")]
+fn bound_unsent(stream: &TcpStream, bytes: u32) {
+    let socket = SockRef::from(stream);
+    let _ = socket.set_tcp_notsent_lowat(bytes);
+    let _ = socket.set_tcp_user_timeout(Some(VANISHED));
+}
+
+/// Other systems have no such bound; a small buffer comes close.
+#[cfg(not(target_os = "linux"))]
+fn bound_unsent(stream: &TcpStream, bytes: u32) {
+    let _ = SockRef::from(stream).set_send_buffer_size(bytes.max(4 * 1024) as usize);
 }
 
 fn holds(bytes: &[u8], needle: &[u8]) -> bool {

@@ -78,6 +78,7 @@ impl Streaming {
     pub(super) fn new(transport: Transport, departure: Departure) -> Self {
         let Departure { head, is_chunked, stream } = departure;
         let stage = Stage::Events;
+        transport.begins_messages();
         Self { transport, stream, is_chunked, sending: head, stage, heard: 0 }
     }
 
@@ -88,10 +89,15 @@ impl Streaming {
         }
         loop {
             while !self.sending.is_empty() {
-                let written = Pin::new(&mut self.transport).poll_write(context, &self.sending);
-                match ready!(written) {
-                    Ok(written) if written > 0 => self.sending.advance(written),
-                    _ => return Poll::Ready(()),
+                match self.transport.poll_message(context, &self.sending) {
+                    Poll::Ready(Ok(written)) if written > 0 => self.sending.advance(written),
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    // The end of the process waits for nobody who does not listen.
+                    Poll::Pending if self.stream.is_over() => return Poll::Ready(()),
+                    Poll::Pending => {
+                        self.stream.is_kept_waiting();
+                        return Poll::Pending;
+                    }
                 }
             }
             match self.stage {

@@ -5,12 +5,16 @@
 //! own: word of a change comes by [`Announcements`], and time by [`Streams::keep_time`], which tells
 //! all of them how late it is.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::rt::Executor;
 
 use super::connection::Connection;
 use super::cors;
@@ -142,6 +146,7 @@ fn is_past(moment: u32, now: u32) -> bool {
 #[derive(Debug)]
 struct Client {
     connection: Arc<Connection>,
+    announcements: Arc<Announcements>,
     /// The task that sends.
     sender: Mutex<Option<Waker>>,
     /// The beat at which it wants to be woken.
@@ -183,12 +188,58 @@ impl Listener for Client {
             if !self.given_up.swap(true, Ordering::Relaxed) {
                 process.metrics.dropped_at_bound("slow_streams");
             }
-            // With HTTP/2 the other streams of the connection are not read either.
-            self.connection.end();
+            if self.connection.is_multiplexed() {
+                // What else the connection carries may well be read.
+                self.wake();
+            } else {
+                self.connection.end();
+            }
         } else {
             self.wake();
         }
     }
+}
+
+thread_local! {
+    /// The client of the stream that was opened for the request that is polled, by HTTP/2.
+    static OPENED: RefCell<Option<Arc<Client>>> = const { RefCell::new(None) };
+}
+
+/// Runs requests of HTTP/2, each as a task.
+///
+/// One that has become an event stream ends with its client's patience, or with the announcements,
+/// whatever hyper is doing: hyper asks a body for nothing as long as the client gives no room for
+/// what came before, so the stream could not end by itself. When it is dropped it is reset, and all
+/// else on its connection goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchanges;
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Exchanges {
+    fn execute(&self, exchange: F) {
+        drop(tokio::spawn(until_given_up(exchange)));
+    }
+}
+
+async fn until_given_up(exchange: impl Future<Output = ()>) {
+    let mut exchange = pin!(exchange);
+    let mut listener = None::<Arc<Client>>;
+    poll_fn(|context| {
+        let is_given_up = |client: &Arc<Client>| client.given_up.load(Ordering::Relaxed);
+        if listener.as_ref().is_some_and(is_given_up) {
+            return Poll::Ready(());
+        }
+        let polled = exchange.as_mut().poll(context);
+        if listener.is_none() {
+            listener = OPENED.take();
+        }
+        // Its end would have been told just now, were there room for it.
+        let is_over = |client: &Arc<Client>| client.announcements.is_over();
+        if polled.is_pending() && listener.as_ref().is_some_and(is_over) {
+            return Poll::Ready(());
+        }
+        polled
+    })
+    .await;
 }
 
 /// How far a stream has come.
@@ -203,7 +254,6 @@ enum Stage {
 #[derive(Debug)]
 pub struct EventStream {
     client: Arc<Client>,
-    announcements: Arc<Announcements>,
     place: usize,
     dialect: Dialect,
     admitted: Admitted,
@@ -276,6 +326,7 @@ pub(super) fn open(asked: &Asked<'_>) -> Result<Opening, Rejection> {
     let now = streams.now();
     let client = Arc::new(Client {
         connection: Arc::clone(connection),
+        announcements: Arc::clone(&announcements),
         sender: Mutex::default(),
         due: AtomicU32::new(next_heartbeat(now)),
         given_up: AtomicBool::new(false),
@@ -289,9 +340,12 @@ pub(super) fn open(asked: &Asked<'_>) -> Result<Opening, Rejection> {
         streams.open[dialect as usize].fetch_sub(1, Ordering::Relaxed);
         return Err(refuse("streams_per_environment"));
     };
+    connection.begins_to_listen();
+    if connection.is_multiplexed() {
+        OPENED.set(Some(Arc::clone(&client)));
+    }
     let stream = EventStream {
         client,
-        announcements,
         place,
         dialect,
         admitted: Admitted { digest, credential, seat: environment.seat },
@@ -318,11 +372,16 @@ impl EventStream {
             return Poll::Ready(None);
         }
         self.client.remember(context.waker());
+        if self.client.connection.is_unheard() {
+            // Else hyper would gather what nobody reads.
+            self.is_kept_waiting();
+            return Poll::Pending;
+        }
         let now = self.client.process().streams.now();
-        if self.announcements.is_over() || !self.key_holds() {
+        if self.is_over() || !self.key_holds() {
             return self.end();
         }
-        if let Some(latest) = &*self.announcements.latest()
+        if let Some(latest) = &*self.client.announcements.latest()
             && self.told != Some(latest.version)
         {
             self.told = Some(latest.version);
@@ -339,6 +398,19 @@ impl EventStream {
         Poll::Pending
     }
 
+    /// Whether nothing is announced any more: what is not read by now need not be.
+    pub(super) fn is_over(&self) -> bool {
+        self.client.announcements.is_over()
+    }
+
+    /// The client has not taken what was sent before, so nothing can be sent: its patience begins.
+    pub(super) fn is_kept_waiting(&self) {
+        let now = self.client.process().streams.now();
+        if !is_past(self.client.due.load(Ordering::Relaxed), now) {
+            self.client.due.store(now, Ordering::Relaxed);
+        }
+    }
+
     fn end(&mut self) -> Poll<Option<Message>> {
         self.stage = Stage::Told;
         Poll::Ready(Some(farewell()))
@@ -346,7 +418,7 @@ impl EventStream {
 
     /// Whether the key still opens the environment that it did.
     fn key_holds(&mut self) -> bool {
-        let keys = self.announcements.keys();
+        let keys = self.client.announcements.keys();
         if keys == self.keys {
             return true;
         }
@@ -360,9 +432,9 @@ impl EventStream {
 
 impl Drop for EventStream {
     fn drop(&mut self) {
-        self.announcements.leave(self.place);
+        self.client.announcements.leave(self.place);
         let open = &self.client.process().streams.open[self.dialect as usize];
         open.fetch_sub(1, Ordering::Relaxed);
-        self.client.connection.answered();
+        self.client.connection.ceases_to_listen();
     }
 }

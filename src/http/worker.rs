@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
@@ -21,7 +21,7 @@ use super::body::InFlight;
 use super::connection::{Connection, Deadlines, Served, Socket, Transport};
 use super::pipeline;
 use super::routing::Route;
-use super::streams::Streams;
+use super::streams::{Exchanges, Streams};
 use crate::dialect::{Dialect, Rejection};
 use crate::snapshot::status::Readiness;
 use crate::snapshot::{Patience, Shared};
@@ -212,7 +212,7 @@ impl Worker {
         let service = service_fn(move |request| pipeline::serve(Arc::clone(&of_request), request));
         let head = self.shared.limits.url + HEAD_BEYOND_URL;
         if self.shared.h2c {
-            let mut builder = auto::Builder::new(TokioExecutor::new());
+            let mut builder = auto::Builder::new(Exchanges);
             builder.http1().max_buf_size(head).pipeline_flush(false);
             builder
                 .http2()
@@ -221,7 +221,10 @@ impl Worker {
                 .max_header_list_size(64 * 1024)
                 .max_pending_accept_reset_streams(20)
                 .max_local_error_reset_streams(Some(1_024));
-            let to_hyper = |socket| builder.serve_connection(TokioIo::new(socket), service.clone());
+            let to_hyper = |socket: Transport| {
+                socket.is_shared();
+                builder.serve_connection(TokioIo::new(socket), service.clone())
+            };
             Served::new(transport, connection, to_hyper).await;
         } else {
             let mut builder = http1::Builder::new();

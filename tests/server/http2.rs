@@ -7,17 +7,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use burgee::http::streams::StreamTimes;
 use burgee::time::Stopwatch;
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame};
+use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::support::rules::{document, is, on, when};
+use crate::support::rules::{document, is, off, on, when};
 use crate::support::{Edge, Environment, PATIENCE, Setup};
 
 fn setup() -> Setup {
@@ -68,8 +69,15 @@ impl Body for Pieces {
 }
 
 async fn connect(address: SocketAddr) -> SendRequest<Pieces> {
+    connect_with(address, &mut http2::Builder::new(TokioExecutor::new())).await
+}
+
+async fn connect_with(
+    address: SocketAddr,
+    builder: &mut http2::Builder<TokioExecutor>,
+) -> SendRequest<Pieces> {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let handshake = builder.handshake(TokioIo::new(stream));
     let (sender, connection) = handshake.await.unwrap();
     tokio::spawn(connection);
     sender
@@ -357,6 +365,94 @@ fn event_streams_share_a_connection_with_requests() {
         edge
     });
     { ended }.until_stopped();
+}
+
+/// Heartbeats of about 150 ms, and 300 ms for what is not read.
+fn in_a_hurry() -> StreamTimes {
+    let (heartbeat, patience) = (Duration::from_millis(150), Duration::from_millis(300));
+    StreamTimes { heartbeat, patience, ..StreamTimes::default() }
+}
+
+/// Others than those of the version before.
+fn rules(version: u64) -> String {
+    document(version, &[if version.is_multiple_of(2) { on("open") } else { off("open") }])
+}
+
+async fn told(stream: &mut Incoming, version: u64) {
+    let told = format!("id: {version}\n");
+    loop {
+        let frame = stream.frame().await.expect("it goes on").expect("it is not reset");
+        if frame.into_data().unwrap().starts_with(told.as_bytes()) {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_is_not_read_is_reset_and_the_others_of_its_connection_go_on() {
+    let edge = setup().streams(in_a_hurry()).start();
+    client(async {
+        // Room for one message, which the client gives again for what it reads.
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let mut sender = connect_with(edge.public, builder.initial_stream_window_size(128)).await;
+        let mut listen = async || {
+            let response = sender.send_request(request("GET", "/sse/client", "")).await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK);
+            response.into_body()
+        };
+        let (unread, mut read) = (listen().await, listen().await);
+        told(&mut read, 7).await;
+        let mut version = 7;
+        let dropped = [("what", "slow_streams")];
+        while edge.metrics().count("burgee_bounded_dropped_total", &dropped) == 0 {
+            version += 1;
+            edge.publish("shop", &rules(version));
+            told(&mut read, version).await;
+        }
+        let error = unread.collect().await.expect_err("it is reset");
+        assert!(error.to_string().contains("body"), "{error}");
+        edge.publish("shop", &rules(version + 1));
+        told(&mut read, version + 1).await;
+        let get = request("GET", "/features/evaluated", "");
+        assert_eq!(sender.send_request(get).await.unwrap().status(), StatusCode::OK);
+        let metrics = edge.metrics();
+        assert_eq!(metrics.count("burgee_bounded_dropped_total", &dropped), 1);
+        assert_eq!(metrics.count("burgee_stream_clients", &[("dialect", "reflag")]), 1);
+    });
+}
+
+#[test]
+fn a_stream_that_is_not_read_does_not_hold_up_the_end_of_the_process() {
+    let edge = setup().drain("60s").start();
+    let (edge, _kept) = client_of(async {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let mut sender = connect_with(edge.public, builder.initial_stream_window_size(1)).await;
+        let response = sender.send_request(request("GET", "/sse/client", "")).await.unwrap();
+        let mut edge = edge;
+        edge.begin_to_stop();
+        let unread = response.into_body().collect().await;
+        assert!(unread.is_err(), "it is reset");
+        (edge, sender)
+    });
+    { edge }.until_stopped();
+}
+
+#[test]
+fn a_connection_on_which_somebody_listens_is_not_idle() {
+    let edge = setup().server("keep_alive = \"200ms\"").streams(in_a_hurry()).start();
+    client(async {
+        let mut sender = connect(edge.public).await;
+        let response = sender.send_request(request("GET", "/sse/client", "")).await.unwrap();
+        let mut stream = response.into_body();
+        // Signs of life for much longer than a connection may be idle.
+        for _ in 0..12 {
+            stream.frame().await.expect("it goes on").expect("and is whole");
+        }
+        drop(stream);
+        while sender.ready().await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    });
 }
 
 #[test]

@@ -2,11 +2,13 @@
 //! (reflag-runtime.md section 7, flagsmith.md section 15, ofrep.md section 6).
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use burgee::http::streams::StreamTimes;
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 
 use crate::support::events::{Block, Events};
 use crate::support::rules::{document, off, on};
@@ -352,16 +354,11 @@ fn answers_before_a_stream_on_the_same_connection_are_whole() {
     assert_eq!(stream.event(), flags_updated(1));
 }
 
-#[test]
-fn whoever_reads_nothing_is_dropped_and_counted() {
-    // A unix socket holds no more than a few hundred messages.
-    let folder = tempfile::tempdir().expect("a folder");
-    let socket = folder.path().join("edge.sock");
-    let times = StreamTimes { ages: StreamTimes::default().ages, ..in_a_hurry() };
-    let edge = setup().listen_on_socket(&socket).streams(times).start();
+/// Has one client listen that reads nothing, and one that reads, until the first is dropped. Gives
+/// what had been sent to it.
+fn dropped_for_its_silence<S: Read + Write>(edge: &Edge, connect: impl Fn() -> S) -> Vec<u8> {
     let open = || {
-        let mut stream = UnixStream::connect(&socket).expect("the server listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes options");
+        let mut stream = connect();
         let request = edge.secret().request("GET", "/sse/server", b"");
         stream.write_all(&request).expect("the server reads");
         stream
@@ -386,6 +383,71 @@ fn whoever_reads_nothing_is_dropped_and_counted() {
     // It may be told of the end in either way.
     let _ = silent.read_to_end(&mut unread);
     assert!(unread.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    unread
+}
+
+fn in_a_hurry_for_long() -> StreamTimes {
+    StreamTimes { ages: StreamTimes::default().ages, ..in_a_hurry() }
+}
+
+#[test]
+fn whoever_reads_nothing_is_dropped_and_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("edge.sock");
+    let edge = setup().listen_on_socket(&socket).streams(in_a_hurry_for_long()).start();
+    let sent = dropped_for_its_silence(&edge, || {
+        let stream = UnixStream::connect(&socket).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes options");
+        stream
+    });
+    assert!(sent.len() < 4_000, "{} bytes were held for it", sent.len());
+}
+
+/// A connection whose client's side takes about two kilobytes that are not read.
+fn with_little_room(address: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(2_048).expect("a socket takes options");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket takes options");
+    socket.connect(&address.into()).expect("the server listens");
+    socket.into()
+}
+
+#[test]
+fn over_tcp_no_more_is_held_for_one_that_reads_nothing_than_a_message() {
+    let edge = setup().streams(in_a_hurry_for_long()).start();
+    let sent = dropped_for_its_silence(&edge, || with_little_room(edge.public));
+    assert!(sent.len() < 4_000, "{} bytes were held for it", sent.len());
+}
+
+#[test]
+fn signs_of_life_that_nobody_reads_are_not_gathered_either() {
+    // None of its own: only the kernel's side of the client tells who reads.
+    let times = StreamTimes { heartbeat: Duration::from_millis(15), ..in_a_hurry_for_long() };
+    let edge = setup().streams(times).start();
+    let mut silent = with_little_room(edge.public);
+    silent.write_all(&edge.secret().request("GET", "/sse/server", b"")).expect("a reader");
+    let dropped =
+        || edge.metrics().count("burgee_bounded_dropped_total", &[("what", "slow_streams")]);
+    until("it is dropped", || (dropped() == 1).then_some(()));
+    let mut unread = Vec::new();
+    let _ = silent.read_to_end(&mut unread);
+    assert!(unread.len() < 4_000, "{} bytes were held for it", unread.len());
+}
+
+#[test]
+fn whoever_reads_nothing_does_not_hold_up_the_end_of_the_process() {
+    let edge = setup().drain("60s").start();
+    let mut silent = with_little_room(edge.public);
+    silent.write_all(&edge.secret().request("GET", "/sse/server", b"")).expect("a reader");
+    let mut reader = listen(&edge.secret(), "/sse/server");
+    for version in 1..40 {
+        edge.publish("shop", &rules(version + 1));
+        while reader.event() != flags_updated(version) {}
+    }
+    let mut edge = edge;
+    edge.begin_to_stop();
+    edge.until_stopped();
+    drop(silent);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Queries of URLs, which all dialects read alike: as forms encode them.
+//! What is encoded in URLs, which all dialects read alike: queries, as forms encode them, and parts of
+//! paths.
 
 use std::borrow::Cow;
 
@@ -73,6 +74,31 @@ pub(crate) fn decode_into<'a>(text: &'a str, buffer: &'a mut String) -> Option<&
     }
     *buffer = String::from_utf8(bytes).ok()?;
     Some(buffer)
+}
+
+/// Undoes the encoding of a part of a path (RFC 3986, 2.1), once: `%XX` is a byte, and `+` itself. What
+/// is no escape stands for itself, and bytes that are not UTF-8 for no text that anybody means.
+pub(crate) fn decode_path(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let escaped = digits.filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        match escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(escaped) if byte == b'%' => {
+                decoded.push(escaped);
+                rest = &after[2..];
+            }
+            _ => {
+                decoded.push(byte);
+                rest = after;
+            }
+        }
+    }
+    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
 }
 
 fn hex(digit: u8) -> Option<u8> {

@@ -44,9 +44,7 @@ pub fn authenticate_stream(
 ) -> Result<(u128, Credential), Rejection> {
     let (sent, unknown) = match dialect {
         // There is no such path (flagsmith.md section 15).
-        Dialect::Flagsmith => {
-            (key_of_stream(path).map(|key| Sent::Url(key.into())), Rejection::UnknownPath)
-        }
+        Dialect::Flagsmith => (key_of_stream(path).map(Sent::Url), Rejection::UnknownPath),
         Dialect::Reflag | Dialect::Ofrep => {
             let in_query = || query.and_then(mapping::publishable_key).map(Sent::Url);
             let sent = sent_key(dialect, sent, query);
@@ -69,7 +67,7 @@ pub fn authenticate_stream(
 /// The environment whose secret key stands in the URL, for the log line that asks to replace it.
 pub fn exposed_secret(keys: &KeyTable, path: &str, query: Option<&str>) -> Option<u32> {
     let in_query = || query.and_then(mapping::publishable_key);
-    let key = key_of_stream(path).map(Cow::Borrowed).or_else(in_query)?;
+    let key = key_of_stream(path).or_else(in_query)?;
     let credential = keys.find(key.as_bytes())?;
     (credential.class == KeyClass::Secret).then_some(credential.environment)
 }

@@ -219,8 +219,8 @@ pub(super) fn hint_at_document_key(process: &Process, snapshot: &Snapshot, path:
     let Some(key) = key_of_stream(path).filter(|_| !hinted.load(Ordering::Relaxed)) else { return };
     let names_it = |environment: &&Environment| match environment.content.as_deref() {
         Some(content) => match content.flagsmith() {
-            Some(rules) => &*rules.key == key,
-            None => is_document_key(key, &environment.profile.name),
+            Some(rules) => *rules.key == *key,
+            None => is_document_key(&key, &environment.profile.name),
         },
         None => false,
     };

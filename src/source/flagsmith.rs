@@ -385,11 +385,12 @@ impl Source for FlagsmithSource {
     }
 }
 
-/// A key as one segment of a path, whatever is in it (RFC 3986, 2.1).
+/// A key as one segment of a path, whatever is in it (RFC 3986, 3.3): what may stand in a segment is
+/// left alone, since not every server undoes what need not have been done.
 fn segment(key: &str) -> String {
     let mut segment = String::with_capacity(key.len());
     for byte in key.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte) {
             segment.push(char::from(byte));
         } else {
             let _ = write!(segment, "%{byte:02X}");

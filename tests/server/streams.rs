@@ -130,6 +130,22 @@ fn only_whoever_has_the_key_may_listen() {
 }
 
 #[test]
+fn a_key_in_a_path_may_be_written_with_escapes() {
+    let rules = document(1, &[on("open")]);
+    let edge = Setup::of(Environment::named("eu.shop").holding(rules)).start();
+    for key in ["pub_eu.shop", "pub%5Feu%2eshop", "pub_eu%2Eshop"] {
+        let mut stream = listen(&edge.anonymous(), &format!("/sse/environments/{key}/stream"));
+        assert_eq!(stream.event().1, "environment_updated");
+    }
+    // It is decoded once, and a secret one is none that may stand there, however it is written.
+    for (key, status) in [("pub%255Feu.shop", 404), ("sec%5Feu.shop_0123456789", 401)] {
+        let refusal = edge.anonymous().listen(&format!("/sse/environments/{key}/stream"));
+        assert_eq!(refusal.expect_err("a refusal").status, status);
+    }
+    assert!(logged().contains("rotate the key of environment eu.shop"));
+}
+
+#[test]
 fn whoever_listens_by_a_key_that_only_the_document_names_is_hinted_at_once() {
     let document = flagsmith("key_of_document", "2026-05-01T00:00:00+00:00", true);
     for (environment, named) in [

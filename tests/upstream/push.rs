@@ -286,6 +286,28 @@ fn value(edge: &Edge, client_key: &str) -> Value {
 }
 
 #[test]
+fn a_key_is_written_into_the_path_of_its_stream_as_it_is_where_it_may_be() {
+    for (client_key, written) in [
+        ("burgee:a.b-c_d~e", "burgee:a.b-c_d~e"),
+        ("!$&'()*+,;=@", "!$&'()*+,;=@"),
+        ("a/b?c#d e%f", "a%2Fb%3Fc%23d%20e%25f"),
+    ] {
+        let upstream = Upstream::serving(Document::empty(0));
+        upstream.answer(DOCUMENT, Reply::json(200, &flagsmith_document(client_key, 1, "one")));
+        let path = path_of(written);
+        upstream.answer(&path, stream(""));
+        let source = format!(
+            "type = \"flagsmith\"\nurl = \"{0}/api/v1\"\nserver_key = {SERVER_KEY:?}\n\
+             realtime_url = {0:?}\npoll_interval = \"10m\"",
+            upstream.url()
+        );
+        let environment = Environment::named(SHOP).source(source).with_the_documents_key();
+        let _edge = Setup::of(environment).looking_as_configured().start();
+        upstream.until_requests(&path, 1);
+    }
+}
+
+#[test]
 fn a_flagsmith_change_is_fetched_though_it_is_in_the_second_of_the_one_before() {
     let upstream = Upstream::serving(Document::empty(0));
     let realtime = Upstream::serving(Document::empty(0));
@@ -298,7 +320,7 @@ fn a_flagsmith_change_is_fetched_though_it_is_in_the_second_of_the_one_before() 
         .then(Step::Until(gate.clone()))
         .then(Step::Write(event.as_bytes().to_vec()))
         .then(Step::Hang);
-    realtime.answer(&path_of("client%2E1"), answer);
+    realtime.answer(&path_of("client.1"), answer);
     let source = format!(
         "type = \"flagsmith\"\nurl = \"{}/api/v1\"\nserver_key = {SERVER_KEY:?}\n\
          poll_interval = \"10m\"\ntimeout = \"60s\"\nrealtime_url = {:?}",

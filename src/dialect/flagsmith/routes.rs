@@ -1,5 +1,9 @@
 //! What exists: path, methods, which keys may call it (flagsmith.md sections 3, 15).
 
+use std::borrow::Cow;
+
+use crate::dialect::query::decode_path;
+
 /// What a route does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
@@ -34,11 +38,12 @@ pub const ROUTES: [Route; 5] = [
 /// The template of an event stream's path.
 pub const STREAM: &str = "/sse/environments/{key}/stream";
 
-/// The key in the path of an event stream, as it was sent: keys need no escapes.
-pub fn key_of_stream(path: &str) -> Option<&str> {
+/// The key in the path of an event stream, decoded once: clients may write any of its characters as
+/// an escape.
+pub fn key_of_stream(path: &str) -> Option<Cow<'_, str>> {
     let path = path.strip_suffix('/').unwrap_or(path);
     let key = path.strip_prefix("/sse/environments/")?.strip_suffix("/stream")?;
-    (!key.is_empty() && !key.contains('/')).then_some(key)
+    (!key.is_empty() && !key.contains('/')).then(|| decode_path(key))
 }
 
 const fn route(path: &'static str, endpoint: Endpoint) -> Route {

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use crate::dialect::query::decode_path;
+
 /// What a route does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
@@ -46,26 +48,7 @@ pub fn find(path: &str) -> Option<Endpoint> {
 /// not, and both mean the same. What is no escape stands for itself.
 pub fn key(path: &str) -> Option<Cow<'_, str>> {
     let key = path.strip_prefix(BEFORE_KEY).filter(|key| !key.is_empty())?;
-    if !key.contains('%') {
-        return Some(Cow::Borrowed(key));
-    }
-    let mut decoded = Vec::with_capacity(key.len());
-    let mut rest = key.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let escaped = digits.filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
-        match escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(escaped) if byte == b'%' => {
-                decoded.push(escaped);
-                rest = &after[2..];
-            }
-            _ => {
-                decoded.push(byte);
-                rest = after;
-            }
-        }
-    }
-    Some(Cow::Owned(String::from_utf8_lossy(&decoded).into_owned()))
+    Some(decode_path(key))
 }
 
 #[cfg(test)]

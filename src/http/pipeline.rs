@@ -656,9 +656,17 @@ pub(super) fn refuse(
         warn!(environment = %name, "a secret key was sent in a URL: rotate the key of environment {name}");
     }
     let origin = head.fields.origin;
-    match authenticate(&snapshot.keys, dialect, &head.fields, head.query) {
+    let credential = match head.route.target {
+        Target::Stream(_) => {
+            let place = (head.path, head.query);
+            authenticate_stream(&snapshot.keys, dialect, &head.fields, place).map(|(_, key)| key)
+        }
+        _ => authenticate(&snapshot.keys, dialect, &head.fields, head.query),
+    };
+    match credential {
         // Answers to secret keys carry no CORS fields, refusals neither.
-        Ok(Credential { class: KeyClass::Secret, .. }) => {}
+        Ok(Credential { class: KeyClass::Secret, .. })
+        | Err(Rejection::Forbidden(Forbidden::SecretInUrl)) => {}
         Ok(credential) => {
             let environment = &snapshot.environments[credential.environment as usize];
             cors::add(&environment.profile.cors, origin, &mut fields);

@@ -233,6 +233,34 @@ fn an_error_to_a_known_key_is_for_the_pages_of_its_own_environment_only() {
 }
 
 #[test]
+fn a_refused_stream_is_for_the_pages_of_its_environment_wherever_the_key_stands() {
+    let edge = edge();
+    for target in [
+        "/sse/environments/pub_listed/stream",
+        "/ofrep/v1/sse?publishableKey=pub_listed",
+        "/sse/client?publishableKey=pub_listed",
+    ] {
+        for (origin, leave) in
+            [("https://app.example", Some("https://app.example")), ("https://desk.example", None)]
+        {
+            let reply = edge.anonymous().with("Origin", origin).post(target, "");
+            assert_eq!((reply.status, reply.header("allow")), (405, Some("GET, HEAD")));
+            assert_eq!(allowed(&reply), leave, "{reply}");
+        }
+    }
+    // A key that should stand in no URL is a secret key none the less.
+    for target in [
+        "/sse/environments/sec_listed_0123456789/stream",
+        "/ofrep/v1/sse?publishableKey=sec_listed_0123456789",
+        "/features/evaluated?publishableKey=sec_listed_0123456789",
+    ] {
+        let reply = edge.anonymous().with("Origin", "https://app.example").get(target);
+        assert!(matches!(reply.status, 401 | 403), "{reply}");
+        assert_no_cors(&reply);
+    }
+}
+
+#[test]
 fn an_environment_without_data_still_lets_pages_read_that() {
     let edge = Setup::of(listed()).start();
     let reply = edge.publishable().with("Origin", "https://app.example").get("/features/evaluated");

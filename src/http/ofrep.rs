@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use super::admission::key_of_head;
 use super::body::{buffer, recycled};
 use super::pipeline::{Call, Stop, catch_up, tagged};
-use super::reply::{Fields, Reply};
+use super::reply::{Fields, Reply, Tag};
 use super::scratch::{self, Scratch};
 use crate::dialect::ofrep::routes::{self, Endpoint};
 use crate::dialect::ofrep::{Found, events, mapping};
@@ -73,7 +73,20 @@ fn all<'a>(
         written.body.push(b'}');
     }
     let (tag, body) = written.end();
-    tagged(content, tag, body, staleness, call)
+    if !is_told_otherwise(call, content) {
+        return tagged(content, tag, body, staleness, call);
+    }
+    let mut fields = Fields::of(&call.heads(content).context);
+    fields.tag = Some(Tag::of(tag));
+    call.complete(&mut fields, staleness);
+    Reply::prepared(StatusCode::OK, fields, recycled(body))
+}
+
+/// Whether the client was told of another version than this one. It gets a whole answer then, even
+/// the one that it has: "not modified" would be about what it was told (ofrep.md section 5).
+fn is_told_otherwise(call: &Call<'_>, content: &Content) -> bool {
+    let told = call.head.query.and_then(events::told_version);
+    told.is_some_and(|told| told != content.version.number())
 }
 
 /// Where changes are told, and the key that opens the stream: only a publishable one may stand in a

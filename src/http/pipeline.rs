@@ -377,13 +377,14 @@ fn events(
         return Err(Rejection::NotReady.into());
     }
     let origin = head.fields.origin;
-    if head.method == Method::HEAD {
-        let fields = streams::fields(credential.class, environment, origin);
-        return Ok(Reply::own(StatusCode::OK, fields, Bytes::new()));
-    }
     let asked =
         Asked { dialect, connection, environment, key, origin, last_event: last_event(head) };
-    Err(Stop::Streams(Box::new(streams::open(&asked)?)))
+    let opening = streams::open(&asked)?;
+    if head.method == Method::HEAD {
+        // There is a place, which is free again.
+        return Ok(Reply::own(StatusCode::OK, opening.fields, Bytes::new()));
+    }
+    Err(Stop::Streams(Box::new(opening)))
 }
 
 /// The version that a client was told last, by its own word. `EventSource`s that are written in

@@ -298,11 +298,7 @@ pub(super) struct Asked<'a> {
 }
 
 /// The head of an event stream, as far as pages may read it.
-pub(super) fn fields(
-    class: KeyClass,
-    environment: &Environment,
-    origin: Option<&[u8]>,
-) -> HeaderMap {
+fn fields(class: KeyClass, environment: &Environment, origin: Option<&[u8]>) -> HeaderMap {
     let mut fields = head();
     if class == KeyClass::Publishable {
         cors::add(&environment.profile.cors, origin, &mut fields);

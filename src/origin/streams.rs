@@ -82,7 +82,8 @@ impl Streams {
         self.ending.send_replace(true);
     }
 
-    /// Opens a stream, unless all places are taken. Whoever is on one is never sent away for another.
+    /// Opens a stream, unless all places are taken. Whoever is on one is never sent away for another;
+    /// who only asks for the head is told whether there is a place, and takes none.
     pub(super) fn open(
         &self,
         holder: Holder,
@@ -91,8 +92,8 @@ impl Streams {
     ) -> Result<Response<AnyBody>, Rejection> {
         // One piece at a time: what follows is decided when it is sent.
         let (sender, receiver) = mpsc::channel(1);
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| full())?;
         if method != Method::HEAD {
-            let place = Arc::clone(&self.places).try_acquire_owned();
             let stream = Stream {
                 store: self.store.clone(),
                 times: self.times,
@@ -100,7 +101,7 @@ impl Streams {
                 holder,
                 sender,
                 hangup,
-                _place: place.map_err(|_| full())?,
+                _place: place,
             };
             tokio::spawn(stream.run());
         }
@@ -321,11 +322,17 @@ mod tests {
         let streams = scene.streams(1);
         let mut body = scene.open(&streams).unwrap();
         next(&mut body).await.unwrap();
-        streams.open(scene.holder.clone(), &Method::HEAD, Hangup::default()).unwrap();
+        let head = || streams.open(scene.holder.clone(), &Method::HEAD, Hangup::default());
+        assert!(
+            matches!(head(), Err(Rejection::TooManyStreams(_))),
+            "as of what it is the head of"
+        );
         drop(body);
         while streams.places.available_permits() == 0 {
             tokio::task::yield_now().await;
         }
+        head().unwrap();
+        assert_eq!(streams.places.available_permits(), 1);
     }
 
     #[tokio::test]

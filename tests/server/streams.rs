@@ -308,6 +308,8 @@ fn a_full_house_refuses_the_next_and_keeps_whom_it_has() {
     refusal.assert_error(503, "OVERLOADED");
     let seconds: u64 = refusal.header("retry-after").unwrap().parse().unwrap();
     assert!((5..30).contains(&seconds));
+    let only_head = edge.secret().ask("HEAD", "/sse/server", "");
+    assert_eq!(only_head.status, 503, "as of what it is the head of");
     let third = listen(&edge.publishable_of("other"), "/ofrep/v1/sse");
     let refusal = edge.publishable_of("other").listen("/ofrep/v1/sse").expect_err("a refusal");
     assert_eq!(refusal.status, 503);
@@ -315,7 +317,7 @@ fn a_full_house_refuses_the_next_and_keeps_whom_it_has() {
     let clients = |dialect| metrics.count("burgee_stream_clients", &[("dialect", dialect)]);
     assert_eq!((clients("reflag"), clients("flagsmith"), clients("ofrep")), (1, 1, 1));
     let dropped = |what| metrics.count("burgee_bounded_dropped_total", &[("what", what)]);
-    assert_eq!((dropped("streams"), dropped("streams_per_environment")), (1, 1));
+    assert_eq!((dropped("streams"), dropped("streams_per_environment")), (1, 2));
     drop(third);
     until("a place", || edge.secret_of("other").listen("/sse/server").ok());
     assert_eq!(first.event(), flags_updated(1));

@@ -72,8 +72,8 @@ pub struct Publisher {
 struct Memory {
     /// The state that was logged last; none before the first look.
     logged: Option<State>,
-    /// The state of its source's event stream that was logged last.
-    logged_stream: StreamState,
+    /// What was logged of its source's event stream.
+    logged_stream: LoggedStream,
     /// The highest number that the source gave to what is held.
     source_version: Option<u64>,
     gate: Gate,
@@ -81,6 +81,16 @@ struct Memory {
     held_back: Option<Box<Rules>>,
     /// Who was in this slot last, for as long as a request may still see them.
     left: Weak<Profile>,
+}
+
+/// What was logged last of the event stream of a source.
+#[derive(Debug, Default)]
+struct LoggedStream {
+    state: StreamState,
+    /// How many messages that could not be read were counted.
+    unreadable: u64,
+    /// The last stream of which it was said that it has some.
+    unreadable_on: u64,
 }
 
 impl Publisher {
@@ -409,9 +419,23 @@ impl Publisher {
 }
 
 /// One line when the event stream of the source comes, is lost for more than a moment, or turns out
-/// not to be there.
-fn log_stream(environment: &Environment, logged: &mut StreamState, now: Timestamp) {
-    let StreamStatus { state, since, error } = environment.stream.status();
+/// not to be there; and one for each stream on which something cannot be read, all of which is counted.
+fn log_stream(environment: &Environment, logged: &mut LoggedStream, now: Timestamp) {
+    let status = environment.stream.status();
+    if let Some(cause) = status.unreadable_for
+        && logged.unreadable_on != status.opened
+    {
+        logged.unreadable_on = status.opened;
+        let name = &environment.profile.name;
+        warn!(environment = %name, cause, "a message of the event stream was passed over");
+    }
+    let more = status.unreadable.saturating_sub(logged.unreadable);
+    if more > 0 {
+        logged.unreadable = status.unreadable;
+        environment.metrics.could_not_read(more);
+    }
+    let StreamStatus { state, since, error, .. } = status;
+    let logged = &mut logged.state;
     let is_brief = state == StreamState::Disconnected
         && since.is_none_or(|since| now.since(since) < STREAM_GAP_MILLIS);
     if state == *logged || is_brief {

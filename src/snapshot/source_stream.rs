@@ -51,6 +51,12 @@ pub struct StreamStatus {
     pub since: Option<Timestamp>,
     /// Why there is none; none while it is open.
     pub error: Option<Failure>,
+    /// How often it was opened.
+    pub opened: u64,
+    /// Messages that could not be read and were passed over, of all streams so far.
+    pub unreadable: u64,
+    /// What was wrong with the first of them on the present stream.
+    pub unreadable_for: Option<&'static str>,
 }
 
 /// The status of one source's event stream, shared by all snapshots that have the environment.
@@ -70,7 +76,17 @@ impl SourceStream {
 
     /// It is open.
     pub fn connects(&self, now: Timestamp) {
-        self.moves_to(StreamState::Connected, now).error = None;
+        let mut status = self.moves_to(StreamState::Connected, now);
+        status.error = None;
+        status.opened += 1;
+        status.unreadable_for = None;
+    }
+
+    /// A message on it could not be read, for this reason.
+    pub fn cannot_read(&self, why: &'static str) {
+        let mut status = self.lock();
+        status.unreadable += 1;
+        status.unreadable_for.get_or_insert(why);
     }
 
     /// It cannot be opened, or has ended.

@@ -44,6 +44,7 @@ pub mod names {
     pub const WAIT: &str = "burgee_wait_seconds";
     pub const SOURCE_LAST_SUCCESS: &str = "burgee_source_last_success_timestamp_seconds";
     pub const SOURCE_STREAM_CONNECTED: &str = "burgee_source_stream_connected";
+    pub const SOURCE_STREAM_UNREADABLE: &str = "burgee_source_stream_unreadable_total";
     pub const EVENTS_RECEIVED: &str = "burgee_events_received_total";
     pub const EVENTS_DROPPED: &str = "burgee_events_dropped_total";
     pub const DISCOVERIES: &str = "burgee_discoveries_total";
@@ -410,6 +411,7 @@ pub struct EnvironmentMetrics {
     fetch_duration: Histogram,
     snapshots_rejected: IntCounterVec,
     regressions_accepted: IntCounter,
+    stream_unreadable: IntCounter,
     waits: Histogram,
     events_received: IntCounterVec,
     events_dropped: IntCounterVec,
@@ -438,6 +440,10 @@ impl EnvironmentMetrics {
             names::REGRESSIONS_ACCEPTED,
             "Older versions published since the source stayed with them.",
         );
+        let unreadable = Opts::new(
+            names::SOURCE_STREAM_UNREADABLE,
+            "Messages of the upstream's event stream that could not be read.",
+        );
         Ok(Self {
             name: name.clone(),
             fetches: counters(
@@ -453,6 +459,9 @@ impl EnvironmentMetrics {
             snapshots_rejected,
             regressions_accepted: IntCounter::with_opts(
                 regressions.const_label(ENVIRONMENT, name.as_str()),
+            )?,
+            stream_unreadable: IntCounter::with_opts(
+                unreadable.const_label(ENVIRONMENT, name.as_str()),
             )?,
             waits: histogram(
                 names::WAIT,
@@ -488,6 +497,11 @@ impl EnvironmentMetrics {
         self.regressions_accepted.inc();
     }
 
+    /// Counts messages of the source's event stream that were passed over.
+    pub fn could_not_read(&self, messages: u64) {
+        self.stream_unreadable.inc_by(messages);
+    }
+
     /// Counts a request that was held for a newer version.
     pub fn waited(&self, held: Duration) {
         self.waits.observe(held.as_secs_f64());
@@ -513,11 +527,12 @@ impl EnvironmentMetrics {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let all: [&dyn Collector; 7] = [
+        let all: [&dyn Collector; 8] = [
             &self.fetches,
             &self.fetch_duration,
             &self.snapshots_rejected,
             &self.regressions_accepted,
+            &self.stream_unreadable,
             &self.waits,
             &self.events_received,
             &self.events_dropped,

@@ -219,8 +219,7 @@ fn what_is_wrong_with_a_stream_leaves_the_rules_alone() {
         (Answer::nothing().then(Step::Close), "network", "the connection was closed"),
         (Reply::status(200).body("<html>").into(), "malformed", "no event stream"),
         (Answer::raw("gibberish\r\n\r\n").then(Step::Close), "malformed", "not HTTP"),
-        (stream("data: gibberish\n\n"), "malformed", "no JSON"),
-        (stream(&"x".repeat(1 << 20)), "malformed", "a line is longer than 16384 bytes"),
+        (stream(&"x".repeat(2 << 20)), "malformed", "nothing was said in 1048576 bytes"),
         (Reply::status(401).into(), "unauthorized", "refuses the key"),
     ];
     for (answer, kind, words) in answers {
@@ -262,6 +261,30 @@ fn a_stream_that_comes_and_goes_is_logged_once_for_each_change() {
     upstream.recover();
     until("a line", || (lines("stream=disconnected->connected") == 1).then_some(()));
     assert_eq!(lines("stream="), 3);
+}
+
+#[test]
+fn what_cannot_be_read_is_logged_once_for_each_stream_and_all_of_it_is_counted() {
+    let name = "stream-of-many-words";
+    let lines = || {
+        let of_this = format!("environment={name} cause=\"it is no JSON\"");
+        logged().lines().filter(|line| line.contains(&of_this)).count()
+    };
+    let upstream = Upstream::serving(document(7));
+    let said = format!("{}{}", "data: ping\n\n".repeat(50), announcement(8));
+    upstream.answer(STREAM, stream(&said));
+    let edge = Setup::of(pushed(&upstream).named(name)).looking_as_configured().start();
+    let counted = || {
+        let of_this = [("environment", name)];
+        edge.metrics().count("burgee_source_stream_unreadable_total", &of_this)
+    };
+    until("a count", || (counted() == 50).then_some(()));
+    assert_eq!(lines(), 1);
+    upstream.publish(document(8));
+    edge.until_status(name, |status| status["version"] == 8);
+    upstream.end_connections();
+    until("a count", || (counted() == 100).then_some(()));
+    assert_eq!(lines(), 2);
 }
 
 // Flagsmith.

@@ -1,8 +1,9 @@
 //! Reads event streams (`text/event-stream`, WHATWG HTML section 9.2) piece by piece, wherever the
 //! pieces were cut.
 //!
-//! Lines may end in LF, CRLF or CR. Lines and events have a longest length, and text that is no
-//! UTF-8 is no event stream: both end the reading. Never knows what an event means.
+//! Lines may end in LF, CRLF or CR. Lines and events have a longest length: what is longer is passed
+//! over without being kept. Text that is no UTF-8 is no event stream, and neither is one that goes on
+//! and on without saying anything: both end the reading. Never knows what an event means.
 
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use bytes::{Buf, Bytes};
 pub(super) const LONGEST_LINE: usize = 16 << 10;
 /// Longest event: its name and its data.
 pub(super) const LONGEST_EVENT: usize = 16 << 10;
+/// Most that may come before something is said: the end of an event, a comment.
+const MOST_UNSAID: usize = 1 << 20;
 
 /// One thing that a stream said.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -19,6 +22,8 @@ pub(super) enum Item {
     Event(Event),
     /// How long to stay away after the stream has ended.
     Retry(Duration),
+    /// An event that was longer than one may be.
+    Lost,
     /// A comment, or an event without data: there is somebody at the other end.
     Sign,
 }
@@ -42,10 +47,8 @@ impl Event {
 /// Why a stream is none.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum Broken {
-    #[error("a line is longer than {LONGEST_LINE} bytes")]
-    Line,
-    #[error("an event is longer than {LONGEST_EVENT} bytes")]
-    Event,
+    #[error("nothing was said in {MOST_UNSAID} bytes")]
+    Endless,
     #[error("it is not UTF-8")]
     Text,
 }
@@ -55,11 +58,23 @@ pub(super) enum Broken {
 pub(super) struct Events {
     piece: Bytes,
     line: Vec<u8>,
+    /// The line is longer than one may be; its beginning is kept.
+    is_line_cut: bool,
+    /// Bytes since something was said.
+    unsaid: usize,
     /// The line before ended in CR: an LF that follows belongs to it.
     after_cr: bool,
     is_first_line_over: bool,
+    draft: Draft,
+}
+
+/// An event whose end has not come.
+#[derive(Debug, Default)]
+struct Draft {
     event: Event,
     has_data: bool,
+    /// It was longer than one may be, and is not kept.
+    is_lost: bool,
 }
 
 impl Events {
@@ -78,6 +93,7 @@ impl Events {
             self.line = line;
             self.line.clear();
             if let Some(item) = item? {
+                self.unsaid = 0;
                 return Ok(Some(item));
             }
         }
@@ -94,10 +110,13 @@ impl Events {
         }
         let end = self.piece.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
         let part = self.piece.split_to(end.unwrap_or(self.piece.len()));
-        if self.line.len() + part.len() > LONGEST_LINE {
-            return Err(Broken::Line);
+        self.unsaid += part.len() + 1;
+        if self.unsaid > MOST_UNSAID {
+            return Err(Broken::Endless);
         }
-        self.line.extend_from_slice(&part);
+        let room = LONGEST_LINE - self.line.len();
+        self.is_line_cut |= part.len() > room;
+        self.line.extend_from_slice(&part[..part.len().min(room)]);
         if end.is_some() {
             self.after_cr = self.piece[0] == b'\r';
             self.piece.advance(1);
@@ -107,41 +126,56 @@ impl Events {
 
     fn read(&mut self, line: &[u8]) -> Result<Option<Item>, Broken> {
         let mut line = line;
+        let is_cut = std::mem::take(&mut self.is_line_cut);
         if !std::mem::replace(&mut self.is_first_line_over, true) {
             line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
         }
         if line.is_empty() {
-            let event = std::mem::take(&mut self.event);
-            let is_whole = std::mem::take(&mut self.has_data);
-            return Ok(Some(if is_whole { Item::Event(event) } else { Item::Sign }));
+            let Draft { event, has_data, is_lost } = std::mem::take(&mut self.draft);
+            return Ok(Some(match is_lost {
+                true => Item::Lost,
+                false if has_data => Item::Event(event),
+                false => Item::Sign,
+            }));
         }
         if line[0] == b':' {
             return Ok(Some(Item::Sign));
         }
+        if is_cut {
+            // Of a field that means nothing no more was needed.
+            self.draft.is_lost |= line.starts_with(b"data:") || line.starts_with(b"event:");
+            return Ok(None);
+        }
         let line = std::str::from_utf8(line).map_err(|_| Broken::Text)?;
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
-        self.take(field, value.strip_prefix(' ').unwrap_or(value))
+        Ok(self.take(field, value.strip_prefix(' ').unwrap_or(value)))
     }
 
-    fn take(&mut self, field: &str, value: &str) -> Result<Option<Item>, Broken> {
+    fn take(&mut self, field: &str, value: &str) -> Option<Item> {
+        let draft = &mut self.draft;
         match field {
-            "event" => value.clone_into(&mut self.event.name),
+            // Whatever more comes of it, it is lost.
+            "event" | "data" if draft.is_lost => {}
+            "event" => value.clone_into(&mut draft.event.name),
             "data" => {
-                if self.has_data {
-                    self.event.data.push('\n');
+                if draft.has_data {
+                    draft.event.data.push('\n');
                 }
-                self.event.data.push_str(value);
-                self.has_data = true;
+                draft.event.data.push_str(value);
+                draft.has_data = true;
             }
             "retry" if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) => {
                 let millis = value.parse().unwrap_or(u64::MAX);
-                return Ok(Some(Item::Retry(Duration::from_millis(millis))));
+                return Some(Item::Retry(Duration::from_millis(millis)));
             }
             // Whoever comes back looks at the rules as a whole, so nothing depends on `id`.
             _ => {}
         }
-        let length = self.event.name.len() + self.event.data.len();
-        if length > LONGEST_EVENT { Err(Broken::Event) } else { Ok(None) }
+        if draft.event.name.len() + draft.event.data.len() > LONGEST_EVENT {
+            draft.event = Event::default();
+            draft.is_lost = true;
+        }
+        None
     }
 }
 
@@ -203,21 +237,57 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_end_is_given_up() {
+    fn what_is_too_long_is_passed_over_and_the_rest_is_read() {
         let line = |length| format!("data: {}", "x".repeat(length - "data: ".len()));
         let longest = format!("{}\n\n", line(LONGEST_LINE));
-        let lengths = read(longest.as_bytes(), 1_000).unwrap();
-        assert!(matches!(&lengths[..], [Item::Event(Event { data, .. })] if data.len() > 16_000));
-        for prefix in ["data: ", ":", "event:", "id:", ""] {
-            let line = format!("{prefix}{}", "x".repeat(LONGEST_LINE + 1));
-            for size in [1, 1_000, line.len()] {
-                assert_eq!(read(line.as_bytes(), size), Err(Broken::Line), "{prefix} by {size}");
+        let items = read(longest.as_bytes(), 1_000).unwrap();
+        assert!(matches!(&items[..], [Item::Event(Event { data, .. })] if data.len() > 16_000));
+        let long = "x".repeat(LONGEST_LINE);
+        for (text, expected) in [
+            (format!("data: {long}\n\n"), vec![Item::Lost]),
+            (format!("event: {long}\ndata: 1\n\n"), vec![Item::Lost]),
+            (format!("data: 1\ndata: {long}\ndata: 2\n\n"), vec![Item::Lost]),
+            (format!("{}\n", line(10_000)).repeat(7) + "\n", vec![Item::Lost]),
+            ("data\n".repeat(LONGEST_EVENT + 2) + "\n", vec![Item::Lost]),
+            (format!(":{long}\n"), vec![]),
+            (format!("id: {long}\ndata: 1\n\n"), vec![event("", "1")]),
+            (format!("{long}\ndata: 1\n\n"), vec![event("", "1")]),
+            (format!("retry: 1{long}\n"), vec![]),
+        ] {
+            let text = format!("{text}data: after\n\n");
+            for size in [1, 1_000, text.len()] {
+                let after = [event("", "after")];
+                let expected: Vec<_> = expected.iter().chain(&after).cloned().collect();
+                assert_eq!(messages(text.as_bytes(), size), expected, "{} by {size}", &text[..20]);
             }
         }
-        let lines = format!("{}\n", line(10_000)).repeat(7);
-        assert_eq!(read(lines.as_bytes(), 1_000), Err(Broken::Event));
-        let empty = "data\n".repeat(LONGEST_EVENT + 2);
-        assert_eq!(read(empty.as_bytes(), 1_000), Err(Broken::Event));
+    }
+
+    #[test]
+    fn what_says_nothing_and_has_no_end_is_given_up_and_takes_no_room() {
+        for endless in ["data: ", ":", "event:", "", "x\n", "data: x\n", "id: 1\ndata\n"] {
+            let piece = Bytes::from(format!("{endless}{}", "x".repeat(1_000 - endless.len())));
+            let mut events = Events::default();
+            let mut fed = 0;
+            let end = loop {
+                events.feed(piece.clone());
+                fed += piece.len();
+                match events.next() {
+                    Ok(None) => {}
+                    other => break other,
+                }
+                let held = events.line.capacity() + events.draft.event.data.capacity();
+                assert!(held <= 2 * (LONGEST_LINE + LONGEST_EVENT), "{held} bytes are held");
+            };
+            assert_eq!(end, Err(Broken::Endless), "{endless}");
+            assert!((MOST_UNSAID / 2..MOST_UNSAID + 2_000).contains(&fed), "{fed}");
+        }
+        // However much it is, where something is said now and then.
+        let mut events = Events::default();
+        for _ in 0..3_000 {
+            events.feed(Bytes::from("data: x\n\n".repeat(100)));
+            while events.next().unwrap().is_some() {}
+        }
     }
 
     #[test]

@@ -106,6 +106,10 @@ impl Voice {
         });
     }
 
+    fn cannot_read(&self, why: &'static str) {
+        self.status.cannot_read(why);
+    }
+
     fn says(&self, word: Word) {
         self.heard.send_if_modified(|heard| match word {
             Word::Announced(number) if heard.sought == Some(number) => false,

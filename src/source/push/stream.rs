@@ -33,6 +33,11 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// again: it may have been replaced by a newer one.
 const ABSENCE: Duration = Duration::from_secs(10 * 60);
 
+/// What is wrong with messages that are passed over: what is said to others, or in another way, must
+/// not end what is said to us.
+const NO_JSON: &str = "it is no JSON";
+const TOO_LONG: &str = "it is longer than 16 KiB";
+
 /// A stream to be followed.
 #[derive(Debug)]
 pub(in crate::source) struct Followed {
@@ -205,8 +210,9 @@ impl<D: Door> Stream<D> {
                     Ok(Some(Item::Event(event))) => match (self.followed.read)(&event) {
                         Ok(Some(word)) => self.voice.says(word),
                         Ok(None) => {}
-                        Err(_) => return self.malformed("an announcement is no JSON"),
+                        Err(_) => self.voice.cannot_read(NO_JSON),
                     },
+                    Ok(Some(Item::Lost)) => self.voice.cannot_read(TOO_LONG),
                     Err(broken) => return self.malformed(&broken.to_string()),
                 }
                 heard = Instant::now();

@@ -216,14 +216,9 @@ async fn what_is_no_event_stream_is_a_failure() {
     for (scene, kind, message) in [
         (Scene::Opens(vec![Act::Say(b"\x00\xff\n")]), FailureKind::Malformed, "it is not UTF-8"),
         (
-            Scene::Opens(vec![Act::Say(b"data: gibberish\n\n")]),
+            Scene::Opens(vec![Act::Say(&[b'x'; 600_000]), Act::Say(&[b'x'; 600_000])]),
             FailureKind::Malformed,
-            "an announcement is no JSON",
-        ),
-        (
-            Scene::Opens(vec![Act::Say(&[b'x'; 9_000]), Act::Say(&[b'x'; 9_000])]),
-            FailureKind::Malformed,
-            "a line is longer than 16384 bytes",
+            "nothing was said in 1048576 bytes",
         ),
         (
             Scene::Opens(vec![Act::Break]),
@@ -273,6 +268,31 @@ async fn what_is_no_event_stream_is_a_failure() {
         let attempts = listening.stage.attempts();
         assert!((3..40).contains(&attempts), "{attempts} of {scene:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_is_passed_over_and_counted() {
+    let long: &'static [u8] = format!("data: {}\n\n", "x".repeat(20_000)).leak().as_bytes();
+    let listening = Listening::to(vec![
+        Scene::Opens(vec![
+            Act::Say(b"data: ping\n\ndata:\n\nevent: x\ndata: no JSON\n\n"),
+            Act::Say(long),
+            Act::Announce(8),
+            Act::Pause(seconds(10)),
+            Act::Close,
+        ]),
+        Scene::Opens(vec![Act::Say(long)]),
+    ]);
+    pass(seconds(1)).await;
+    let status = listening.status.status();
+    assert_eq!((listening.state(), listening.stage.attempts()), (StreamState::Connected, 1));
+    assert_eq!(listening.heard().announced.map(|numbers| numbers.highest), Some(8));
+    assert_eq!((status.opened, status.unreadable), (1, 3));
+    assert_eq!(status.unreadable_for, Some("it is no JSON"));
+    pass(seconds(20)).await;
+    let status = listening.status.status();
+    assert_eq!((status.opened, status.unreadable), (2, 4));
+    assert_eq!(status.unreadable_for, Some("it is longer than 16 KiB"));
 }
 
 #[tokio::test(start_paused = true)]

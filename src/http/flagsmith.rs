@@ -186,12 +186,12 @@ fn document<'a>(call: &Call<'a>) -> Result<Reply<'a>, Stop> {
     if let ReplyHead::Prepared(fields) = &mut reply.head {
         fields.age = call.age();
         fields.untranslated = lacks;
-        if let Some(updated) = content.flagsmith().and_then(FlagsmithContent::last_modified)
+        if let Some(date) = content.flagsmith().and_then(FlagsmithContent::last_modified)
             && reply.status == StatusCode::OK
-            && call.now().since(updated) >= YOUNG_MILLIS
+            && call.now().since(date.at()) >= YOUNG_MILLIS
         {
-            fields.last_modified = content.heads.last_modified();
-            if !is_modified_since(&call.head.fields, updated) {
+            fields.last_modified = Some(date.field());
+            if !is_modified_since(&call.head.fields, date.at()) {
                 fields.is_gzip = false;
                 (reply.status, reply.body) = (StatusCode::NOT_MODIFIED, Bytes::new());
             }
@@ -200,15 +200,16 @@ fn document<'a>(call: &Call<'a>) -> Result<Reply<'a>, Stop> {
     Ok(reply)
 }
 
-/// A document that is younger than this has no date: another change may fall into the same second.
+/// A document whose date is younger than this, or lies ahead, has none: another change may fall into
+/// the same second.
 const YOUNG_MILLIS: i64 = 2_000;
 
 /// Whether the client has to be told. A tag is exact and seconds are not, so where one is sent, the
 /// date does not count (RFC 9110, 13.2.2).
-fn is_modified_since(fields: &HeadFields<'_>, updated: Timestamp) -> bool {
+fn is_modified_since(fields: &HeadFields<'_>, date: Timestamp) -> bool {
     let since = fields.if_modified_since.and_then(|since| std::str::from_utf8(since).ok());
     let since = since.and_then(|since| httpdate::parse_http_date(since).ok());
-    since.is_none_or(|since| Timestamp::from(since) < updated) || fields.if_none_match.is_some()
+    since.is_none_or(|since| Timestamp::from(since) < date) || fields.if_none_match.is_some()
 }
 
 /// Python's SDK listens to the stream that the environment document names, by whatever key it got the

@@ -190,6 +190,13 @@ impl Content {
         Prepared { content, diagnostics, environment }
     }
 
+    /// Takes the place of `held`; called before the content is published.
+    pub fn date_after(&mut self, held: &Self) {
+        if let (Family::Flagsmith(content), Some(held)) = (&mut self.family, held.flagsmith()) {
+            content.date_after(held);
+        }
+    }
+
     /// Makes the compressed forms; called once the content is published.
     pub fn compress(&self) {
         match &self.family {

@@ -28,6 +28,7 @@ pub struct FlagsmithContent {
     /// Whether the environment asks for answers without traits.
     pub hides_sensitive_data: bool,
     updated_at: Option<UpdatedAt>,
+    last_modified: Option<LastModified>,
     /// The rules, compiled. What they were compiled from is not kept beside them.
     pub program: Program,
     /// Pieces of answers.
@@ -38,6 +39,45 @@ pub struct FlagsmithContent {
     pub environment_flags: EnvironmentFlags,
     /// Entries of Reflag answers.
     pub entries: Entries,
+}
+
+/// The date of a document, by which clients may ask whether it changed.
+#[derive(Debug)]
+pub struct LastModified {
+    /// Whole seconds, as HTTP dates have them.
+    at: Timestamp,
+    /// The same as the value of `Last-Modified`.
+    field: HeaderValue,
+}
+
+/// One second, in which HTTP counts.
+const SECOND_MILLIS: i64 = 1_000;
+
+/// Moments that HTTP dates can spell: to the end of the year 9999.
+const HTTP_DATES: Range<i64> = 0..253_402_300_800_000;
+
+impl LastModified {
+    /// None for a moment that has no HTTP date.
+    fn new(at: Timestamp) -> Option<Self> {
+        let at = Timestamp(at.0.div_euclid(SECOND_MILLIS) * SECOND_MILLIS);
+        let date = HTTP_DATES.contains(&at.0).then(|| httpdate::fmt_http_date(at.into()))?;
+        Some(Self { at, field: HeaderValue::try_from(date).ok()? })
+    }
+
+    /// The earliest date that tells whatever comes next from this.
+    fn next(&self) -> Option<Self> {
+        Self::new(Timestamp(self.at.0 + SECOND_MILLIS))
+    }
+
+    /// When the document last changed.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// The value of `Last-Modified`.
+    pub fn field(&self) -> &HeaderValue {
+        &self.field
+    }
 }
 
 /// The flags of nobody in particular.
@@ -164,6 +204,9 @@ impl FlagsmithContent {
             key: environment.key.clone(),
             hides_sensitive_data: environment.vendor.hide_sensitive_data,
             updated_at: environment.updated_at,
+            last_modified: environment
+                .updated_at
+                .and_then(|at| LastModified::new(Timestamp(at.0.div_euclid(1_000)))),
             entries: Entries::prepare(AnyProgram::Flagsmith(&program), version),
             program,
             answers,
@@ -196,9 +239,23 @@ impl FlagsmithContent {
         self.updated_at.map(|at| at.0)
     }
 
-    /// When the document last changed, in whole seconds as HTTP dates are.
-    pub fn last_modified(&self) -> Option<Timestamp> {
-        Some(Timestamp(self.updated_at?.0.div_euclid(1_000_000) * 1_000))
+    /// The document's date: its `updated_at`, or a second after the date of what was served before,
+    /// whichever is later. None where there is neither.
+    ///
+    /// Overrides change without `updated_at`, a file may be put back to an older state, and two edits
+    /// may fall into one second. Whoever holds one content and asks by its date must be told of each
+    /// other one.
+    pub fn last_modified(&self) -> Option<&LastModified> {
+        self.last_modified.as_ref()
+    }
+
+    /// Takes the place of `held`, which clients may hold with its date.
+    pub(super) fn date_after(&mut self, held: &Self) {
+        let earliest = held.last_modified().and_then(LastModified::next);
+        let at = |date: &Option<LastModified>| date.as_ref().map(LastModified::at);
+        if at(&earliest) > at(&self.last_modified) {
+            self.last_modified = earliest;
+        }
     }
 
     /// How many features publishable keys see when nothing overrides them.

@@ -86,7 +86,6 @@ const VARY_WITH_ORIGIN: HeaderValue = HeaderValue::from_static(
 #[derive(Debug)]
 pub struct HeadsByClass {
     heads: [Heads; 3],
-    last_modified: Option<HeaderValue>,
 }
 
 /// Place of the heads for web pages, behind those of the classes.
@@ -105,15 +104,12 @@ impl HeadsByClass {
             let base = base(version, fingerprint, for_pages, cors);
             Heads::new(base, class, cors, updated_at.as_ref())
         };
-        let date = flagsmith.and_then(FlagsmithContent::last_modified);
         Self {
             heads: [
                 heads(KeyClass::Publishable, false),
                 heads(KeyClass::Secret, false),
                 heads(KeyClass::Publishable, true),
             ],
-            last_modified: date
-                .and_then(|date| HeaderValue::try_from(httpdate::fmt_http_date(date.into())).ok()),
         }
     }
 
@@ -124,11 +120,6 @@ impl HeadsByClass {
             KeyClass::Publishable if for_pages => &self.heads[FOR_PAGES],
             _ => &self.heads[class_index(class)],
         }
-    }
-
-    /// When a document of Flagsmith's was changed.
-    pub fn last_modified(&self) -> Option<&HeaderValue> {
-        self.last_modified.as_ref()
     }
 }
 

@@ -29,7 +29,7 @@ pub use announcements::{Announcement, Announcements, Listener};
 pub use body::PreparedBody;
 pub use content::{Content, Family, Prepared, class_index};
 pub use environments::{Environments, Seat};
-pub use flagsmith::{EnvironmentFlags, FlagsmithContent, UPDATED_AT};
+pub use flagsmith::{EnvironmentFlags, FlagsmithContent, LastModified, UPDATED_AT};
 pub use freshness::{Age, Freshness};
 pub use gate::{Document, Gate, Verdict};
 pub(crate) use heads::VERSION;

@@ -277,8 +277,11 @@ impl Publisher {
         let version = next_version(held.map(|held| held.version), source_version);
         let (flags, broken) = (rules.flags(), rules.broken().len());
         let mut diagnostics = rules.warnings().to_vec();
-        let Prepared { content, diagnostics: oddities, environment: of_flagsmith } =
+        let Prepared { mut content, diagnostics: oddities, environment: of_flagsmith } =
             Content::prepare(rules, fingerprint, version, &environment.profile);
+        if let Some(held) = held {
+            content.date_after(held);
+        }
         diagnostics.extend(oddities);
         diagnostics.extend(self.oddity_of_key(environment, &content));
         let content = Arc::new(content);

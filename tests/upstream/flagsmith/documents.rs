@@ -9,7 +9,8 @@ use super::{
 };
 use crate::fake_upstream::{Reply, Upstream};
 use crate::following::{SHOP, outcomes, until_failing, until_more_fetches};
-use crate::support::Edge;
+use crate::support::wire::Reply as Answered;
+use crate::support::{Edge, Environment, Setup, until};
 
 fn publish(upstream: &Upstream, document: &Value) {
     upstream.answer(PATH, Reply::json(200, document));
@@ -390,4 +391,108 @@ fn a_key_of_the_document_that_opens_nothing_is_spoken_of() {
     let diagnostics = twin["diagnostics"].to_string();
     assert!(diagnostics.contains("opens the environment shop, not this one"), "{diagnostics}");
     assert!(!diagnostics.contains("pub_shop"), "keys are not told");
+}
+
+// Dates.
+
+/// A document with this value for `open` and this moment, if any.
+fn dated(value: &str, updated_at: Option<&str>) -> Value {
+    let mut document = document(7);
+    document["feature_states"][0]["feature_state_value"] = json!(value);
+    document["updated_at"] = json!(updated_at);
+    document
+}
+
+/// Puts another document in the place of the rules file. Gives the answer with it.
+fn swap(edge: &Edge, value: &str, updated_at: &str) -> Answered {
+    edge.replace_rules(SHOP, &dated(value, Some(updated_at)).to_string());
+    until("the document", || {
+        let reply = server(edge).get("/api/v1/environment-document/");
+        reply.text().contains(value).then_some(reply)
+    })
+}
+
+#[test]
+fn whoever_asks_by_date_is_told_of_every_other_content() {
+    let first = "2026-05-04T09:30:11.204518Z";
+    let document = dated("v0", Some(first)).to_string();
+    let edge = Setup::of(Environment::named(SHOP).format("flagsmith").holding(document)).start();
+    let reply = until("the document", || {
+        let reply = server(&edge).get("/api/v1/environment-document/");
+        (reply.status == 200).then_some(reply)
+    });
+    let mut held = vec![reply.header("last-modified").expect("a date").to_owned()];
+    assert_eq!(held, ["Mon, 04 May 2026 09:30:11 GMT"]);
+    for (value, updated_at, expected) in [
+        ("an override's change", first, "Mon, 04 May 2026 09:30:12 GMT"),
+        ("put back", "2026-05-03T08:00:00Z", "Mon, 04 May 2026 09:30:13 GMT"),
+        ("the same second", "2026-05-04T09:30:11.9Z", "Mon, 04 May 2026 09:30:14 GMT"),
+        ("later", "2026-05-05T09:30:11Z", "Tue, 05 May 2026 09:30:11 GMT"),
+    ] {
+        let reply = swap(&edge, value, updated_at);
+        assert_eq!(reply.header("last-modified"), Some(expected), "{value}");
+        for date in &held {
+            let asked = server(&edge).with("If-Modified-Since", date);
+            assert_eq!(asked.get("/api/v1/environment-document/").status, 200, "{value}: {date}");
+        }
+        let asked = server(&edge).with("If-Modified-Since", expected);
+        assert_eq!(asked.get("/api/v1/environment-document/").status, 304, "{value}");
+        held.push(expected.to_owned());
+    }
+    let updated_at =
+        |reply: &Answered| reply.header("x-flagsmith-document-updated-at").map(str::to_owned);
+    // What the document itself says stays what it says.
+    let reply = swap(&edge, "once more", "2026-05-05T09:30:11Z");
+    assert_eq!(updated_at(&reply).as_deref(), Some("1777973411.000000"));
+    assert_eq!(reply.header("last-modified"), Some("Tue, 05 May 2026 09:30:12 GMT"));
+}
+
+#[test]
+fn a_document_without_a_moment_is_dated_by_the_one_before() {
+    let upstream = serving(7);
+    let edge = start(&upstream);
+    until_well(&edge, number(7));
+    publish(&upstream, &dated("undated", None));
+    until_refused(&edge, "older");
+    until_more_fetches(&edge, 6);
+    edge.now_is("2026-06-01T12:10:01Z");
+    until_well(&edge, number(7) + 1);
+    let reply = server(&edge).get("/api/v1/environment-document/");
+    assert_eq!(reply.header("last-modified"), Some("Fri, 01 May 2026 10:00:08 GMT"));
+    assert_eq!(reply.header("x-flagsmith-document-updated-at"), None);
+}
+
+#[test]
+fn a_date_that_is_not_two_seconds_old_is_not_told() {
+    // The clock stands at 12:00:00.
+    let start = dated("v0", Some("2026-06-01T11:59:57Z")).to_string();
+    let edge = Setup::of(Environment::named(SHOP).format("flagsmith").holding(start)).start();
+    until("the document", || {
+        (server(&edge).get("/api/v1/environment-document/").status == 200).then_some(())
+    });
+    for (value, expected) in [("v1", Some("Mon, 01 Jun 2026 11:59:58 GMT")), ("v2", None)] {
+        let reply = swap(&edge, value, "2026-06-01T11:59:57Z");
+        assert_eq!(reply.header("last-modified"), expected, "{value}");
+    }
+    for date in ["Mon, 01 Jun 2026 11:59:59 GMT", "Mon, 01 Jun 2026 12:00:00 GMT"] {
+        let asked = server(&edge).with("If-Modified-Since", date);
+        assert_eq!(asked.get("/api/v1/environment-document/").status, 200, "{date}");
+    }
+    edge.now_is("2026-06-01T12:00:01Z");
+    let reply = server(&edge).get("/api/v1/environment-document/");
+    assert_eq!(reply.header("last-modified"), Some("Mon, 01 Jun 2026 11:59:59 GMT"));
+}
+
+#[test]
+fn moments_that_have_no_date_are_served_without() {
+    for moment in ["1969-12-31T23:59:59Z", "9999-12-31T23:59:59-10:00"] {
+        let document = dated("v0", Some(moment)).to_string();
+        let edge =
+            Setup::of(Environment::named(SHOP).format("flagsmith").holding(document)).start();
+        let reply = until("the document", || {
+            let reply = server(&edge).get("/api/v1/environment-document/");
+            (reply.status == 200).then_some(reply)
+        });
+        assert_eq!(reply.header("last-modified"), None, "{moment}");
+    }
 }

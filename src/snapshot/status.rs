@@ -186,6 +186,11 @@ impl EnvironmentStatus {
 }
 
 impl Environment {
+    /// Whether it can be evaluated, whatever its age.
+    fn has_data(&self) -> bool {
+        self.content.is_some() && !self.freshness.is_withdrawn()
+    }
+
     /// Whether its content is older than it allows.
     pub fn is_stale(&self, now: Timestamp) -> bool {
         self.profile.max_staleness.is_some_and(|limit| self.freshness.age(now).exceeds(limit))
@@ -247,7 +252,7 @@ impl Readiness {
         let snapshot = self.snapshot.load();
         let each = snapshot.environments.iter().map(|environment| EnvironmentReadiness {
             name: environment.profile.name.clone(),
-            ready: environment.content.is_some() && !environment.freshness.is_withdrawn(),
+            ready: environment.has_data(),
             state: environment.status.lock().state(environment, now),
         });
         each.collect()
@@ -275,16 +280,22 @@ impl Readiness {
             && (serves_none || environments.iter().any(|e| e.ready))
     }
 
-    /// The answer in the words of Flagsmith's proxies (flagsmith.md section 6).
+    /// The answer in the words of Flagsmith's proxies (flagsmith.md section 6): whether to give this
+    /// process requests, and the body. As there, and other than by [`Readiness::is_ready`], a process
+    /// all of whose documents are stale is none to be given requests: balancers that stand before
+    /// those proxies count on that.
     pub fn flagsmith(&self, now: Timestamp, draining: bool) -> (bool, String) {
-        let ready = !draining && self.is_ready(now);
+        let has_data = !draining && self.is_ready(now);
         let snapshot = self.snapshot.load();
+        let mut present = snapshot.environments.iter().filter(|environment| environment.has_data());
+        let ready = has_data && present.any(|environment| !environment.is_stale(now));
         let updated = snapshot.environments.iter().filter_map(|e| e.status.lock().last_success_at);
         let updated = updated.max();
         let updated = updated.map(|at| at.to_string());
-        let reason = match (ready, draining) {
-            (true, _) => None,
-            (false, true) => Some("shutting down."),
+        let reason = match (draining, has_data) {
+            _ if ready => None,
+            (true, _) => Some("shutting down."),
+            (false, true) => Some("environment document(s) stale."),
             (false, false) => Some("environment document(s) not updated."),
         };
         let status = if ready { "ok" } else { "error" };

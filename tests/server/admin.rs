@@ -56,6 +56,40 @@ fn without_data_the_public_port_is_alive_and_not_ready() {
     assert_eq!(edge.anonymous().get("/proxy/health/liveness").status, 200);
 }
 
+#[test]
+fn the_public_port_is_not_ready_once_every_document_is_stale_and_the_admin_port_still_is() {
+    let limited = |name: &str, limit: &str| {
+        let environment = Environment::named(name).holding(document(1, &[on("open")]));
+        environment.says(&format!("max_staleness = {limit:?}"))
+    };
+    let edge = Setup::of(limited("hour", "1h"))
+        .and(limited("day", "1d"))
+        .and(Environment::named("empty"))
+        .start();
+    for environment in ["hour", "day"] {
+        edge.lose_rules(environment);
+    }
+    let health = |path: &str| {
+        let reply = edge.anonymous().get(path);
+        (reply.status, reply.json())
+    };
+    edge.now_is("2026-06-02T12:00:00Z");
+    assert_eq!(health("/health").0, 200, "one is not stale");
+    edge.now_is("2026-06-02T12:00:00.001Z");
+    for path in ["/health", "/health/readiness/", "/proxy/health", "/proxy/health/readiness"] {
+        let (status, body) = health(path);
+        assert_eq!((status, &body["status"]), (503, &json!("error")), "{path}");
+        assert_eq!(body["reason"], "environment document(s) stale.");
+        let updated = body["last_successful_update"].as_str().expect("a time");
+        assert_eq!(at(updated), at(NOW));
+    }
+    assert_eq!(health("/health/liveness").0, 200);
+    assert_eq!(edge.admin().get("/health/ready").status, 200, "whatever their age");
+    edge.replace_rules("hour", &document(1, &[on("open")]));
+    edge.until_status("hour", |status| status["state"] == "live");
+    assert_eq!(health("/health").0, 200);
+}
+
 // Health on the admin port.
 
 #[test]

@@ -520,7 +520,7 @@ fn an_edge_proxys_file_is_taken_as_it_is_with_notes() {
     contains(
         &named.out,
         &[&format!(
-            "config.json: no problems\n\nnotes: not heeded, and why\n  {caches}\n  {colour}\n\n\
+            "config.json: no problems\n\nnotes\n  {caches}\n  {colour}\n\n\
              SETTING "
         )],
     );
@@ -567,7 +567,7 @@ fn a_configuration_is_printed_as_toml_that_burgee_reads() {
     contains(
         &said.out,
         &[
-            "# What Burgee runs with, from config.json.\n# Not heeded: config.json:2: endpoint_caches: ",
+            "# What Burgee runs with, from config.json.\n# Note: config.json:2: endpoint_caches: ",
             "\n[server]\nlisten = \"0.0.0.0:9000\"\n",
             "\n# BURGEE_KEY_1: the key of config.json:1: environment_key_pairs[0].client_side_key.\n\
              publishable_keys = [\"${BURGEE_KEY_1}\"]\n",

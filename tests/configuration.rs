@@ -1517,16 +1517,16 @@ fn an_environments_settings_have_types_and_bounds() {
         ("cors.origins = \"*\"", "cors.origins: found \"*\", expected a list of strings"),
         (
             "cors.origins = [\"https://a.example\", \"b.example\"]",
-            "cors.origins[1]: found \"b.example\", expected \"*\" or \"scheme://host[:port]\"",
+            "cors.origins[1]: found \"b.example\", expected \"*\", \"null\" or \"scheme://host[:port]\"",
         ),
         (
             "cors.origins = [\"https://a.example/\"]",
-            "cors.origins[0]: found \"https://a.example/\", expected \"*\" or \
+            "cors.origins[0]: found \"https://a.example/\", expected \"*\", \"null\" or \
              \"scheme://host[:port]\" (hint: an origin has no path and no trailing slash)",
         ),
         (
             "cors.origins = [\"https://*.example\"]",
-            "cors.origins[0]: found \"https://*.example\", expected \"*\" or \
+            "cors.origins[0]: found \"https://*.example\", expected \"*\", \"null\" or \
              \"scheme://host[:port]\" (hint: a pattern is not read: name each origin, or \"*\" \
              alone)",
         ),
@@ -2794,6 +2794,7 @@ fn an_edge_proxys_values_are_read_as_it_reads_them() {
         ("[\"https://a.example\", \"*\"]", AllowedOrigins::Any, 0),
         ("\"https://a.example\"", only(&["https://a.example"]), 0),
         ("[]", only(&[]), 0),
+        ("[\"null\"]", only(&["null"]), 0),
         ("[\"https://a.example/\", \"https://b.example\"]", only(&["https://b.example"]), 1),
     ] {
         let settings = with(&format!("\"allow_origins\": {origins}"));
@@ -2874,12 +2875,13 @@ fn an_edge_proxys_members_have_types_and_bounds_under_their_own_names() {
         ),
         (
             "\"allow_origins\": [true]",
-            "allow_origins[0]: found a boolean, expected \"*\" or \"scheme://host[:port]\"",
+            "allow_origins[0]: found a boolean, expected \"*\", \"null\" or \"scheme://host[:port]\"",
         ),
         ("\"server\": \"0.0.0.0\"", "server: found a string, expected an object"),
         (
             "\"server\": {\"host\": \"flags.internal\"}",
-            "server.host: found \"flags.internal\", expected an address, such as \"0.0.0.0\"",
+            "server.host: found \"flags.internal\", expected an address, such as \"0.0.0.0\" (hint: \
+             names are not looked up: write the address, or \"0.0.0.0\" for all of this machine's)",
         ),
         (
             "\"server\": {\"port\": 65536}",
@@ -2889,11 +2891,6 @@ fn an_edge_proxys_members_have_types_and_bounds_under_their_own_names() {
             "\"server\": {\"timeout_keep_alive\": []}",
             "server.timeout_keep_alive: found a list, expected a number of seconds from 0.001 to \
              86400",
-        ),
-        (
-            "\"server\": {\"port\": 8001}",
-            "server.port: found one address for server.listen and admin.listen, expected two that \
-             do not overlap (hint: BURGEE_ADMIN_LISTEN moves the admin port)",
         ),
         (
             "\"logging\": {\"log_level\": \"WARNNG\"}",
@@ -2915,18 +2912,25 @@ fn an_edge_proxys_members_have_types_and_bounds_under_their_own_names() {
 }
 
 #[test]
+fn an_edge_proxy_without_key_pairs_needs_a_proxy_key() {
+    for (contents, found) in
+        [("{}", "nothing"), ("{\"environment_key_pairs\": []}", "an empty list")]
+    {
+        let expected = format!(
+            "config.json:1: environment_key_pairs: found {found}, expected a list with at least one \
+             pair of server_side_key and client_side_key (hint: or a proxy_key, with which they are \
+             discovered)"
+        );
+        refuses_json(contents, &[&expected]);
+    }
+}
+
+#[test]
 fn an_edge_proxys_key_pairs_are_checked_without_being_shown() {
     let server_key = "a server-side key, which starts with \"ser.\"";
     let pairs = |pairs: &str| format!("{{\n\"environment_key_pairs\": {pairs}}}");
     let list = "a list with at least one pair of server_side_key and client_side_key";
     for (contents, expected) in [
-        (
-            "{}".to_owned(),
-            format!(
-                "1: environment_key_pairs: found nothing, expected {list} (hint: or a proxy_key, \
-                 with which they are discovered)"
-            ),
-        ),
         (
             "{\"proxy_key\": \"a lemon\"}".to_owned(),
             "1: proxy_key: found a key with white space, expected a key".to_owned(),
@@ -2935,7 +2939,6 @@ fn an_edge_proxys_key_pairs_are_checked_without_being_shown() {
             "{\"proxy_key\": \"lemon\", \"environment_key_pairs\": {}}".to_owned(),
             format!("1: environment_key_pairs: found an object, expected {list}"),
         ),
-        (pairs("[]"), format!("2: environment_key_pairs: found an empty list, expected {list}")),
         (pairs("{}"), format!("2: environment_key_pairs: found an object, expected {list}")),
         (
             pairs("[\"ser.lemon\"]"),
@@ -3189,6 +3192,12 @@ fn key_pairs_in_a_variable_need_no_file() {
         ),
         (
             "ENVIRONMENT_KEY_PAIRS",
+            "[{lemon",
+            "ENVIRONMENT_KEY_PAIRS: found text that is not JSON, expected JSON (hint: key must be a \
+             string)",
+        ),
+        (
+            "ENVIRONMENT_KEY_PAIRS",
             "ser.lemon",
             "ENVIRONMENT_KEY_PAIRS: found a string, expected a list with at least one pair of \
              server_side_key and client_side_key",
@@ -3247,6 +3256,11 @@ timeout = "5s"
 max_staleness = "33s"
 "#
     );
+    // A key is text, whatever it looks like.
+    for (text, key) in [("123456", "123456"), ("true", "true"), ("[k", "[k"), ("\"k\"", "k")] {
+        let settings = World::with(&[("PROXY_KEY", text)]).load_without_a_file().unwrap();
+        assert_eq!(settings.discover[0].proxy_key.expose(), key);
+    }
     // Beside pairs, an empty list of them, and none at all.
     for pairs in ["[]", "null", "[{\"server_side_key\": \"ser.mango\"}]"] {
         let contents = format!("{{\"proxy_key\": \"k\", \"environment_key_pairs\": {pairs}}}");
@@ -3270,6 +3284,48 @@ fn the_admin_port_beside_an_edge_proxys_file_is_where_ours_always_is() {
     assert_eq!(listen(&World::default()), Listen::Tcp("127.0.0.1:8001".parse().unwrap()));
     let variable = World::with(&[("BURGEE_ADMIN_LISTEN", "unix:/run/admin.sock")]);
     assert_eq!(listen(&variable), Listen::Unix("/run/admin.sock".into()));
+}
+
+#[test]
+fn an_edge_proxy_at_our_admin_port_moves_it_unless_somebody_said_where_it_is() {
+    let with = |member: &str| MINIMAL_JSON.replacen('{', &format!("{{{member}, "), 1);
+    let tcp = |address: &str| Listen::Tcp(address.parse().unwrap());
+    for (server, admin) in [
+        ("{\"port\": 8001}", "127.0.0.1:8002"),
+        ("{\"port\": \"8001\", \"host\": \"localhost\"}", "127.0.0.1:8002"),
+        ("{\"port\": 8001, \"host\": \"192.0.2.1\"}", "127.0.0.1:8001"),
+        ("{\"port\": 8002}", "127.0.0.1:8001"),
+    ] {
+        let contents = with(&format!("\"server\": {server}"));
+        let settings = load_json(&World::default(), &contents).unwrap();
+        assert_eq!(settings.admin.listen, tcp(admin), "{server}");
+        let file = Some((Path::new("config.json"), &*contents));
+        let asked = Settings::load_admin(file, &World::default()).unwrap();
+        assert_eq!(asked.listen, tcp(admin), "those who ask a process find it there");
+    }
+    let contents = with("\"server\": {\"port\": 8001}");
+    let settings = load_json(&World::default(), &contents).unwrap();
+    let note = "server.port: admin.listen is \"127.0.0.1:8001\" by default, which is taken: it is \
+                \"127.0.0.1:8002\" instead";
+    assert_eq!(settings.notes, [format!("config.json:1: {note}")]);
+    let text = settings.to_toml();
+    assert!(text.contains("[admin]\nlisten = \"127.0.0.1:8002\"\n"), "{text}");
+    means_the_same(&settings, &[("BURGEE_KEY_1", "banana"), ("BURGEE_KEY_2", "ser.mango")]);
+    // Of variables, too.
+    let pairs = "[{\"server_side_key\": \"ser.mango\"}]";
+    let world = World::with(&[("ENVIRONMENT_KEY_PAIRS", pairs), ("SERVER", "{\"port\": 8001}")]);
+    let settings = world.load_without_a_file().unwrap();
+    assert_eq!(settings.admin.listen, tcp("127.0.0.1:8002"));
+    assert_eq!(settings.notes, [note.replace("server.port", "SERVER.port")]);
+    // Where somebody says where it is, it is there.
+    let world = World::with(&[("BURGEE_ADMIN_LISTEN", "127.0.0.1:8001")]);
+    assert_eq!(
+        lines(load_json(&world, &contents)),
+        [
+            "BURGEE_ADMIN_LISTEN: found one address for server.listen and admin.listen, expected two \
+          that do not overlap"
+        ]
+    );
 }
 
 // Settings as TOML.
@@ -3495,10 +3551,7 @@ timeout = "5s"
 
     let settings = load_json(&World::default(), CONFIG_JSON).unwrap();
     let text = settings.to_toml();
-    assert!(
-        text.starts_with("# Not heeded: config.json:12: endpoint_caches: not needed"),
-        "{text}"
-    );
+    assert!(text.starts_with("# Note: config.json:12: endpoint_caches: not needed"), "{text}");
     for secret in ["mango", "banana", "papaya", "guava", "lemon"] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }

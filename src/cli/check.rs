@@ -221,7 +221,7 @@ fn report(configuration: &Configuration, rules: &[Rules], lists: &[List], online
         None => writeln!(text, "environment variables: no problems\n"),
     };
     if !settings.notes.is_empty() {
-        let _ = writeln!(text, "notes: not heeded, and why");
+        let _ = writeln!(text, "notes");
         for note in &settings.notes {
             let _ = writeln!(text, "  {}", Plain(note));
         }

@@ -18,7 +18,7 @@ use super::places::Places;
 use super::problem::{Place, Problem, Problems};
 use super::raw::{self, DAY, Discover, Environment, FlagsmithSource, MILLISECOND, Source, YEAR};
 use super::secret::Key;
-use super::settings::{Listen, LogFormat, LogLevel};
+use super::settings::{Admin, Listen, LogFormat, LogLevel};
 use super::shape::{
     AllowedOrigin, Refusal, Scalar, Shape, allowed_origin, base_url, client_side_key, did_you_mean,
     nearest, secret_key, server_key,
@@ -30,12 +30,14 @@ const POLL_TIMEOUT: Duration = Duration::from_secs(5);
 /// environment.
 const GRACE: Duration = Duration::from_secs(30);
 
+const PAIRS: &str = "environment_key_pairs";
+const ADMIN: &str = "admin.listen";
 const KEY_PAIRS: &str = "ENVIRONMENT_KEY_PAIRS";
 const PROXY_KEY: &str = "PROXY_KEY";
 
 /// Variables with the members that they stand for. The Edge Proxy reads them in any letter case.
 const VARIABLES: [(&str, &str); 13] = [
-    (KEY_PAIRS, "environment_key_pairs"),
+    (KEY_PAIRS, PAIRS),
     ("API_URL", "api_url"),
     ("API_POLL_FREQUENCY", "api_poll_frequency"),
     ("API_POLL_FREQUENCY_SECONDS", "api_poll_frequency_seconds"),
@@ -226,14 +228,22 @@ impl Reading<'_> {
                 path => Place::Member { name, path: path.to_owned() },
             };
             let node = match json::parse(&text, &place) {
-                Ok(node) => node,
-                Err(error) if matches!(text.trim_start().as_bytes(), [b'{' | b'[', ..]) => {
+                Ok(node) if variable != PROXY_KEY => node,
+                Ok(node) if matches!(node.value, Value::Text(_) | Value::Null) => node,
+                Err(error)
+                    if variable != PROXY_KEY
+                        && matches!(text.trim_start().as_bytes(), [b'{' | b'[', ..]) =>
+                {
                     let place = place(0, "");
+                    self.reader.places().mark(member, place.clone());
                     self.reader.problem(place, "text that is not JSON", "JSON", Some(error.reason));
                     continue;
                 }
-                // Text needs no quotes in a variable.
-                Err(_) => Node { value: Value::Text(text.trim().to_owned()), place: place(0, "") },
+                // Text needs no quotes in a variable, and a key is text even where it looks like a
+                // number.
+                Ok(_) | Err(_) => {
+                    Node { value: Value::Text(text.trim().to_owned()), place: place(0, "") }
+                }
             };
             lay_over(&mut members, first_name(member.to_owned()), node);
         }
@@ -261,7 +271,7 @@ impl Reading<'_> {
     }
 
     fn settings(&mut self, mut members: Members) -> raw::Settings {
-        let pairs = members.take_with_null("environment_key_pairs");
+        let pairs = members.take_with_null(PAIRS);
         let proxy_key = members.take("proxy_key");
         let common = Common {
             url: self.member(&mut members, "api_url", &base_url()),
@@ -292,10 +302,28 @@ impl Reading<'_> {
         settings.server.keep_alive = settings.server.keep_alive.or(keep_alive);
         settings.log.level = settings.log.level.or(level);
         settings.log.format = settings.log.format.or(format);
+        self.make_room(&settings.server, &mut settings.admin);
         raw::refuse_environment_variables(&mut self.reader);
         settings.environments = environments;
         settings.discover = discover.into_iter().collect();
         settings
+    }
+
+    /// Moves our admin port, of which the Edge Proxy knows nothing, out of the way.
+    fn make_room(&mut self, server: &raw::Server, admin: &mut raw::Admin) {
+        let Some(server) = server.listen.as_ref().filter(|_| !self.reader.places().has(ADMIN))
+        else {
+            return;
+        };
+        let (default, free) = (Admin::default().listen, Admin::default_listen_beside(server));
+        if free != default {
+            let place = self.reader.places().nearest("server.listen");
+            let note = format!(
+                "{ADMIN} is \"{default}\" by default, which is taken: it is \"{free}\" instead"
+            );
+            self.notes.push((place, note));
+            admin.listen = Some(free);
+        }
     }
 
     fn server(&mut self, members: &mut Members) -> (Option<Listen>, Option<Duration>) {
@@ -414,11 +442,12 @@ impl Reading<'_> {
         common: &Common,
     ) -> Vec<Environment> {
         let expected = "a list with at least one pair of server_side_key and client_side_key";
+        let hint = || Some("or a proxy_key, with which they are discovered".to_owned());
         let Some(pairs) = pairs else {
-            if !discovery {
-                let place = self.reader.places().nearest("environment_key_pairs");
-                let hint = Some("or a proxy_key, with which they are discovered".to_owned());
-                self.reader.problem(place, "nothing", expected, hint);
+            // What was written and could not be read is a problem already.
+            if !discovery && !self.reader.places().has(PAIRS) {
+                let place = self.reader.places().nearest(PAIRS);
+                self.reader.problem(place, "nothing", expected, hint());
             }
             return Vec::new();
         };
@@ -428,7 +457,7 @@ impl Reading<'_> {
             other => {
                 let empty = matches!(other, Value::List(_));
                 let found = if empty { "an empty list" } else { other.kind() };
-                self.reader.problem(pairs.place, found, expected, None);
+                self.reader.problem(pairs.place, found, expected, hint().filter(|_| empty));
                 return Vec::new();
             }
         };
@@ -641,7 +670,12 @@ fn seconds(range: RangeInclusive<Duration>) -> Shape<Duration> {
 fn host() -> Shape<IpAddr> {
     Shape::text("an address, such as \"0.0.0.0\"", |text| match text {
         "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        _ => text.parse().map_err(|_| Refusal::default()),
+        _ => text.parse().map_err(|_| {
+            Refusal::hint(
+                "names are not looked up: write the address, or \"0.0.0.0\" for all of this \
+                 machine's",
+            )
+        }),
     })
 }
 

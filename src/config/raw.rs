@@ -79,7 +79,7 @@ pub(super) struct Settings {
     pub(super) proxy: Proxy,
     pub(super) environments: Vec<Environment>,
     pub(super) discover: Vec<Discover>,
-    /// What is not heeded, a line for each.
+    /// What is not heeded or leads to what nobody wrote, a line for each.
     pub(super) notes: Vec<String>,
 }
 

@@ -41,7 +41,8 @@ pub struct Settings {
     /// The placeholders of values that are one and nothing else, such as `${REFLAG_KEY}`, by key
     /// path.
     pub placeholders: BTreeMap<String, String>,
-    /// What was written and is not heeded, a line for each, with its place.
+    /// What was written and is not heeded, or leads to a setting that nobody wrote: a line for each,
+    /// with its place.
     pub notes: Vec<String>,
 }
 
@@ -121,10 +122,24 @@ pub struct Admin {
     pub startup_grace: Duration,
 }
 
+impl Admin {
+    const PORT: u16 = 8001;
+
+    fn listen_at(port: u16) -> Listen {
+        Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    }
+
+    /// Where the admin port is by default, or, where that overlaps `server`, at the next number.
+    pub(super) fn default_listen_beside(server: &Listen) -> Listen {
+        let default = Self::listen_at(Self::PORT);
+        if default.overlaps(server) { Self::listen_at(Self::PORT + 1) } else { default }
+    }
+}
+
 impl Default for Admin {
     fn default() -> Self {
         Self {
-            listen: Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 8001))),
+            listen: Self::listen_at(Self::PORT),
             token: None,
             startup_grace: Duration::from_secs(30),
         }
@@ -615,6 +630,33 @@ pub enum Listen {
     Tcp(SocketAddr),
     /// `unix:/path`
     Unix(PathBuf),
+}
+
+/// As it is written.
+impl fmt::Display for Listen {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(formatter),
+            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Listen {
+    /// Whether connections to one could come to the other.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tcp(one), Self::Tcp(other)) => {
+                one.port() == other.port()
+                    && one.port() != 0
+                    && (one.ip() == other.ip()
+                        || one.ip().is_unspecified()
+                        || other.ip().is_unspecified())
+            }
+            (Self::Unix(one), Self::Unix(other)) => one == other,
+            _ => false,
+        }
+    }
 }
 
 /// What becomes of answers older than `max_staleness`.

@@ -11,8 +11,8 @@ use super::raw;
 use super::secret::Key;
 use super::settings::{
     Admin, AllowedOrigins, Cors, Discover, Environment, FileSource, Flagsmith, FlagsmithSource,
-    Fraction, Gate, Limits, Listen, Log, Ofrep, Origin, OriginSource, Reflag, ReflagSource,
-    SecretFlags, Server, Settings, Source,
+    Fraction, Gate, Limits, Log, Ofrep, Origin, OriginSource, Reflag, ReflagSource, SecretFlags,
+    Server, Settings, Source,
 };
 use super::shape::{AllowedOrigin, Bytes};
 
@@ -84,21 +84,6 @@ fn origin(written: raw::Origin) -> Origin {
     }
 }
 
-/// Whether connections to one could come to the other.
-fn overlap(one: &Listen, other: &Listen) -> bool {
-    match (one, other) {
-        (Listen::Tcp(one), Listen::Tcp(other)) => {
-            one.port() == other.port()
-                && one.port() != 0
-                && (one.ip() == other.ip()
-                    || one.ip().is_unspecified()
-                    || other.ip().is_unspecified())
-        }
-        (Listen::Unix(one), Listen::Unix(other)) => one == other,
-        _ => false,
-    }
-}
-
 fn log(written: &raw::Log) -> Log {
     Log { level: written.level.unwrap_or_default(), format: written.format.unwrap_or_default() }
 }
@@ -144,7 +129,7 @@ impl Rules<'_> {
     /// With `SO_REUSEPORT` two listeners on one port would share its connections, and a web
     /// client could reach the admin port.
     fn ports_are_apart(&mut self, settings: &Settings) {
-        if overlap(&settings.server.listen, &settings.admin.listen) {
+        if settings.server.listen.overlaps(&settings.admin.listen) {
             let written = ["admin.listen", "server.listen"];
             let path = written.into_iter().find(|path| self.places.has(path));
             self.problem(
@@ -164,7 +149,7 @@ impl Rules<'_> {
         let others =
             [("server.listen", &settings.server.listen), ("admin.listen", &settings.admin.listen)];
         for (name, other) in others {
-            if overlap(&origin.listen, other) {
+            if origin.listen.overlaps(other) {
                 let path = if self.places.has("origin.listen") { "origin.listen" } else { name };
                 self.problem(
                     path,

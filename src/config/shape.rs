@@ -49,7 +49,7 @@ impl Refusal {
         Self { found: Some(found), hint: None }
     }
 
-    fn hint(hint: impl Into<String>) -> Self {
+    pub(super) fn hint(hint: impl Into<String>) -> Self {
         Self { found: None, hint: Some(hint.into()) }
     }
 }
@@ -588,9 +588,13 @@ pub(super) enum AllowedOrigin {
 }
 
 pub(super) fn allowed_origin() -> Shape<AllowedOrigin> {
-    Shape::text("\"*\" or \"scheme://host[:port]\"", |text| {
+    Shape::text("\"*\", \"null\" or \"scheme://host[:port]\"", |text| {
         if text == "*" {
             return Ok(AllowedOrigin::Any);
+        }
+        // What pages in a sandboxed frame or from a file send.
+        if text == "null" {
+            return Ok(AllowedOrigin::Exactly(text.to_owned()));
         }
         if text.contains('*') {
             return Err(Refusal::hint("a pattern is not read: name each origin, or \"*\" alone"));

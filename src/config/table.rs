@@ -260,10 +260,7 @@ fn duration(duration: Duration) -> String {
 }
 
 fn address(listen: &Listen) -> String {
-    match listen {
-        Listen::Tcp(address) => text(&address.to_string()),
-        Listen::Unix(path) => text(&format!("unix:{}", path.display())),
-    }
+    text(&listen.to_string())
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {

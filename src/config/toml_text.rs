@@ -24,7 +24,7 @@ impl Settings {
     pub fn to_toml(&self) -> String {
         let mut toml = Toml { settings: self, text: String::new(), keys: Keys::of(self) };
         for note in &self.notes {
-            toml.line(&remark(&format!("Not heeded: {note}")));
+            toml.line(&remark(&format!("Note: {note}")));
         }
         toml.server(&self.server);
         toml.admin(&self.admin);
@@ -466,10 +466,7 @@ fn path_string(path: &Path) -> String {
 }
 
 fn address(listen: &Listen) -> String {
-    match listen {
-        Listen::Tcp(address) => string(&address.to_string()),
-        Listen::Unix(path) => string(&format!("unix:{}", path.display())),
-    }
+    string(&listen.to_string())
 }
 
 #[cfg(test)]

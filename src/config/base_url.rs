@@ -80,24 +80,14 @@ impl BaseUrl {
         })
     }
 
-    /// Whether the upstream is reached through TLS.
-    pub fn is_https(&self) -> bool {
-        self.https
-    }
-
     /// A name or an address to connect to, an IPv6 address without its brackets.
     pub fn host(&self) -> &str {
         self.host.trim_start_matches('[').trim_end_matches(']')
     }
 
-    /// The port to connect to.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
     /// Host and port as they stand in the header field `Host`: without the port that the scheme
     /// implies, an IPv6 address in brackets.
-    pub fn authority(&self) -> String {
+    fn authority(&self) -> String {
         match (self.https, self.port) {
             (true, HTTPS_PORT) | (false, HTTP_PORT) => self.host.clone(),
             (_, port) => format!("{}:{port}", self.host),
@@ -188,14 +178,14 @@ mod tests {
     #[test]
     fn its_parts_are_those_that_a_client_needs() {
         let url = BaseUrl::parse("https://[::1]:8443/flags/").unwrap();
-        assert!(url.is_https());
-        assert_eq!((url.host(), url.port()), ("::1", 8443));
+        assert!(url.https);
+        assert_eq!((url.host(), url.port), ("::1", 8443));
         assert_eq!((url.authority().as_str(), url.path()), ("[::1]:8443", "/flags"));
         let url = BaseUrl::parse("http://edge").unwrap();
-        assert!(!url.is_https());
-        assert_eq!((url.host(), url.port()), ("edge", 80));
+        assert!(!url.https);
+        assert_eq!((url.host(), url.port), ("edge", 80));
         assert_eq!((url.authority().as_str(), url.path()), ("edge", ""));
-        assert_eq!(BaseUrl::reflag().port(), 443);
+        assert_eq!(BaseUrl::reflag().port, 443);
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl Discovery {
             .body(Bytes::new())
             .map_err(|_| unusable("this cannot be asked"))?;
         let bounds = Bounds { timeout: *timeout, body: MAX_LIST as usize };
-        let answer = fetch::send_within(&self.client, request, bounds, now).await?;
+        let answer = fetch::send_within(&self.client, request, bounds, now).await?.answer;
         fetch::expect_ok(&answer, &url, now)?;
         let read = tokio::task::spawn_blocking(move || {
             listing::read(&answer.body).map_err(|error| error.to_string())

@@ -1,27 +1,38 @@
 //! What sources behind HTTP have in common: how a request may fail, what its status means, when to
-//! come again, and how old the rules are.
+//! come again, how old the rules are, and which redirects are followed.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::header::{AGE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
-use hyper::{Request, StatusCode};
+use hyper::header::{AGE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use hyper::{Method, Request, StatusCode, Uri};
 
-use super::MAX_DOCUMENT;
+use super::{MAX_DOCUMENT, link};
 use crate::model::{Confirmed, Failure, FailureKind};
 use crate::time::Timestamp;
-use crate::upstream::{self, Answer, Bounds, Client, SendError};
+use crate::upstream::{self, Answer, Bounds, Client, Phase, SendError};
 
 /// Sent by every edge like this one, with an age beside it when it knows one.
 const BURGEE_VERSION: HeaderName = HeaderName::from_static("burgee-version");
 
-/// Sends a request and gives its whole answer, whatever its status.
+/// More than any service needs that was moved to another path.
+const MAX_REDIRECTS: usize = 5;
+
+/// An answer, and where it came from.
+pub(super) struct Page {
+    pub(super) answer: Answer,
+    /// What was asked for, or where the last redirect led.
+    pub(super) url: Uri,
+}
+
+/// Sends a request and gives its whole answer, whatever its status. Follows redirects, but nowhere
+/// that the request's key must not go: only to the same scheme, host and port.
 pub(super) async fn send(
     client: &Client,
     request: Request<Bytes>,
     timeout: Duration,
     now: Timestamp,
-) -> Result<Answer, Failure> {
+) -> Result<Page, Failure> {
     send_within(client, request, Bounds { timeout, body: MAX_DOCUMENT as usize }, now).await
 }
 
@@ -31,10 +42,64 @@ pub(super) async fn send_within(
     request: Request<Bytes>,
     bounds: Bounds,
     now: Timestamp,
-) -> Result<Answer, Failure> {
-    let path = request.uri().path().to_owned();
-    let sent = client.send(request, bounds).await;
-    sent.map_err(|error| failure(&error, &format!("GET {path}"), now))
+) -> Result<Page, Failure> {
+    let asked = request.uri().path().to_owned();
+    let following = tokio::time::timeout(bounds.timeout, follow(client, request, bounds, now));
+    // One that sends us on and on gets no more time than one that hesitates.
+    following.await.unwrap_or_else(|_| {
+        let late = SendError::Timeout { phase: Phase::Head, after: bounds.timeout };
+        Err(failure(&late, &format!("GET {asked}"), now))
+    })
+}
+
+async fn follow(
+    client: &Client,
+    mut request: Request<Bytes>,
+    bounds: Bounds,
+    now: Timestamp,
+) -> Result<Page, Failure> {
+    let mut redirects = 0;
+    loop {
+        let url = request.uri().clone();
+        let sent = client.send(request.clone(), bounds).await;
+        let answer = sent.map_err(|error| failure(&error, &format!("GET {}", url.path()), now))?;
+        let Some(location) = redirect(request.method(), &answer) else {
+            return Ok(Page { answer, url });
+        };
+        let refused = |why: &str| {
+            let message = format!("{} answered {}: {why}", without_query(&url), answer.status);
+            Failure::new(FailureKind::Malformed, message, now)
+        };
+        if redirects == MAX_REDIRECTS {
+            return Err(refused(&format!("it leads to more than {MAX_REDIRECTS} redirects")));
+        }
+        redirects += 1;
+        let target = location.to_str().ok().and_then(|target| link::resolve(&url, target));
+        let target = target.and_then(|target| at_same_origin(&url, &target));
+        *request.uri_mut() = target.ok_or_else(|| {
+            refused(
+                "redirects are followed to the same scheme, host and port only, since the key \
+                 would travel along",
+            )
+        })?;
+    }
+}
+
+/// Where this answer redirects to, if it does.
+fn redirect<'a>(method: &Method, answer: &'a Answer) -> Option<&'a HeaderValue> {
+    let is_one = matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308);
+    answer.headers.get(LOCATION).filter(|_| is_one && method == Method::GET)
+}
+
+fn at_same_origin(page: &Uri, path_and_query: &str) -> Option<Uri> {
+    let mut parts = page.clone().into_parts();
+    parts.path_and_query = Some(path_and_query.parse().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+/// A URL as it may be printed: keys may stand in queries.
+fn without_query(url: &Uri) -> String {
+    url.to_string().split('?').next().unwrap_or_default().to_owned()
 }
 
 /// What went wrong with a request. `what` has no key in it.
@@ -102,8 +167,6 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
-
     use super::*;
 
     fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {

@@ -2,8 +2,8 @@
 //! (flagsmith.md sections 3.5, 13).
 //!
 //! Asks for the environment document with the server key, conditionally where that is safe, and
-//! follows its pages. A document is handed on only when its last page is in. Never follows a page
-//! to another host, since the key would travel along.
+//! follows its pages. A document is handed on only when its last page is in. Follows neither a page
+//! nor a redirect to another host, since the key would travel along.
 //!
 //! Follows the environment's event stream, which the document's own key opens: it is known once there
 //! is a document, and another one opens another stream. Nothing else is sent there.
@@ -22,8 +22,9 @@ use hyper::StatusCode;
 use hyper::header::{ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use sha2::{Digest, Sha256};
 
+use super::fetch::{self, Page};
 use super::push::{self, Followed, Push};
-use super::{Look, MAX_DOCUMENT, Sight, Source, fetch, link};
+use super::{Look, MAX_DOCUMENT, Sight, Source, link};
 use crate::config::{BaseUrl, Key};
 use crate::dialect::flagsmith::document::{self, DocumentError};
 use crate::dialect::flagsmith::listing::ServerSideKey;
@@ -231,16 +232,18 @@ impl FlagsmithSource {
     ) -> Result<Option<(Document, Confirmed)>, Failure> {
         let mut request = self.request(&self.path(), key, now)?;
         let conditional = self.condition(request.headers_mut(), now, is_announced);
-        let answer = fetch::send(&self.client, request, self.upstream.timeout, now).await?;
+        let first = fetch::send(&self.client, request, self.upstream.timeout, now).await?;
+        let answer = &first.answer;
         let confirmed = fetch::confirmed(&answer.headers, now);
         if answer.status == StatusCode::NOT_MODIFIED && conditional {
             return Ok(Some((Document::NotModified, confirmed)));
         }
-        fetch::expect_ok(&answer, &self.url(), now)?;
-        let pages = self.other_pages(&answer, key, now).await?;
+        fetch::expect_ok(answer, &self.url(), now)?;
+        let pages = self.other_pages(&first, key, now).await?;
         let etag = answer.headers.get(ETAG).filter(|_| pages.is_empty()).cloned();
         let known = self.held.as_ref().map(|held| held.hash);
-        let read = tokio::task::spawn_blocking(move || read(&answer.body, &pages, known)).await;
+        let body = first.answer.body;
+        let read = tokio::task::spawn_blocking(move || read(&body, &pages, known)).await;
         let read = read.unwrap_or_else(|_| Err("reading the document failed".to_owned()));
         let held = |hash, updated_at| Held { hash, updated_at, etag, fetched_at: now };
         let document = match read.map_err(|error| self.malformed(&error, now))? {
@@ -276,24 +279,26 @@ impl FlagsmithSource {
     /// Follows `Link: <...>; rel="next"` to the end.
     async fn other_pages(
         &self,
-        first: &Answer,
+        first: &Page,
         key: &Key,
         now: Timestamp,
     ) -> Result<Vec<Bytes>, Failure> {
         let mut pages = Vec::new();
         let mut seen = HashSet::from([self.path()]);
-        let mut page = self.path();
-        let mut next = self.next_page(first, now)?;
-        let mut bytes = first.body.len();
+        let mut url = first.url.clone();
+        let mut next = self.next_page(&first.answer, now)?;
+        let mut bytes = first.answer.body.len();
         while let Some(link) = next {
-            page = link::resolve(&self.upstream.url, path_of(&page), &link).ok_or_else(|| {
+            let page = link::resolve(&url, &link).ok_or_else(|| {
                 self.malformed("the next page is on another host, where the key must not go", now)
             })?;
             if !seen.insert(page.clone()) {
                 return Err(self.malformed("its pages go round in a circle", now));
             }
             let request = self.request(&page, key, now)?;
-            let answer = fetch::send(&self.client, request, self.upstream.timeout, now).await?;
+            let page = fetch::send(&self.client, request, self.upstream.timeout, now).await?;
+            let answer = page.answer;
+            url = page.url;
             fetch::expect_ok(&answer, &format!("{} (page {})", self.url(), pages.len() + 2), now)?;
             bytes = bytes.saturating_add(answer.body.len());
             if pages.len() >= MAX_PAGES || bytes > MAX_DOCUMENT as usize {
@@ -404,10 +409,6 @@ pub(super) fn secret_value(key: &Key) -> Option<HeaderValue> {
     let mut value = HeaderValue::try_from(key.expose()).ok()?;
     value.set_sensitive(true);
     Some(value)
-}
-
-fn path_of(page: &str) -> &str {
-    page.split('?').next().unwrap_or_default()
 }
 
 /// Reads a document with all its pages, unless it is the one with the hash that is known.

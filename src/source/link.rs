@@ -1,10 +1,10 @@
-//! Links to further pages: the header field `Link` (RFC 8288) and what its targets mean (RFC 3986).
+//! Links to other pages: the header field `Link` (RFC 8288), and what its targets and those of
+//! redirects mean (RFC 3986).
 
 use std::borrow::Cow;
 
+use hyper::Uri;
 use hyper::header::{HeaderMap, LINK};
-
-use crate::config::BaseUrl;
 
 /// There is a link to a next page, and it cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,20 +84,19 @@ fn parameter_value(text: &str) -> Result<(&str, &str), Unreadable> {
     Ok((&quoted[..end], &quoted[end + 1..]))
 }
 
-/// What a target on a page of `base` means: path and query. None for another scheme, host or port,
-/// where `base`'s key must not go. `page` is the path of the page that the target came with.
-pub(super) fn resolve(base: &BaseUrl, page: &str, target: &str) -> Option<String> {
+/// What a target means that came with the page at `page`, an absolute `http:` or `https:` URL: path
+/// and query. None for another scheme, host or port, where the page's key must not go.
+pub(super) fn resolve(page: &Uri, target: &str) -> Option<String> {
     let target = target.split('#').next().unwrap_or_default();
     let target: Cow<'_, str> = match target.find(['/', '?', ':']) {
         Some(at) if target[at..].starts_with("://") => {
-            let scheme = if base.is_https() { "https" } else { "http" };
-            let is_same = target[..at].eq_ignore_ascii_case(scheme);
-            behind_authority(base, is_same.then(|| &target[at + 3..])?)?
+            let is_same = target[..at].eq_ignore_ascii_case(page.scheme_str()?);
+            behind_authority(page, is_same.then(|| &target[at + 3..])?)?
         }
         // Any other scheme.
         Some(at) if target[at..].starts_with(':') => return None,
         _ => match target.strip_prefix("//") {
-            Some(rest) => behind_authority(base, rest)?,
+            Some(rest) => behind_authority(page, rest)?,
             None => target.into(),
         },
     };
@@ -106,22 +105,26 @@ pub(super) fn resolve(base: &BaseUrl, page: &str, target: &str) -> Option<String
         None => (&*target, None),
     };
     let path = if path.is_empty() {
-        page.to_owned()
+        page.path().to_owned()
     } else if path.starts_with('/') {
         without_dots(path)
     } else {
+        let page = page.path();
         let folder = page.rfind('/').map_or("/", |slash| &page[..=slash]);
         without_dots(&format!("{folder}{path}"))
     };
     Some(query.map_or_else(|| path.clone(), |query| format!("{path}?{query}")))
 }
 
-/// Path and query behind host and port, if those are `base`'s.
-fn behind_authority<'a>(base: &BaseUrl, text: &'a str) -> Option<Cow<'a, str>> {
+/// Path and query behind host and port, if those are the page's.
+fn behind_authority<'a>(page: &Uri, text: &'a str) -> Option<Cow<'a, str>> {
     let (authority, behind) = text.split_at(text.find(['/', '?']).unwrap_or(text.len()));
-    let with_port = format!("{}:{}", base.authority(), base.port());
-    let is_same =
-        [base.authority(), with_port].iter().any(|own| own.eq_ignore_ascii_case(authority));
+    let host = page.host()?;
+    let implied = if page.scheme_str() == Some("https") { 443 } else { 80 };
+    let port = page.port_u16().unwrap_or(implied);
+    let with_port = format!("{host}:{port}");
+    let is_same = authority.eq_ignore_ascii_case(&with_port)
+        || port == implied && authority.eq_ignore_ascii_case(host);
     let has_path = behind.starts_with('/');
     is_same.then(|| if has_path { behind.into() } else { format!("/{behind}").into() })
 }
@@ -197,11 +200,9 @@ mod tests {
 
     #[test]
     fn targets_mean_what_they_mean_in_a_browser_and_stay_at_home() {
-        let base = |url| BaseUrl::parse(url).unwrap();
-        let page = "/api/v1/environment-document/";
-        let edge = base("https://edge.example/api/v1");
-        let local = base("http://[::1]:8000/api/v1");
-        for (base, target, expected) in [
+        let edge = Uri::from_static("https://edge.example/api/v1/environment-document/");
+        let local = Uri::from_static("http://[::1]:8000/api/v1/environment-document/?page=1");
+        for (page, target, expected) in [
             (&edge, "?page_id=a%3Ab", Some("/api/v1/environment-document/?page_id=a%3Ab")),
             (&edge, "/api/v1/x/?a=//b:c", Some("/api/v1/x/?a=//b:c")),
             (&edge, "https://edge.example/x?y#z", Some("/x?y")),
@@ -213,6 +214,7 @@ mod tests {
             (&edge, "../pages/./2", Some("/api/v1/pages/2")),
             (&edge, "../../../../..", Some("/")),
             (&edge, "", Some("/api/v1/environment-document/")),
+            (&local, "", Some("/api/v1/environment-document/")),
             (&local, "http://[::1]:8000/x", Some("/x")),
             (&edge, "http://edge.example/x", None),
             (&edge, "https://edge.example:444/x", None),
@@ -223,8 +225,9 @@ mod tests {
             (&edge, "file:///etc/passwd", None),
             (&edge, "data:text/plain,x", None),
             (&local, "http://[::1]/x", None),
+            (&local, "http://[::1]:80/x", None),
         ] {
-            assert_eq!(resolve(base, page, target).as_deref(), expected, "{target}");
+            assert_eq!(resolve(page, target).as_deref(), expected, "{target}");
         }
     }
 }

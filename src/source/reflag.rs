@@ -4,8 +4,7 @@
 //! Asks for the definitions with the secret key and, where publishable keys are served, for the
 //! list of flags that a publishable key may see, since definitions do not tell. Follows the event
 //! stream with the secret key, too: each announced version leads to a request that the upstream
-//! holds until it has that version. Never sends the secret key anywhere else, and never follows a
-//! redirect.
+//! holds until it has that version. Never sends a key to another host.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
@@ -113,7 +112,7 @@ impl ReflagSource {
             request.headers_mut().insert(IF_NONE_MATCH, etag);
         }
         let conditional = request.headers().contains_key(IF_NONE_MATCH);
-        let answer = fetch::send(&self.client, request, timeout, look.now).await?;
+        let answer = fetch::send(&self.client, request, timeout, look.now).await?.answer;
         let confirmed = fetch::confirmed(&answer.headers, look.now);
         if answer.status == StatusCode::NOT_MODIFIED && conditional {
             return Ok((Definitions::Same, confirmed));
@@ -142,7 +141,7 @@ impl ReflagSource {
         let path = "/features/evaluated";
         let request = self.request(&format!("{}{path}", self.upstream.url), key, now)?;
         let timeout = self.upstream.timeout.min(LEARNING_TIMEOUT);
-        let answer = fetch::send(&self.client, request, timeout, now).await?;
+        let answer = fetch::send(&self.client, request, timeout, now).await?.answer;
         fetch::expect_ok(&answer, &format!("{}{path}", self.upstream.url), now)?;
         let malformed = |what: String| {
             let message = format!("{}{path}: {what}", self.upstream.url);

@@ -421,7 +421,7 @@ fn a_list_that_cannot_be_fetched_or_read_changes_nothing() {
         ("401", Answered::status(401).into(), "unauthorized"),
         ("403", Answered::status(403).into(), "unauthorized"),
         ("404", Answered::status(404).into(), "status_4xx"),
-        ("a redirect", Answered::status(302).header("Location", "/x").into(), "malformed"),
+        ("a redirect", Answered::status(302).header("Location", "//x/").into(), "malformed"),
         ("204", Answered::status(204).into(), "malformed"),
         ("nothing in it", body(""), "malformed"),
         ("an object", body("{}"), "malformed"),

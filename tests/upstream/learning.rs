@@ -51,7 +51,7 @@ const ROWS: [Row; 16] = [
     Row { upstream: "answers 304", answer: |_| Reply::status(304).into(), kind: "malformed" },
     Row {
         upstream: "redirects",
-        answer: |_| Reply::status(302).header("Location", "/features").into(),
+        answer: |_| Reply::status(302).header("Location", "//elsewhere.example/features").into(),
         kind: "malformed",
     },
     Row {

@@ -99,12 +99,49 @@ fn whatever_an_upstream_does_clients_keep_the_last_good_answer() {
     .into_iter()
     .flatten()
     .collect();
-    let home = Reply::status(301).header("Location", "/api/v1/environment-document");
+    let home = Reply::status(301).header("Location", PATH);
     rows.push(answer("redirects to itself", home, "malformed"));
     // While running it is asked whether there is anything new.
     rows.retain(|row| row.upstream != "answers 304 though nobody asked for it");
     for_each_row(&rows, |row| row.upstream, |row| suffer(row, "100ms"));
     assert_eq!(elsewhere.connected(), 0, "a redirect was followed");
+}
+
+#[test]
+fn a_redirect_to_the_same_host_is_followed_and_its_pages_are_found_from_there() {
+    let upstream = serving(7);
+    let (status, moved) = (Reply::status, "/edge/v2/document");
+    let origin = upstream.url();
+    for (code, target) in [
+        (301, moved.to_owned()),
+        (302, format!("{origin}{moved}")),
+        (303, format!("{}{moved}", origin.strip_prefix("http:").expect("a scheme"))),
+        (307, "../../../edge/v2/document?region=eu".to_owned()),
+        (308, "/one".to_owned()),
+    ] {
+        upstream.answer(PATH, status(code).header("Location", &target));
+        // As many as are followed: five with the first.
+        for (from, to) in
+            [("/one", "/two"), ("/two", "/three"), ("/three", "/four"), ("/four", moved)]
+        {
+            upstream.answer(from, status(302).header("Location", to));
+        }
+        upstream.answer(moved, good(7).header("Link", "<rest>; rel=\"next\""));
+        upstream.answer("/edge/v2/rest", good(7));
+        let edge = start(&upstream);
+        until_well(&edge, number(7));
+        for path in [moved, "/edge/v2/rest"] {
+            let asked = upstream.requests_to(path);
+            let last = asked.last().expect("a request");
+            assert_eq!(last.header("x-environment-key"), Some(SERVER_KEY), "{code} to {path}");
+        }
+    }
+    upstream.answer("/four", status(302).header("Location", "/five"));
+    upstream.answer("/five", status(302).header("Location", moved));
+    let edge = start(&upstream);
+    let status = until_failing(&edge);
+    let message = status["source"]["last_error"]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("/five answered 302 Found: it leads to more than 5"), "{message}");
 }
 
 /// Lets the upstream fail from the start, be well, fail again and be well again.

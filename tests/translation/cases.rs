@@ -119,6 +119,7 @@ fn conditions_of_segments_that_have_an_equal() {
             "(X NOT_CONTAINS [@] & X NOT_ANY_OF [true, false] & !number(X))",
         ),
         ("IS_SET", json!(null), "X NOT_ANY_OF []"),
+        ("IS_SET", json!(["a"]), "X NOT_ANY_OF []"),
         ("PERCENTAGE_SPLIT", json!("100"), "X NOT_ANY_OF []"),
     ] {
         let became = to_reflag(Some("plan"), operator, &value, Generation::V1_0);

@@ -165,6 +165,8 @@ impl<'a> Conditions<'a> {
         leaf: LeafIndex,
     ) -> Check {
         let text = match &condition.value {
+            // They ask whether there is a value, and of what kind their own is does not matter.
+            _ if matches!(condition.operator, Operator::IsSet | Operator::IsNotSet) => "".into(),
             model::Operand::Text(text) => text.clone(),
             model::Operand::Null => "None".into(),
             model::Operand::List(_) if condition.operator == Operator::In => "".into(),

@@ -350,8 +350,10 @@ impl<'a> Translator<'a> {
     }
 
     fn condition(&mut self, segment: &Segment, asked: &Condition) -> Translated {
-        // Compared with a list, nothing ever holds.
-        if matches!(asked.value, Operand::List(_)) && asked.operator != Operator::In {
+        // Compared with a list, nothing ever holds but what does not ask for the operand.
+        let takes_any =
+            matches!(asked.operator, Operator::In | Operator::IsSet | Operator::IsNotSet);
+        if matches!(asked.value, Operand::List(_)) && !takes_any {
             return Ok(FALSE);
         }
         let compared = match asked.operator {

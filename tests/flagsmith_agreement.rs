@@ -430,7 +430,7 @@ fn operand_of(words: &[&str], at: &mut usize, conditions: &[bool]) -> bool {
 /// Segments that may override a feature, the strongest first, by their numbers.
 fn candidates(document: &Value, feature: &str) -> Vec<usize> {
     let mut found = Vec::new();
-    for (index, segment) in list(&document["project"]["segments"]).iter().enumerate() {
+    for (index, segment) in naive::segments(document).into_iter().enumerate() {
         for state in list(&segment["feature_states"]) {
             if state["feature"]["name"] == feature {
                 let priority = state["feature_segment"]["priority"].as_f64();
@@ -456,7 +456,7 @@ fn check_explained(
     identity: Option<&Identity>,
     segments_without_identity: bool,
 ) {
-    let segments = list(&document["project"]["segments"]);
+    let segments = naive::segments(document);
     let expected = json!([flag.name, flag.enabled, flag.value, flag.variant, flag.reason]);
     let members = ["key", "enabled", "value", "variant", "reason"].map(|name| &explained[name]);
     assert_eq!(json!(members), expected);
@@ -464,7 +464,7 @@ fn check_explained(
     let numbers = candidates(document, &flag.name);
     assert_eq!(rules.len(), numbers.len());
     for (rule, number) in rules.iter().zip(numbers) {
-        let segment = &segments[number];
+        let segment = segments[number];
         assert_eq!(rule["segment"], segment["name"]);
         let explained = list(&rule["conditions"]);
         let real = conditions(&segment["rules"]);

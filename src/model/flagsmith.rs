@@ -127,7 +127,7 @@ pub struct Variant {
 /// A group of identities, told by rules.
 #[derive(Clone, Debug)]
 pub struct Segment {
-    /// Hashed before an identity's key in percentage splits of this segment.
+    /// Its id, which no other has. Hashed before an identity's key in percentage splits of this segment.
     pub key: Box<str>,
     /// Name, for reasons.
     pub name: Box<str>,
@@ -275,13 +275,18 @@ pub struct Broken {
     pub replacement: Option<Bytes>,
 }
 
-/// What a part of a document is called.
+/// What a part of a document is, as far as it can be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Named {
     /// A feature's default state.
     Feature(Box<str>),
-    /// A segment.
-    Segment(Box<str>),
+    /// A segment: they are told apart by their ids, and names may repeat.
+    Segment {
+        /// None where that is what is wrong with it.
+        id: Option<Box<str>>,
+        /// For people.
+        name: Option<Box<str>>,
+    },
     /// Something else, or without a name.
     Other,
 }

@@ -13,7 +13,7 @@ use crate::dialect::reflag::Entries;
 use crate::dialect::tag::mix;
 use crate::evaluate::AnyProgram;
 use crate::evaluate::flagsmith::Program;
-use crate::model::flagsmith::{Environment, Named, UpdatedAt};
+use crate::model::flagsmith::{Environment, Named, Segment, UpdatedAt};
 use crate::model::{KeyClass, Version};
 use crate::time::Timestamp;
 
@@ -141,7 +141,9 @@ pub(super) fn keep_last_good_forms(environment: &mut Environment, held: &Environ
         let named = environment.broken[at].named.clone();
         let place = match &named {
             Named::Feature(name) => keep_feature(environment, held, name),
-            Named::Segment(name) => keep_segment(environment, held, name),
+            Named::Segment { id, name } => {
+                keep_segment(environment, held, id.as_deref(), name.as_deref())
+            }
             Named::Other => None,
         };
         let Some(place) = place else { continue };
@@ -168,19 +170,25 @@ fn keep_feature(
     Some(held.features[at].place.clone())
 }
 
-/// The same for a segment.
+/// The same for a segment. One that has lost its id is known by its name, where only one had that.
 fn keep_segment(
     environment: &mut Environment,
     held: &Environment,
-    name: &str,
+    id: Option<&str>,
+    name: Option<&str>,
 ) -> Option<Range<usize>> {
+    let is_meant = |segment: &Segment| match id {
+        Some(id) => *segment.key == *id,
+        None => Some(&*segment.name) == name,
+    };
+    let mut meant = held.segments.iter().enumerate().filter(|(_, segment)| is_meant(segment));
+    let (Some((at, kept)), None) = (meant.next(), meant.next()) else { return None };
     let segments = &mut environment.segments;
-    if segments.iter().any(|segment| *segment.name == *name) {
+    if segments.iter().any(|segment| segment.key == kept.key || is_meant(segment)) {
         return None;
     }
-    let at = held.segments.iter().position(|segment| *segment.name == *name)?;
-    segments.insert(at.min(segments.len()), held.segments[at].clone());
-    Some(held.segments[at].place.clone())
+    segments.insert(at.min(segments.len()), kept.clone());
+    Some(kept.place.clone())
 }
 
 impl FlagsmithContent {

@@ -94,7 +94,7 @@ pub(crate) fn evaluate(
     let interpreter = Interpreter { document, identity, applies_segments };
     let flags =
         list(&document["feature_states"]).iter().map(|state| interpreter.flag(state)).collect();
-    let segments = list(&document["project"]["segments"]).iter();
+    let segments = segments(document).into_iter();
     let matching = segments.filter(|segment| applies_segments && interpreter.matches(segment));
     (flags, matching.map(|segment| text(&segment["name"])).collect())
 }
@@ -110,6 +110,18 @@ pub(crate) fn holds(
     let applies_segments = identity.is_some() || segments_without_identity;
     let interpreter = Interpreter { document, identity, applies_segments };
     applies_segments && interpreter.condition(condition, segment)
+}
+
+/// The segments as a map by id has them: of two with one id the later, in the earlier one's place.
+pub(crate) fn segments(document: &Value) -> Vec<&Value> {
+    let mut segments: Vec<&Value> = Vec::new();
+    for segment in list(&document["project"]["segments"]) {
+        match segments.iter_mut().find(|earlier| earlier["id"] == segment["id"]) {
+            Some(earlier) => *earlier = segment,
+            None => segments.push(segment),
+        }
+    }
+    segments
 }
 
 fn list(value: &Value) -> &[Value] {
@@ -133,7 +145,7 @@ impl Interpreter<'_> {
         let mut held = f64::INFINITY;
         let mut found = false;
         if self.applies_segments {
-            for segment in list(&self.document["project"]["segments"]) {
+            for segment in segments(self.document) {
                 for state in list(&segment["feature_states"]) {
                     let priority =
                         state["feature_segment"]["priority"].as_f64().unwrap_or(f64::INFINITY);

@@ -418,7 +418,9 @@ fn read_features(raw: &[&RawValue], environment: &mut Environment) {
     }
 }
 
+/// A later segment takes the place of an earlier one of the same id, as in the vendor's engine.
 fn read_segments(raw: &[&RawValue], environment: &mut Environment) {
+    let mut places: HashMap<Box<str>, usize> = HashMap::new();
     for (index, raw) in raw.iter().enumerate() {
         let name = || match name_of(raw, false) {
             Some(name) => format!("segment `{name}`"),
@@ -426,9 +428,21 @@ fn read_segments(raw: &[&RawValue], environment: &mut Environment) {
         };
         match parse::<WireSegment<'_>>(raw).and_then(|wire| segment(wire, raw, &name, environment))
         {
-            Ok(segment) => environment.segments.push(segment),
+            Ok(segment) => match places.entry(segment.key.clone()) {
+                Entry::Occupied(place) => {
+                    let id = &segment.key;
+                    let warning = format!("segment with id {id}: defined twice, the later counts");
+                    environment.warnings.push(warning);
+                    environment.segments[*place.get()] = segment;
+                }
+                Entry::Vacant(place) => {
+                    place.insert(environment.segments.len());
+                    environment.segments.push(segment);
+                }
+            },
             Err(reason) => {
-                let named = name_of(raw, false).map_or(Named::Other, |n| Named::Segment(n.into()));
+                let (id, named) = (id_of(raw), name_of(raw, false).map(Box::from));
+                let named = Named::Segment { id, name: named };
                 set_aside(name(), reason, named, raw, environment);
             }
         }
@@ -441,11 +455,7 @@ fn segment(
     name: &dyn Fn() -> String,
     environment: &mut Environment,
 ) -> Result<Segment, String> {
-    let key = match wire.id {
-        Value::String(text) => text.into(),
-        Value::Number(number) => number.to_string().into(),
-        _ => return Err("`id` is neither text nor a number".to_owned()),
-    };
+    let key = segment_key(wire.id).ok_or_else(|| "`id` is neither text nor a number".to_owned())?;
     let rules = wire.rules.unwrap_or_default().into_iter().map(rule).collect::<Result<_, _>>()?;
     let mut overrides = Vec::new();
     for raw in wire.feature_states.unwrap_or_default() {
@@ -460,6 +470,14 @@ fn segment(
     }
     let place = place_of(raw, &environment.verbatim);
     Ok(Segment { key, name: wire.name, rules, overrides, place })
+}
+
+fn segment_key(id: Value) -> Option<Box<str>> {
+    match id {
+        Value::String(text) => Some(text.into()),
+        Value::Number(number) => Some(number.to_string().into()),
+        _ => None,
+    }
 }
 
 /// Several entries of one identity are put together: some sources give one for each feature.
@@ -627,6 +645,19 @@ fn name_of(raw: &RawValue, of_feature: bool) -> Option<String> {
     // Passes over the other members, however deep they are.
     let named: WireNamed = serde_json::from_str(raw.get()).ok()?;
     if of_feature { named.feature?.name } else { named.name }
+}
+
+/// The id of a segment that could not be read, as far as it has one.
+fn id_of(raw: &RawValue) -> Option<Box<str>> {
+    #[derive(Deserialize)]
+    struct WireIdentified {
+        id: Value,
+    }
+    if !is_object(raw.get()) {
+        return None;
+    }
+    let WireIdentified { id } = serde_json::from_str(raw.get()).ok()?;
+    segment_key(id)
 }
 
 /// Reads an ISO 8601 moment: with an offset, with `Z`, or without either, which means UTC.
@@ -813,6 +844,22 @@ mod tests {
         let ids: Vec<i64> = read.features.iter().map(|f| f.id).collect();
         assert_eq!(ids, [9, 2]);
         assert_eq!(read.warnings.len(), 1);
+    }
+
+    #[test]
+    fn of_two_segments_with_one_id_the_later_counts_in_the_earlier_ones_place() {
+        let segment = |id: Value, name: &str| json!({"id": id, "name": name, "rules": []});
+        let mut twice = document();
+        twice["project"]["segments"] = json!([
+            segment(json!(1), "a"),
+            segment(json!(2), "b"),
+            segment(json!("1"), "c"),
+            segment(json!(3), "b"),
+        ]);
+        let read = read(&bytes(&twice)).unwrap();
+        let names: Vec<&str> = read.segments.iter().map(|segment| &*segment.name).collect();
+        assert_eq!(names, ["c", "b", "b"]);
+        assert_eq!(read.warnings, ["segment with id 1: defined twice, the later counts"]);
     }
 
     #[test]

@@ -308,6 +308,39 @@ fn a_segment_that_breaks_keeps_its_members() {
 }
 
 #[test]
+fn segments_of_one_name_are_told_apart_by_their_ids() {
+    let two = |version| {
+        let mut document = document(version);
+        let segments = document["project"]["segments"].as_array_mut().expect("a list");
+        let mut silver = segments[0].clone();
+        silver["id"] = json!(8);
+        silver["rules"][0]["conditions"][0]["value"] = json!("silver");
+        silver["feature_states"][0]["feature_state_value"] = json!("for silver");
+        segments.insert(0, silver);
+        document
+    };
+    let upstream = serving(7);
+    publish(&upstream, &two(7));
+    let edge = start(&upstream);
+    until_well(&edge, number(7));
+    assert_eq!(value_for(&edge, "bob"), "for gold");
+    let mut broken = two(8);
+    broken["project"]["segments"][1]["rules"][0]["type"] = json!("MOST");
+    publish(&upstream, &broken);
+    until_well(&edge, number(8));
+    assert_quarantined(&edge, "segment `gold`", "");
+    assert_eq!(value_for(&edge, "bob"), "for gold", "its last good form");
+    let served = server(&edge).get("/api/v1/environment-document/").json();
+    assert_eq!(served["project"]["segments"], two(8)["project"]["segments"]);
+    // Which of the two this was nobody can tell.
+    broken = two(9);
+    broken["project"]["segments"][1]["id"] = Value::Null;
+    publish(&upstream, &broken);
+    until_well(&edge, number(9));
+    assert_eq!(value_for(&edge, "bob"), "v1");
+}
+
+#[test]
 fn overrides_that_cannot_be_read_are_left_out_alone() {
     let mut document = document(7);
     let gold = &mut document["project"]["segments"][0]["feature_states"];

@@ -49,29 +49,29 @@ pub fn read(document: &Bytes) -> Result<Environment, DocumentError> {
     }
     let project: WireProject<'_> = parse(wire.project)
         .map_err(|error| DocumentError::NotEnvironment(format!("`project`: {error}")))?;
+    let mut warnings = Warnings::default();
+    let updated_at: Option<String> = warnings.optional("updated_at", wire.updated_at);
+    let hide_disabled = warnings.optional("hide_disabled_flags", wire.hide_disabled_flags);
+    let project_hides_disabled =
+        warnings.optional("project.hide_disabled_flags", project.hide_disabled_flags);
+    let vendor = vendor_settings(&wire, &project, &mut warnings);
     let mut environment = Environment {
         key: wire.api_key,
-        name: wire.name,
-        updated_at: wire.updated_at.as_deref().and_then(read_moment),
+        name: warnings.optional("name", wire.name),
+        updated_at: updated_at.as_deref().and_then(read_moment),
         // The vendor's API hides them from all keys and its proxy, which reads the project alone,
         // from client keys.
-        hide_disabled_from_servers: wire.hide_disabled_flags == Some(true),
-        hide_disabled_flags: wire
-            .hide_disabled_flags
-            .or(project.hide_disabled_flags)
-            .unwrap_or(false),
-        server_key_only: project.server_key_only_feature_ids.unwrap_or_default(),
+        hide_disabled_from_servers: hide_disabled == Some(true),
+        hide_disabled_flags: hide_disabled.or(project_hides_disabled).unwrap_or(false),
+        server_key_only: server_key_only(project.server_key_only_feature_ids, &mut warnings)?,
+        vendor,
         verbatim: document.clone(),
         ..Environment::default()
     };
-    environment.vendor = vendor_settings(
-        (wire.allow_client_traits, wire.hide_sensitive_data),
-        project.enable_realtime_updates,
-        &project.organisation.unwrap_or_default(),
-    );
-    if wire.updated_at.is_some() && environment.updated_at.is_none() {
-        environment.warnings.push("`updated_at` is no moment".to_owned());
+    if updated_at.is_some() && environment.updated_at.is_none() {
+        warnings.0.push("`updated_at` is no moment".to_owned());
     }
+    environment.warnings = warnings.0;
     read_features(&wire.feature_states, &mut environment);
     read_segments(&project.segments.unwrap_or_default(), &mut environment);
     read_identities(&wire.identity_overrides.unwrap_or_default(), &mut environment);
@@ -216,37 +216,48 @@ fn classify(error: serde_json::Error) -> DocumentError {
     }
 }
 
-/// What is wrong, without the place and without the document's own texts: those may be anything.
+/// What is wrong, in words of JSON, without the place and without the document's own texts: those may
+/// be anything.
 fn without_quotes(error: &serde_json::Error) -> String {
+    const WORDS: [(&str, &str); 5] = [
+        ("invalid type: map", "invalid type: an object"),
+        ("invalid type: sequence", "invalid type: a list"),
+        ("expected a sequence", "expected a list"),
+        ("expected i64", "expected an integer"),
+        ("expected f64", "expected a number"),
+    ];
     let mut text = error.to_string();
     if let (Some(start), Some(end)) = (text.find(" \""), text.rfind("\", "))
         && start < end
     {
         text.replace_range(start..=end, "");
     }
-    text.split(" at line ").next().unwrap_or(&text).to_owned()
+    let text = text.split(" at line ").next().unwrap_or(&text);
+    WORDS.iter().fold(text.to_owned(), |text, (of_rust, of_json)| text.replace(of_rust, of_json))
 }
 
 #[derive(Deserialize)]
 #[serde(expecting = "an object with `api_key`, `project` and `feature_states`")]
 struct WireDocument<'a> {
     api_key: Box<str>,
-    #[serde(default)]
-    name: Option<Box<str>>,
-    #[serde(default)]
-    updated_at: Option<String>,
+    #[serde(borrow, default)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    updated_at: Option<&'a RawValue>,
     #[serde(borrow)]
     project: &'a RawValue,
     #[serde(borrow)]
     feature_states: Vec<&'a RawValue>,
+    // A document whose overrides or segments cannot be found is refused: without them many would be
+    // given what is meant for others, and the document before is still there.
     #[serde(borrow, default)]
     identity_overrides: Option<Vec<&'a RawValue>>,
-    #[serde(default)]
-    hide_disabled_flags: Option<bool>,
-    #[serde(default)]
-    allow_client_traits: Option<bool>,
-    #[serde(default)]
-    hide_sensitive_data: Option<bool>,
+    #[serde(borrow, default)]
+    hide_disabled_flags: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    allow_client_traits: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    hide_sensitive_data: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -254,35 +265,36 @@ struct WireDocument<'a> {
 struct WireProject<'a> {
     #[serde(borrow, default)]
     segments: Option<Vec<&'a RawValue>>,
-    #[serde(default)]
-    hide_disabled_flags: Option<bool>,
-    #[serde(default)]
-    enable_realtime_updates: Option<bool>,
-    #[serde(default)]
-    server_key_only_feature_ids: Option<BTreeSet<i64>>,
-    #[serde(default)]
-    organisation: Option<WireOrganisation>,
+    #[serde(borrow, default)]
+    hide_disabled_flags: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    enable_realtime_updates: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    server_key_only_feature_ids: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    organisation: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
-struct WireOrganisation {
-    #[serde(default)]
-    stop_serving_flags: Option<bool>,
-    #[serde(default)]
-    persist_trait_data: Option<bool>,
+#[serde(expecting = "an organisation")]
+struct WireOrganisation<'a> {
+    #[serde(borrow, default)]
+    stop_serving_flags: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    persist_trait_data: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 #[serde(expecting = "a feature state with `feature` and `enabled`")]
-struct WireFeatureState {
+struct WireFeatureState<'a> {
     feature: WireFeature,
     enabled: bool,
     #[serde(default = "null")]
     feature_state_value: Box<RawValue>,
     #[serde(default)]
     django_id: Option<Value>,
-    #[serde(default)]
-    featurestate_uuid: Option<Box<str>>,
+    #[serde(borrow, default)]
+    featurestate_uuid: Option<&'a RawValue>,
     #[serde(default)]
     feature_segment: Option<WireFeatureSegment>,
     #[serde(default)]
@@ -292,13 +304,15 @@ struct WireFeatureState {
 #[derive(Deserialize)]
 #[serde(expecting = "a feature with `id` and `name`")]
 struct WireFeature {
-    id: i64,
+    // SDKs want one of overrides, too, though they make nothing of it there but to tell them apart.
+    id: Value,
     name: Box<str>,
     #[serde(default, rename = "type")]
     kind: Option<Box<str>>,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with `priority`")]
 struct WireFeatureSegment {
     #[serde(default)]
     priority: Option<f64>,
@@ -370,26 +384,103 @@ fn null() -> Box<RawValue> {
     RawValue::NULL.to_owned()
 }
 
-fn vendor_settings(
-    (allow_client_traits, hide_sensitive_data): (Option<bool>, Option<bool>),
-    enable_realtime_updates: Option<bool>,
-    organisation: &WireOrganisation,
-) -> VendorSettings {
-    VendorSettings {
-        allow_client_traits: allow_client_traits.unwrap_or(true),
-        hide_sensitive_data: hide_sensitive_data.unwrap_or(false),
-        stop_serving_flags: organisation.stop_serving_flags.unwrap_or(false),
-        persist_trait_data: organisation.persist_trait_data.unwrap_or(true),
-        enable_realtime_updates: enable_realtime_updates.unwrap_or(false),
+/// What is odd and no reason to refuse a document.
+#[derive(Default)]
+struct Warnings(Vec<String>);
+
+impl Warnings {
+    /// A member that need not be there. One of another type than it should have counts as absent.
+    fn optional<'a, T: Deserialize<'a>>(
+        &mut self,
+        member: &str,
+        raw: Option<&'a RawValue>,
+    ) -> Option<T> {
+        let read = serde_json::from_str(raw?.get());
+        read.map_err(|error| self.absent(member, &without_quotes(&error))).ok()
     }
+
+    fn absent(&mut self, member: &str, reason: &str) {
+        self.0.push(format!("`{member}`: {reason}: it counts as absent"));
+    }
+}
+
+fn vendor_settings(
+    wire: &WireDocument<'_>,
+    project: &WireProject<'_>,
+    warnings: &mut Warnings,
+) -> VendorSettings {
+    let organisation = project.organisation.map(parse::<WireOrganisation<'_>>).transpose();
+    let organisation = organisation.unwrap_or_else(|reason| {
+        warnings.absent("project.organisation", &reason);
+        None
+    });
+    let organisation = organisation.unwrap_or_default();
+    let mut switch = |member, raw, default| warnings.optional(member, raw).unwrap_or(default);
+    VendorSettings {
+        allow_client_traits: switch("allow_client_traits", wire.allow_client_traits, true),
+        hide_sensitive_data: switch("hide_sensitive_data", wire.hide_sensitive_data, false),
+        stop_serving_flags: switch(
+            "project.organisation.stop_serving_flags",
+            organisation.stop_serving_flags,
+            false,
+        ),
+        persist_trait_data: switch(
+            "project.organisation.persist_trait_data",
+            organisation.persist_trait_data,
+            true,
+        ),
+        enable_realtime_updates: switch(
+            "project.enable_realtime_updates",
+            project.enable_realtime_updates,
+            false,
+        ),
+    }
+}
+
+/// Which features publishable keys never see. What cannot be an id hides none; where somebody may
+/// have meant a feature and nobody can tell which, the document is refused, and the one before stays:
+/// else that feature would become public.
+fn server_key_only(
+    raw: Option<&RawValue>,
+    warnings: &mut Warnings,
+) -> Result<BTreeSet<i64>, DocumentError> {
+    const MEMBER: &str = "project.server_key_only_feature_ids";
+    let refused = |what: &str| DocumentError::NotEnvironment(format!("`{MEMBER}`: {what}"));
+    let Some(raw) = raw else { return Ok(BTreeSet::new()) };
+    let entries: Vec<Value> =
+        serde_json::from_str(raw.get()).map_err(|error| refused(&without_quotes(&error)))?;
+    let mut ids = BTreeSet::new();
+    for entry in entries {
+        let id = match &entry {
+            Value::Number(number) => integer(number),
+            Value::String(text) => {
+                Some(text.trim().parse().map_err(|_| refused("an entry is no feature's id"))?)
+            }
+            Value::Null => None,
+            _ => return Err(refused("an entry is no feature's id")),
+        };
+        match id {
+            Some(id) => drop(ids.insert(id)),
+            None => warnings.absent(MEMBER, "an entry is no feature's id"),
+        }
+    }
+    Ok(ids)
+}
+
+/// A number that is whole, however it is spelled: 14.0 is 14.
+fn integer(number: &serde_json::Number) -> Option<i64> {
+    /// Up to here whole numbers are exact.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let whole = |float: &f64| float.fract() == 0.0 && float.abs() <= EXACT;
+    number.as_i64().or_else(|| number.as_f64().filter(whole).map(|float| float as i64))
 }
 
 /// A later state of a feature takes the place of an earlier one.
 fn read_features(raw: &[&RawValue], environment: &mut Environment) {
     let mut places: HashMap<Box<str>, usize> = HashMap::new();
     for (index, raw) in raw.iter().enumerate() {
-        let read = parse::<WireFeatureState>(raw).and_then(|wire| {
-            let id = wire.feature.id;
+        let read = parse::<WireFeatureState<'_>>(raw).and_then(|wire| {
+            let id = wire.feature.id.as_i64().ok_or("`feature.id` is not an integer")?;
             let kind = wire.feature.kind.clone().unwrap_or_else(|| "STANDARD".into());
             let place = place_of(raw, &environment.verbatim);
             Ok(Feature { id, kind, state: feature_state(wire)?.state, place })
@@ -459,7 +550,7 @@ fn segment(
     let rules = wire.rules.unwrap_or_default().into_iter().map(rule).collect::<Result<_, _>>()?;
     let mut overrides = Vec::new();
     for raw in wire.feature_states.unwrap_or_default() {
-        match parse::<WireFeatureState>(raw).and_then(feature_state) {
+        match parse::<WireFeatureState<'_>>(raw).and_then(feature_state) {
             Ok(overriding) => overrides.push(overriding),
             Err(reason) => {
                 let feature = name_of(raw, true).unwrap_or_else(|| "?".to_owned());
@@ -494,7 +585,7 @@ fn read_identities(raw: &[&RawValue], environment: &mut Environment) {
         };
         let mut states = Vec::new();
         for raw in wire.identity_features.unwrap_or_default() {
-            match parse::<WireFeatureState>(raw).and_then(feature_state) {
+            match parse::<WireFeatureState<'_>>(raw).and_then(feature_state) {
                 Ok(overriding) => states.push(overriding.state),
                 Err(reason) => set_aside(part(), reason, Named::Other, raw, environment),
             }
@@ -520,11 +611,17 @@ fn place_of(raw: &RawValue, document: &Bytes) -> Range<usize> {
     start..start + raw.get().len()
 }
 
-fn feature_state(wire: WireFeatureState) -> Result<Override, String> {
+fn feature_state(wire: WireFeatureState<'_>) -> Result<Override, String> {
+    if matches!(wire.feature.id, Value::Array(_) | Value::Object(_)) {
+        return Err("`feature.id` is not an integer".to_owned());
+    }
     let hashing_key = match wire.django_id {
         Some(Value::Number(number)) if number.as_f64() != Some(0.0) => number.to_string().into(),
         Some(Value::String(text)) if !text.is_empty() => text.into(),
-        _ => wire.featurestate_uuid.unwrap_or_default(),
+        _ => match wire.featurestate_uuid.map(|uuid| serde_json::from_str(uuid.get())) {
+            Some(uuid) => uuid.map_err(|_| "`featurestate_uuid` is not text")?,
+            None => Box::default(),
+        },
     };
     let variants = wire.multivariate_feature_state_values.unwrap_or_default();
     let variants = variants.into_iter().map(variant).collect::<Result<_, _>>()?;
@@ -768,6 +865,92 @@ mod tests {
         old["feature_states"][0]["featurestate_uuid"] = json!("uuid");
         let read = super::read(&bytes(&old)).unwrap();
         assert_eq!(&*read.features[0].state.hashing_key, "uuid");
+    }
+
+    #[test]
+    fn a_member_of_another_type_counts_as_absent_where_it_need_not_be_there() {
+        let odd = [json!(7), json!(7.5), json!([]), json!({"a": "secret"})];
+        for member in [
+            "/name",
+            "/updated_at",
+            "/hide_disabled_flags",
+            "/allow_client_traits",
+            "/hide_sensitive_data",
+            "/project/hide_disabled_flags",
+            "/project/enable_realtime_updates",
+            "/project/organisation",
+            "/project/organisation/stop_serving_flags",
+            "/project/organisation/persist_trait_data",
+        ] {
+            for value in
+                odd.iter().filter(|it| member != "/project/organisation" || !it.is_object())
+            {
+                let mut odd = document();
+                odd["project"]["organisation"] = json!({});
+                let (at, name) = member.rsplit_once('/').unwrap();
+                odd.pointer_mut(at).unwrap()[name] = value.clone();
+                let read = read(&bytes(&odd)).unwrap();
+                assert_eq!(read.vendor, VendorSettings::default());
+                assert_eq!(
+                    (read.hide_disabled_flags, read.hide_disabled_from_servers),
+                    (false, false)
+                );
+                assert_eq!((read.name, read.updated_at), (None, None));
+                let [warning] = &read.warnings[..] else { panic!("{:?}", read.warnings) };
+                let path = member[1..].replace('/', ".");
+                assert!(warning.starts_with(&format!("`{path}`: ")), "{warning}");
+                assert!(warning.ends_with(": it counts as absent"), "{warning}");
+                for word in ["Wire", "struct", "i64", "map", "sequence", "secret"] {
+                    assert!(!warning.contains(word), "{warning}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ids_of_hidden_features_are_read_or_the_document_is_refused() {
+        let with = |ids: Value| {
+            let mut document = document();
+            document["project"]["server_key_only_feature_ids"] = ids;
+            read(&bytes(&document))
+        };
+        for (ids, expected, warnings) in [
+            (json!(null), &[][..], 0),
+            (json!([14, "15", " -16 ", 17.0, 14]), &[-16, 14, 15, 17], 0),
+            (json!([null, 14, 1.5, 1e300, u64::MAX]), &[14], 4),
+        ] {
+            let read = with(ids.clone()).unwrap();
+            assert_eq!(read.server_key_only.into_iter().collect::<Vec<_>>(), expected, "{ids}");
+            assert_eq!(read.warnings.len(), warnings, "{ids}");
+        }
+        for ids in [json!(14), json!("14"), json!({"14": 1}), json!(true), json!(["checkout"])]
+            .into_iter()
+            .chain([json!([true]), json!([[14]]), json!([{"id": 14}])])
+        {
+            let refusal = with(ids.clone()).unwrap_err().to_string();
+            assert!(refusal.contains("`project.server_key_only_feature_ids`: "), "{refusal}");
+            assert!(!refusal.contains("checkout"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn what_a_state_does_not_need_may_be_anything() {
+        let mut odd = document();
+        odd["feature_states"][0]["featurestate_uuid"] = json!(7);
+        let mut overriding = state("a", 1);
+        overriding["feature"]["id"] = json!("one");
+        odd["identity_overrides"] = json!([{"identifier": "i", "identity_features": [overriding]}]);
+        let read = read(&bytes(&odd)).unwrap();
+        assert_eq!((read.features.len(), &read.broken[..]), (1, &[][..]));
+        assert_eq!(read.identity_overrides["i"].len(), 1);
+        odd["feature_states"][0]["django_id"] = Value::Null;
+        odd["identity_overrides"][0]["identity_features"][0]["feature"] = json!({"name": "a"});
+        let read = super::read(&bytes(&odd)).unwrap();
+        let reasons: Vec<&str> = read.broken.iter().map(|broken| &*broken.reason).collect();
+        assert_eq!(reasons, ["`featurestate_uuid` is not text", "missing field `id`"]);
+        odd["identity_overrides"][0]["identity_features"][0]["feature"]["id"] = json!([1]);
+        let read = super::read(&bytes(&odd)).unwrap();
+        assert_eq!(read.broken[1].reason, "`feature.id` is not an integer");
     }
 
     #[test]

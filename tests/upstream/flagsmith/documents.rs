@@ -176,10 +176,10 @@ fn broken_states() -> Vec<(Value, &'static str)> {
     };
     vec![
         (json!({"feature": {"name": "bad"}, "enabled": true}), "missing field `id`"),
-        (with("feature", json!({"id": "nine", "name": "bad"})), "invalid type: string"),
+        (with("feature", json!({"id": "nine", "name": "bad"})), "`feature.id` is not an integer"),
         (json!({"feature": {"id": 9, "name": "bad"}}), "missing field `enabled`"),
         (with("enabled", json!("yes")), "invalid type: string, expected a boolean"),
-        (with("multivariate_feature_state_values", json!({})), "invalid type: map"),
+        (with("multivariate_feature_state_values", json!({})), "invalid type: an object"),
         (share(json!("half")), "`percentage_allocation` is no number"),
         (share(Value::Null), "`percentage_allocation` is no number"),
         (with("feature_segment", json!(0)), "invalid type: integer"),

@@ -86,37 +86,35 @@ fn read_members(text: &str) -> Result<Identity<'_>, Rejection> {
         reader.skip().and_then(|()| reader.end()).map_err(malformed)?;
         return Err(fault(&["body"], "model_attributes_type", "the body is not an object"));
     }
-    // What is wrong with a member counts only once the whole body is known to be JSON.
-    let mut wrong = None;
+    // What is wrong with a member counts only once the whole body is known to be JSON, and only of
+    // the last member of its name (flagsmith.md section 3.3).
+    let (mut identifier, mut traits) = (Ok(()), Ok(()));
     let mut others = Bounds::default();
     let mut first = true;
     reader.open_object().map_err(malformed)?;
     while let Some(name) = reader.next_member(&mut first).map_err(malformed)? {
-        let read = match &*plain(name) {
-            "identifier" => read_identifier(&mut reader)
-                .map(|read| read.map(|identifier| identity.identifier = identifier)),
-            "traits" => read_traits(&mut reader, &mut identity),
-            _ => match others.skip(&mut reader, 1) {
-                Ok(()) => Ok(Ok(())),
-                Err(ContextError::Malformed(error)) => Err(error),
-                Err(error) => return Err(out_of_bounds(error)),
-            },
-        };
-        if let Err(rejection) = read.map_err(malformed)? {
-            wrong = wrong.or(Some(rejection));
+        match &*plain(name) {
+            "identifier" => {
+                let read = read_identifier(&mut reader).map_err(malformed)?;
+                identifier = read.map(|read| identity.identifier = read);
+            }
+            "traits" => traits = read_traits(&mut reader, &mut identity).map_err(malformed)?,
+            _ => others.skip(&mut reader, 1).map_err(|error| match error {
+                ContextError::Malformed(error) => malformed(error),
+                error => out_of_bounds(error),
+            })?,
         }
     }
     reader.end().map_err(malformed)?;
-    match wrong {
-        Some(rejection) => Err(rejection),
-        None if identity.traits.len() > limits::MEMBERS => {
-            Err(out_of_bounds(ContextError::TooManyMembers))
-        }
-        None if identity.traits.iter().any(|sent| sent.key.len() > limits::NAME) => {
-            Err(out_of_bounds(ContextError::NameTooLong))
-        }
-        None => Ok(identity),
+    identifier?;
+    traits?;
+    if identity.traits.len() > limits::MEMBERS {
+        return Err(out_of_bounds(ContextError::TooManyMembers));
     }
+    if identity.traits.iter().any(|sent| sent.key.len() > limits::NAME) {
+        return Err(out_of_bounds(ContextError::NameTooLong));
+    }
+    Ok(identity)
 }
 
 /// More than anybody may send (DESIGN section 7).
@@ -219,37 +217,39 @@ fn read_trait<'a>(reader: &mut Reader<'a>, index: usize) -> Read<Trait<'a>> {
         reader.skip()?;
         return Ok(Err(bad("", "model_attributes_type", "a trait is not an object")));
     }
-    let (mut key, mut value, mut wrong) = (None, "null", None);
+    // Of each, the last member counts.
+    let mut key = Err(("missing", "a trait has no key"));
+    let mut value = Ok("null");
     let mut first = true;
     reader.open_object()?;
     while let Some(name) = reader.next_member(&mut first)? {
         match &*plain(name) {
-            "trait_key" if reader.kind()? == Kind::String => key = Some(plain(reader.string()?)),
+            "trait_key" if reader.kind()? == Kind::String => key = Ok(plain(reader.string()?)),
             "trait_key" => {
                 reader.skip()?;
-                wrong = Some(bad("trait_key", "string_type", "the key of a trait is not text"));
+                key = Err(("string_type", "the key of a trait is not text"));
             }
             "trait_value" => {
                 let kind = reader.kind()?;
                 let start = reader.position();
                 reader.skip()?;
-                value = reader.since(start);
-                if matches!(kind, Kind::Object | Kind::Array) {
+                let text = reader.since(start);
+                value = if matches!(kind, Kind::Object | Kind::Array) {
                     let what = "the value of a trait is neither text nor number nor boolean";
-                    wrong = Some(bad("trait_value", "string_type", what));
-                }
-                if kind == Kind::String && is_too_long(value) {
-                    let what = "the value of a trait has more than 2000 characters";
-                    wrong = Some(bad("trait_value", "string_too_long", what));
-                }
+                    Err(("string_type", what))
+                } else if kind == Kind::String && is_too_long(text) {
+                    Err(("string_too_long", "the value of a trait has more than 2000 characters"))
+                } else {
+                    Ok(text)
+                };
             }
             _ => reader.skip()?,
         }
     }
-    Ok(match (wrong, key) {
-        (Some(rejection), _) => Err(rejection),
-        (None, None) => Err(bad("trait_key", "missing", "a trait has no key")),
-        (None, Some(key)) => Ok(Trait { key, value, text: None }),
+    Ok(match (key, value) {
+        (Err((kind, message)), _) => Err(bad("trait_key", kind, message)),
+        (_, Err((kind, message))) => Err(bad("trait_value", kind, message)),
+        (Ok(key), Ok(value)) => Ok(Trait { key, value, text: None }),
     })
 }
 
@@ -538,6 +538,33 @@ mod tests {
         let body = r#"{"traits":[{"trait_key":"a","trait_value":1}],"traits":[ ]}"#;
         let identity = read_members(body).unwrap();
         assert_eq!((identity.traits.len(), identity.verbatim), (0, None));
+    }
+
+    #[test]
+    fn of_members_of_one_name_the_last_counts_whatever_the_others_are() {
+        for body in [
+            r#"{"identifier":1,"identifier":"b"}"#,
+            r#"{"identifier":"b","traits":null,"traits":[]}"#,
+            r#"{"identifier":"b","traits":[7],"traits":[]}"#,
+        ] {
+            assert_eq!(read_members(body).unwrap().identifier.as_deref(), Some("b"), "{body}");
+        }
+        for one in [
+            r#"{"trait_key":7,"trait_key":"a","trait_value":1}"#,
+            r#"{"trait_key":"a","trait_value":[],"trait_value":1}"#,
+        ] {
+            let body = traits(&format!("[{one}]"));
+            let identity = read_members(&body).unwrap();
+            assert_eq!((&*identity.traits[0].key, identity.traits[0].value), ("a", "1"));
+        }
+        for body in [
+            r#"{"identifier":"b","identifier":1}"#,
+            r#"{"traits":[],"traits":null,"identifier":"b"}"#,
+            r#"{"identifier":"b","traits":[{"trait_key":"a","trait_key":7}]}"#,
+            r#"{"identifier":"b","traits":[{"trait_key":"a","trait_value":1,"trait_value":{}}]}"#,
+        ] {
+            assert!(matches!(read_members(body), Err(Rejection::Unprocessable(_))), "{body}");
+        }
     }
 
     #[test]

@@ -84,7 +84,7 @@ fn environment(environment: &Environment, now: Timestamp) -> Value {
         "name": status.name.as_str(),
         "state": status.state(environment, now).label(),
         "version": content.map_or(0, |content| content.version.number()),
-        "source_version": content.and_then(|content| content.source_version),
+        "source_version": status.source_version,
         "fingerprint": content.map_or_else(|| "0".repeat(16), |c| c.fingerprint.to_string()),
         "age_seconds": age,
         "last_success_at": text(status.last_success_at),

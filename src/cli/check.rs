@@ -260,13 +260,16 @@ fn report(configuration: &Configuration, rules: &[Rules], lists: &[List], online
     text
 }
 
-fn listed(Listing { entries, unreadable }: &Listing) -> String {
+fn listed(Listing { entries, unreadable, warnings }: &Listing) -> String {
     let mut text = format!("  {} in the list\n", count(entries.len(), "environment"));
     for entry in entries {
         let _ = writeln!(text, "    {}: {}", entry.id, Plain(&entry.name));
     }
     for line in unreadable {
         let _ = writeln!(text, "    not read: {}", Plain(line));
+    }
+    for line in warnings {
+        let _ = writeln!(text, "    {}", Plain(line));
     }
     text
 }

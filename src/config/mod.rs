@@ -46,7 +46,7 @@ pub use settings::{
     LogFormat, LogLevel, Ofrep, OnStale, OnUnauthorized, Origin, OriginSource, Proxy, Reflag,
     ReflagSource, SecretFlags, Server, SetBy, Settings, Source,
 };
-pub(crate) use shape::{did_you_mean, nearest};
+pub(crate) use shape::{did_you_mean, is_for_servers, nearest};
 pub use table::Row;
 
 /// What a configuration may refer to outside of itself.

@@ -532,12 +532,18 @@ pub(super) fn client_side_key() -> Shape<Key> {
     not_secret("a client-side key", "it is for servers; if a browser ever held it, replace it")
 }
 
+/// Prefixes that Flagsmith and Reflag give to keys for servers.
+const SECRET_PREFIXES: [(&str, &str); 2] = [
+    ("ser.", "a secret key, it starts with \"ser.\""),
+    ("sec_", "a secret key, it starts with \"sec_\""),
+];
+
+/// Whether a key begins as those do that no browser may hold.
+pub(crate) fn is_for_servers(key: &str) -> bool {
+    SECRET_PREFIXES.iter().any(|(prefix, _)| key.starts_with(prefix))
+}
+
 fn not_secret(expected: &'static str, hint: &'static str) -> Shape<Key> {
-    // Prefixes that Flagsmith and Reflag give to keys for servers.
-    const SECRET_PREFIXES: [(&str, &str); 2] = [
-        ("ser.", "a secret key, it starts with \"ser.\""),
-        ("sec_", "a secret key, it starts with \"sec_\""),
-    ];
     Shape::text(expected, move |text| {
         for (prefix, found) in SECRET_PREFIXES {
             if text.starts_with(prefix) {

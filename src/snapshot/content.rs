@@ -19,8 +19,6 @@ use crate::model::{Fingerprint, KeyClass, Rules, Version};
 pub struct Content {
     /// The version that clients see.
     pub version: Version,
-    /// The source's own number of this state.
-    pub source_version: Option<u64>,
     /// Hash of the meaning.
     pub fingerprint: Fingerprint,
     /// Whether keys of a class are served: publishable ones not before it is known which flags they
@@ -148,7 +146,6 @@ impl Content {
     ) -> Prepared {
         let unversioned_seeds = CLASSES.map(|class| tag_seed(profile, class));
         let tag_seeds = unversioned_seeds.map(|seed| mix(seed, version.number()));
-        let source_version = rules.source_version();
         let public_is_known = match &rules {
             Rules::Reflag(ruleset) => profile.policy.knows_public(ruleset),
             Rules::Flagsmith(_) => true,
@@ -176,7 +173,6 @@ impl Content {
         let evaluations = Evaluations::prepare(family.program(), profile.bare_key, broken);
         let content = Self {
             version,
-            source_version,
             fingerprint,
             serves: [public_is_known, true],
             heads,

@@ -22,6 +22,7 @@ use super::{
     Authority, Credential, Document, Environment, Freshness, Gate, OnUnauthorized, Prepared,
     Profile, Seat, Shared, Snapshot, SourceKey, StreamState, StreamStatus, Verdict,
 };
+use crate::config::is_for_servers;
 use crate::model::{
     Confirmed, Failure, FailureKind, Fingerprint, KeyClass, Rules, Ruleset, Update, Version,
 };
@@ -191,6 +192,7 @@ impl Publisher {
         {
             let memory = self.memory(environment);
             memory.source_version = memory.source_version.max(rules.source_version());
+            environment.status.lock().source_version = memory.source_version;
             memory.held_back = None;
             memory.gate.reset();
             // Nothing changed that anybody can see, yet some may wait for the new number.
@@ -285,6 +287,8 @@ impl Publisher {
         diagnostics.extend(oddities);
         diagnostics.extend(self.oddity_of_key(environment, &content));
         let content = Arc::new(content);
+        // Before the version that is published with it.
+        environment.status.lock().source_version = source_version;
         let environment = &self.swap(environment, &content, confirmed);
         let memory = self.memory(environment);
         memory.source_version = source_version;
@@ -312,6 +316,10 @@ impl Publisher {
         let snapshot = self.shared.load();
         let slot = environment.seat.slot as u32;
         match snapshot.keys.find(key.as_bytes()) {
+            _ if environment.profile.key_from_document && is_for_servers(key) => Some(
+                "the document's own key (`api_key`) begins as keys for servers do: it opens nothing"
+                    .to_owned(),
+            ),
             Some(Credential { environment: found, class: KeyClass::Publishable })
                 if found == slot =>
             {
@@ -353,6 +361,7 @@ impl Publisher {
         let mut keys = Arc::clone(&before.keys);
         if environment.profile.key_from_document
             && let Some(content) = content.flagsmith()
+            && !is_for_servers(&content.key)
             && let Some(table) = keys.with_document_key(
                 environment.seat.slot as u32,
                 &content.key,

@@ -23,6 +23,8 @@ pub struct EnvironmentStatus {
     pub consecutive_failures: u32,
     /// Why the last look failed; none after a good one.
     pub last_error: Option<Failure>,
+    /// The highest number that the source gave to what is served.
+    pub source_version: Option<u64>,
     /// The last good look.
     pub last_success_at: Option<Timestamp>,
     /// The last publish.
@@ -81,7 +83,7 @@ pub struct DiscoveryStatus {
     pub last_success_at: Option<Timestamp>,
     /// How many environments are there because of it.
     pub environments: usize,
-    /// Entries that are not served, and why, a line for each.
+    /// Entries that are not served or not wholly, and why, a line for each.
     pub diagnostics: Vec<String>,
 }
 
@@ -158,6 +160,7 @@ impl EnvironmentStatus {
             source_type,
             source_url,
             discovered: None,
+            source_version: None,
             consecutive_failures: 0,
             last_error: None,
             last_success_at: None,

@@ -148,7 +148,8 @@ pub async fn discover(discovery: Discovery, driver: DiscoveryDriver) {
                 entries.push(listed(&entry, &discovery.name, digest));
                 keys.push(entry.server_side_keys);
             }
-            Entries { entries, unreadable: listing.unreadable, reply }
+            let (unreadable, warnings) = (listing.unreadable, listing.warnings);
+            Entries { entries, unreadable, warnings, reply }
         });
         if listings.send(Listing { list: *list, word }).await.is_err() {
             return;

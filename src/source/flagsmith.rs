@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 use super::fetch::{self, Page};
 use super::push::{self, Followed, Push};
 use super::{Look, MAX_DOCUMENT, Sight, Source, link};
-use crate::config::{BaseUrl, Key};
+use crate::config::{BaseUrl, Key, is_for_servers};
 use crate::dialect::flagsmith::document::{self, DocumentError};
 use crate::dialect::flagsmith::listing::ServerSideKey;
 use crate::model::flagsmith::{Environment, UpdatedAt};
@@ -164,7 +164,8 @@ impl FlagsmithSource {
         else {
             return;
         };
-        if self.client_key.as_deref() == Some(key) {
+        // One for servers must not stand in a URL, and no stream is opened with it.
+        if self.client_key.as_deref() == Some(key) || is_for_servers(key) {
             return;
         }
         self.client_key = Some(key.into());

@@ -1,7 +1,8 @@
 //! The list of environments that a proxy may serve: `GET /proxy/config/` (flagsmith.md section 14).
 //!
 //! Unknown members are passed over. An entry that cannot be read is named and left out; whether that
-//! changes anything for whoever is there is not decided here. No key is ever part of an error.
+//! changes anything for whoever is there is not decided here. Of several server-side keys, those that
+//! can be read are enough. No key is ever part of an error.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -50,6 +51,8 @@ pub struct Listing {
     pub entries: Vec<Entry>,
     /// Entries that could not be read, a line for each, but for a hundred at most.
     pub unreadable: Vec<String>,
+    /// What is odd about entries that could be read, likewise.
+    pub warnings: Vec<String>,
 }
 
 /// Why a whole list cannot be used.
@@ -73,8 +76,8 @@ pub enum ListingError {
 
 /// Most environments of a list.
 pub const MOST_ENTRIES: usize = 20_000;
-/// No more entries than this are named because they cannot be read.
-const MOST_UNREADABLE: usize = 100;
+/// No more entries than this are named because they cannot be read, nor because they are odd.
+const MOST_NAMED: usize = 100;
 
 /// No more of a name is kept.
 pub const LONGEST_NAME: usize = 200;
@@ -95,9 +98,11 @@ pub fn read(list: &[u8]) -> Result<Listing, ListingError> {
     let mut listing = Listing::default();
     for (place, item) in items.into_iter().enumerate() {
         match entry(item) {
-            Ok(entry) => listing.entries.push(entry),
-            Err(_) if listing.unreadable.len() >= MOST_UNREADABLE => {}
-            Err(what) => listing.unreadable.push(format!("entry {}: {what}", place + 1)),
+            Ok((entry, warning)) => {
+                listing.entries.push(entry);
+                name(&mut listing.warnings, place, warning);
+            }
+            Err(what) => name(&mut listing.unreadable, place, Some(what)),
         }
     }
     let order = |entry: &Entry| (entry.id, entry.client_side_key.clone());
@@ -105,16 +110,21 @@ pub fn read(list: &[u8]) -> Result<Listing, ListingError> {
     Ok(listing)
 }
 
+fn name(lines: &mut Vec<String>, place: usize, what: Option<String>) {
+    let what = what.filter(|_| lines.len() < MOST_NAMED);
+    lines.extend(what.map(|what| format!("entry {}: {what}", place + 1)));
+}
+
 #[derive(Deserialize)]
-struct WireEntry {
+struct WireEntry<'a> {
     id: u64,
     #[serde(default)]
     project_id: Option<u64>,
     #[serde(default)]
     name: Option<String>,
     client_side_key: String,
-    #[serde(default)]
-    server_side_keys: Option<Vec<WireKey>>,
+    #[serde(borrow, default)]
+    server_side_keys: Option<Vec<&'a RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -126,8 +136,9 @@ struct WireKey {
     expires_at: Option<String>,
 }
 
-fn entry(item: &RawValue) -> Result<Entry, String> {
-    let wire: WireEntry = serde_json::from_str(item.get()).map_err(|_| {
+/// An entry, and what is odd about it.
+fn entry(item: &RawValue) -> Result<(Entry, Option<String>), String> {
+    let wire: WireEntry<'_> = serde_json::from_str(item.get()).map_err(|_| {
         "not an environment with a number `id`, a text `client_side_key` and a list \
          `server_side_keys`"
             .to_owned()
@@ -137,18 +148,14 @@ fn entry(item: &RawValue) -> Result<Entry, String> {
     if !is_key(&client_side_key) || client_side_key.starts_with("ser.") {
         return Err(format!("environment {id}: its client_side_key is no such key"));
     }
-    let mut server_side_keys = Vec::new();
-    for WireKey { key, active, expires_at } in wire.server_side_keys.unwrap_or_default() {
-        let key = key.trim().to_owned();
-        if !is_key(&key) || !key.starts_with("ser.") {
-            return Err(format!("environment {id}: one of its server_side_keys is no such key"));
-        }
-        let expires_at = expires_at.map(|text| {
-            let moment = read_moment(&text);
-            Timestamp(moment.map_or(i64::MIN, |moment| moment.0.div_euclid(1_000)))
-        });
-        let (key, active) = (Key::new(key), active.unwrap_or(true));
-        server_side_keys.push(ServerSideKey { key, active, expires_at });
+    let listed = wire.server_side_keys.unwrap_or_default();
+    let mut server_side_keys: Vec<_> =
+        listed.iter().filter_map(|key| server_side_key(key)).collect();
+    let odd = listed.len() - server_side_keys.len();
+    let warning = (odd > 0)
+        .then(|| format!("environment {id}: {odd} of its server_side_keys cannot be read"));
+    if let (Some(what), []) = (&warning, &server_side_keys[..]) {
+        return Err(what.clone());
     }
     server_side_keys.sort();
     // Of two that differ in what is said of them, neither is more true: the one that opens less.
@@ -167,7 +174,21 @@ fn entry(item: &RawValue) -> Result<Entry, String> {
     let end = (0..=LONGEST_NAME.min(name.len())).rev().find(|&end| name.is_char_boundary(end));
     name.truncate(end.unwrap_or(0));
     let client_side_key = Key::new(client_side_key);
-    Ok(Entry { id, project_id: wire.project_id, name, client_side_key, server_side_keys })
+    let entry = Entry { id, project_id: wire.project_id, name, client_side_key, server_side_keys };
+    Ok((entry, warning))
+}
+
+fn server_side_key(raw: &RawValue) -> Option<ServerSideKey> {
+    let WireKey { key, active, expires_at } = serde_json::from_str(raw.get()).ok()?;
+    let key = key.trim().to_owned();
+    if !is_key(&key) || !key.starts_with("ser.") {
+        return None;
+    }
+    let expires_at = expires_at.map(|text| {
+        let moment = read_moment(&text);
+        Timestamp(moment.map_or(i64::MIN, |moment| moment.0.div_euclid(1_000)))
+    });
+    Some(ServerSideKey { key: Key::new(key), active: active.unwrap_or(true), expires_at })
 }
 
 /// What can be sent in a header, and cannot be mistaken for two.
@@ -243,6 +264,19 @@ mod tests {
             assert_eq!((listing.entries.len(), listing.unreadable.len()), (1, 1), "{entry}");
             assert!(!listing.unreadable[0].contains("mon"), "{}", listing.unreadable[0]);
         }
+    }
+
+    #[test]
+    fn a_server_side_key_that_cannot_be_read_leaves_the_others_alone() {
+        let list = r#"[{"id": 1, "client_side_key": "k", "server_side_keys": [
+            {"key": "lemon"}, {"key": "ser.a"}, 7, {"key": "ser.b", "active": "no"}]}]"#;
+        let listing = read(list.as_bytes()).unwrap();
+        let [entry] = &listing.entries[..] else { panic!("one environment") };
+        let [key] = &entry.server_side_keys[..] else { panic!("one key") };
+        assert_eq!(key.key.expose(), "ser.a");
+        assert_eq!(listing.unreadable, [""; 0]);
+        let warning = "entry 1: environment 1: 3 of its server_side_keys cannot be read";
+        assert_eq!(listing.warnings, [warning]);
     }
 
     #[test]

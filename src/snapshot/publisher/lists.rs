@@ -40,8 +40,8 @@ pub struct List {
     roster: Roster,
     /// What was logged last of the list as a whole.
     logged: Option<ListState>,
-    /// Entries that are not served, as they were logged last.
-    skipped: Vec<String>,
+    /// Entries that are odd or not served, as they were logged last.
+    noted: Vec<String>,
 }
 
 /// How a list fares.
@@ -75,7 +75,7 @@ impl List {
             reserved,
             roster: Roster::default(),
             logged: None,
-            skipped: Vec::new(),
+            noted: Vec::new(),
         }
     }
 
@@ -100,6 +100,8 @@ pub struct Entries {
     pub entries: Vec<Entry>,
     /// What of the list could not be read, a line for each. While there is any, nobody leaves.
     pub unreadable: Vec<String>,
+    /// What is odd about entries, a line for each.
+    pub warnings: Vec<String>,
     /// Who looks after the environments.
     pub reply: oneshot::Sender<Seating>,
 }
@@ -143,8 +145,8 @@ impl Publisher {
         let now = self.clock.now();
         let name = Arc::clone(&self.lists[list].name);
         match word {
-            Ok(Entries { entries, unreadable, reply }) => {
-                let outcome = self.apply(list, entries, unreadable, reply, now);
+            Ok(entries) => {
+                let outcome = self.apply(list, entries, now);
                 self.metrics.discovered(&name, outcome);
             }
             Err(failure) => {
@@ -158,14 +160,8 @@ impl Publisher {
         self.log_states();
     }
 
-    fn apply(
-        &mut self,
-        list: usize,
-        entries: Vec<Entry>,
-        unreadable: Vec<String>,
-        reply: oneshot::Sender<Seating>,
-        now: Timestamp,
-    ) -> &'static str {
+    fn apply(&mut self, list: usize, entries: Entries, now: Timestamp) -> &'static str {
+        let Entries { entries, unreadable, warnings, reply } = entries;
         let plan = self.plan(list, &entries, unreadable.is_empty(), now);
         for _ in 0..plan.newly_refused {
             self.metrics.dropped_at_bound("discovered_environments");
@@ -234,6 +230,7 @@ impl Publisher {
         self.lists[list].roster.seat(members);
         let broken = unreadable.len();
         lines.extend(unreadable);
+        lines.extend(warnings);
         self.note_lines(list, lines);
         let failure = if broken > 0 {
             let what = format!(
@@ -353,18 +350,18 @@ impl Publisher {
         }
     }
 
-    /// Logs each entry that is not served once.
+    /// Logs once what is odd about each entry, and why one is not served.
     fn note_lines(&mut self, list: usize, mut lines: Vec<String>) {
         let more = lines.len().saturating_sub(MOST_LINES);
         lines.truncate(MOST_LINES);
         if more > 0 {
             lines.push(format!("and {more} more"));
         }
-        let List { name, skipped, .. } = &mut self.lists[list];
-        for line in lines.iter().filter(|line| !skipped.contains(line)) {
-            warn!(discover = %name, "not served: {line}");
+        let List { name, noted, .. } = &mut self.lists[list];
+        for line in lines.iter().filter(|line| !noted.contains(line)) {
+            warn!(discover = %name, "the list: {line}");
         }
-        skipped.clone_from(&lines);
+        noted.clone_from(&lines);
         self.board.lock()[list].diagnostics = lines;
     }
 

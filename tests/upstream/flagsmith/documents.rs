@@ -7,7 +7,7 @@ use super::{
     PATH, answers, document, good, number, overridden, server, serving, shown, start, state,
     until_well, value_for,
 };
-use crate::fake_upstream::{Reply, Upstream};
+use crate::fake_upstream::{Reply, Request, Upstream};
 use crate::following::{SHOP, outcomes, until_failing, until_more_fetches};
 use crate::support::wire::Reply as Answered;
 use crate::support::{Edge, Environment, Setup, until};
@@ -64,6 +64,51 @@ fn the_same_moment_with_another_meaning_is_the_next_version() {
     until_well(&edge, number(7) + 1);
     assert_eq!(value_for(&edge, "ada"), "hers");
     assert_eq!(edge.status(SHOP)["source_version"], number(7));
+}
+
+#[test]
+fn the_number_that_status_tells_is_the_one_that_offers_are_compared_with() {
+    let upstream = serving(7);
+    let edge = start(&upstream);
+    until_well(&edge, number(7));
+    let mut later = document(7);
+    later["updated_at"] = json!(super::moment(9));
+    publish(&upstream, &later);
+    let status = edge.until_status(SHOP, |status| status["source_version"] == number(9));
+    assert_eq!(status["version"], number(7), "it means the same");
+    upstream.answer(PATH, good(8));
+    let message = until_refused(&edge, "older");
+    assert!(message.contains(&number(9).to_string()), "{message}");
+    assert_eq!(edge.status(SHOP)["source_version"], number(9));
+}
+
+#[test]
+fn a_document_whose_own_key_is_one_for_servers_is_served_to_all_others() {
+    let mut spoilt = document(8);
+    spoilt["api_key"] = json!("ser.client");
+    let upstream = serving(7);
+    let source = format!(
+        "type = \"flagsmith\"\nurl = \"{}/api/v1\"\nserver_key = {:?}\npoll_interval = \"100ms\"",
+        upstream.url(),
+        super::SERVER_KEY,
+    );
+    let shop = Environment::named(SHOP).source(source).with_the_documents_key();
+    let edge = Setup::of(shop).start();
+    until("the document's key", || {
+        (super::keyed(&edge, "client").get("/api/v1/flags/").status == 200).then_some(())
+    });
+    upstream.until_requests("/sse/environments/client/stream", 1);
+    publish(&upstream, &spoilt);
+    edge.until_status(SHOP, |status| status["version"] == number(8));
+    let status = |key| super::keyed(&edge, key).get("/api/v1/flags/").status;
+    assert_eq!((status("ser.client"), status("client")), (401, 200));
+    assert_eq!(server(&edge).get("/api/v1/flags/").status, 200);
+    let diagnostics = edge.status(SHOP)["diagnostics"].to_string();
+    assert!(diagnostics.contains("begins as keys for servers do"), "{diagnostics}");
+    assert!(!diagnostics.contains("ser.client"), "{diagnostics}");
+    until_more_fetches(&edge, 2);
+    let in_url = |request: &Request| request.target.contains("ser.client");
+    assert!(!upstream.requests().iter().any(in_url), "a secret was put in a URL");
 }
 
 #[test]

@@ -192,6 +192,7 @@ fn document<'a>(call: &Call<'a>) -> Result<Reply<'a>, Stop> {
         {
             fields.last_modified = Some(date.field());
             if !is_modified_since(&call.head.fields, date.at()) {
+                fields.prepared = &call.heads(content).shared.unchanged;
                 fields.is_gzip = false;
                 (reply.status, reply.body) = (StatusCode::NOT_MODIFIED, Bytes::new());
             }

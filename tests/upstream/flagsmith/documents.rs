@@ -514,7 +514,12 @@ fn whoever_asks_by_date_is_told_of_every_other_content() {
             assert_eq!(asked.get("/api/v1/environment-document/").status, 200, "{value}: {date}");
         }
         let asked = server(&edge).with("If-Modified-Since", expected);
-        assert_eq!(asked.get("/api/v1/environment-document/").status, 304, "{value}");
+        let unchanged = asked.get("/api/v1/environment-document/");
+        assert_eq!((unchanged.status, unchanged.body.len()), (304, 0), "{value}");
+        assert_eq!(unchanged.header("content-type"), None, "it tells of a body that is not there");
+        for name in ["last-modified", "etag", "age", "vary", "x-flagsmith-document-updated-at"] {
+            assert_eq!(unchanged.header(name), reply.header(name), "{name}");
+        }
         held.push(expected.to_owned());
     }
     let updated_at =

@@ -10,6 +10,9 @@ use super::{Comparison, Filter, Operand, Path, Query, Segment, Selector};
 
 /// Bytes of a text that a pattern reads in one step.
 const BYTES_A_STEP: usize = 64;
+/// Segments that are followed within each other, those of filters in filters along: each takes some of
+/// the thread's stack.
+const MAX_DEPTH: usize = 512;
 
 /// What paths are followed in: an object that is never put together.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +23,7 @@ pub(in super::super) struct Context<'a> {
     pub(in super::super) identity: Option<&'a Value>,
 }
 
-/// The steps were used up.
+/// The steps were used up, or the search led too deep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Exhausted;
 
@@ -32,7 +35,7 @@ impl Query {
         context: Context<'a>,
         steps: &mut u32,
     ) -> Result<Option<&'a Value>, Exhausted> {
-        let run = Run { context, steps: Cell::new(*steps) };
+        let run = Run { context, steps: Cell::new(*steps), depth: Cell::new(0) };
         let first = run.first_of(&self.segments, Node::Context);
         *steps = run.steps.get();
         match first {
@@ -69,6 +72,7 @@ enum Seen<'a> {
 struct Run<'a> {
     context: Context<'a>,
     steps: Cell<u32>,
+    depth: Cell<usize>,
 }
 
 impl<'a> Run<'a> {
@@ -120,6 +124,23 @@ impl<'a> Run<'a> {
     }
 
     fn apply(
+        &self,
+        segment: &'a Segment,
+        rest: &'a [Segment],
+        node: Node<'a>,
+        visit: &mut dyn FnMut(Node<'a>) -> Flow,
+    ) -> Flow {
+        let depth = self.depth.get();
+        if depth >= MAX_DEPTH {
+            return Break(End::Exhausted);
+        }
+        self.depth.set(depth + 1);
+        let flow = self.apply_to(segment, rest, node, visit);
+        self.depth.set(depth);
+        flow
+    }
+
+    fn apply_to(
         &self,
         segment: &'a Segment,
         rest: &'a [Segment],

@@ -192,6 +192,23 @@ fn searches_end_with_their_steps() {
     assert!(steps > STEPS - 2_000, "{steps} are left");
 }
 
+#[test]
+fn searches_are_followed_to_a_depth_only() {
+    let deep = (0..120).fold(json!(1), |inside, _| json!([inside]));
+    let fixed = Map::from_iter([("features".to_owned(), deep)]);
+    let context = Context { fixed: &fixed, identity: None };
+    let nested = |times| {
+        (0..times).fold("$..[?@ == 1]".to_owned(), |path, _| format!("$..[?@ == 1 && {path}]"))
+    };
+    // Only the innermost array has a child that is 1: each filter begins there, all arrays deep.
+    let first = |times| {
+        let query = Query::parse(&nested(times)).unwrap();
+        query.first(context, &mut { STEPS }).map(Option::<&Value>::cloned)
+    };
+    assert_eq!(first(2), Ok(Some(json!(1))));
+    assert_eq!(first(8), Err(Exhausted));
+}
+
 fn name() -> impl Strategy<Value = String> {
     select(vec!["a", "b", "c"]).prop_map(str::to_owned)
 }

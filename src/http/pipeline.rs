@@ -666,8 +666,7 @@ pub(super) fn refuse(
     };
     match credential {
         // Answers to secret keys carry no CORS fields, refusals neither.
-        Ok(Credential { class: KeyClass::Secret, .. })
-        | Err(Rejection::Forbidden(Forbidden::SecretInUrl)) => {}
+        Ok(Credential { class: KeyClass::Secret, .. }) => {}
         Ok(credential) => {
             let environment = &snapshot.environments[credential.environment as usize];
             cors::add(&environment.profile.cors, origin, &mut fields);

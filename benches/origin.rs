@@ -5,22 +5,24 @@
 //! cargo bench --bench origin            (figures: benches/README.md)
 #![allow(clippy::expect_used, reason = "a bench that cannot start should say so")]
 
+mod profile;
+
 use std::fmt::Write as _;
 
 use burgee::compile::{Policy, compile};
-use burgee::config::{Definitions, Fraction, Gate};
-use burgee::dialect::ofrep::BareKey;
 use burgee::dialect::reflag::{Answer, Answers, Selection, definitions as features, mapping};
 use burgee::evaluate::{EvaluationContext, Evaluator};
-use burgee::model::{EnvironmentName, KeyClass, Rules, Ruleset, Version};
+use burgee::model::{KeyClass, Rules, Ruleset, Version};
 use burgee::origin::definitions;
 use burgee::origin::document::{Document, apply};
 use burgee::origin::model::{Actor, EnvironmentId, EnvironmentState};
 use burgee::origin::store::{Store, Stored};
-use burgee::snapshot::{Authority, Content, Cors, OnStale, OnUnauthorized, Profile};
+use burgee::snapshot::Content;
 use burgee::time::{Clock, Timestamp};
 use divan::Bencher;
 use tokio::runtime::Runtime;
+
+use self::profile::profile;
 
 fn main() {
     divan::main();
@@ -85,24 +87,6 @@ impl Origin {
     fn ruleset(&self) -> Ruleset {
         features::read(&definitions::document(&self.state()).expect("it is short"))
             .expect("the document is valid")
-    }
-}
-
-fn profile() -> Profile {
-    Profile {
-        name: EnvironmentName::new("bench"),
-        policy: Policy::default(),
-        key_from_document: false,
-        segments_without_identity: false,
-        hide_sensitive_data: false,
-        definitions: Definitions::Complete,
-        bare_key: BareKey::Auto,
-        max_staleness: None,
-        on_stale: OnStale::Serve,
-        on_unauthorized: OnUnauthorized::Serve,
-        authority: Authority::Operator,
-        gate: Gate { max_shrink: Fraction::ZERO, confirm_after: 1 },
-        cors: Cors::Any,
     }
 }
 
